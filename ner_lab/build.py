@@ -1,0 +1,77 @@
+"""From a config to a tagger: the only place where the parts' sizes meet."""
+
+import importlib
+import inspect
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab.data.options import DataOptions
+from ner_lab.data.vocab import Vocabs
+from ner_lab.embedder import Embedder
+from ner_lab.errors import UserError
+from ner_lab.features.base import FeatureSet
+from ner_lab.optimizer.recipe import OptimizerRecipe
+from ner_lab.suggest import nearest
+from ner_lab.tagger import Tagger
+from ner_lab.word_embedding.base import WordEmbedding
+
+
+def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
+    """Wire the parts. Each states its `output_dim`; nobody types a size twice.
+
+    Weights are random; `WordTable.fill` puts in the vectors of a file.
+    """
+    tags, scheme = vocabs.tags.items, vocabs.tags.scheme
+    words = word_embedding_of(cfg).layer(
+        num_words=len(vocabs.words), num_known=len(vocabs.words.known), vector_dim=vocabs.vector_dim
+    )
+    chars = _part(cfg, "char_encoder")(chars=vocabs.chars.items)
+    features = feature_set_of(cfg).layers(
+        {name: len(vocab) for name, vocab in vocabs.features.columns.items()}, len(vocabs.features.sparse), len(tags)
+    )
+    embedder = Embedder(words, chars, features)
+    encoder = _part(cfg, "encoder")(input_dim=embedder.output_dim)
+    decoder = _part(cfg, "decoder")(input_dim=encoder.output_dim, tags=tags, scheme=scheme)
+    return Tagger(embedder, encoder, decoder)
+
+
+def data_options_of(cfg: DictConfig) -> DataOptions:
+    """The `data` group as a record."""
+    return _part(cfg, "data")
+
+
+def word_embedding_of(cfg: DictConfig) -> WordEmbedding:
+    """The `word_embedding` group: where vectors come from."""
+    return _part(cfg, "word_embedding")
+
+
+def feature_set_of(cfg: DictConfig) -> FeatureSet:
+    """The `features` group: what is read off a sentence."""
+    return _part(cfg, "features")
+
+
+def optimizer_of(cfg: DictConfig) -> OptimizerRecipe:
+    """The `optimizer` group."""
+    return _part(cfg, "optimizer")
+
+
+def _part(cfg: DictConfig, group: str) -> Any:
+    """What a config group stands for: an object, or a class that waits for sizes (`_partial_`)."""
+    section = cfg[group]
+    _check_arguments(section, group)
+    return instantiate(section)
+
+
+def _check_arguments(section: DictConfig, group: str) -> None:
+    module, _, name = section["_target_"].rpartition(".")
+    target = getattr(importlib.import_module(module), name)
+    known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
+    given = OmegaConf.to_container(section, resolve=False)
+    assert isinstance(given, dict)
+    for key in given:
+        if isinstance(key, str) and not key.startswith("_") and key not in known:
+            raise UserError(
+                f"{name} does not take '{key}' (conf: {group}){nearest(key, known)} It takes: {', '.join(known)}."
+            )

@@ -1,0 +1,50 @@
+"""Character BiLSTM of Lample et al. 2016, section 4.1."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ner_lab.initialise import glorot
+from ner_lab.recurrence import Recurrence, reorder, reversal
+
+
+class CharBiLSTM(nn.Module):
+    """The last state of a forward and of a backward LSTM over a word's letters, joined.
+
+    chars: the characters by number (padding first).
+    hidden_dim: size of each direction.
+    """
+
+    def __init__(
+        self,
+        *,
+        chars: Sequence[str],
+        char_dim: int,
+        hidden_dim: int,
+        dropout: float,
+        forget_bias: float,
+        learn_initial: bool,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(len(chars), char_dim, padding_idx=0)
+        glorot(self.embedding.weight)
+        with torch.no_grad():
+            self.embedding.weight[0].zero_()
+        self.dropout = nn.Dropout(dropout)
+        self.ahead, self.back = (
+            Recurrence("lstm", char_dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial)
+            for _ in range(2)
+        )
+        self.output_dim = 2 * hidden_dim
+
+    def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """chars (forms, letters), lengths (forms,) -> (forms, 2 hidden_dim)."""
+        letters = self.dropout(self.embedding(chars))  # (forms, letters, char_dim)
+        turned = reorder(letters, reversal(lengths, letters.shape[1]))
+        last = (lengths - 1)[:, None, None]
+        ends = [
+            states.gather(1, last.expand(-1, 1, states.shape[2])).squeeze(1)
+            for states in (self.ahead(letters), self.back(turned))
+        ]
+        return torch.cat(ends, dim=-1)

@@ -1,0 +1,18 @@
+"""No character encoder."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class NoChars(nn.Module):
+    """Gives every word a vector of no dimensions."""
+
+    output_dim = 0
+
+    def __init__(self, *, chars: Sequence[str]) -> None:
+        super().__init__()
+
+    def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """chars (forms, letters), lengths (forms,) -> (forms, 0)."""
+        return chars.new_zeros((chars.shape[0], 0), dtype=lengths.new_zeros(0).float().dtype)

@@ -1,0 +1,175 @@
+"""Configs from the command line: composed, checked to the last key, with errors that help."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ner_lab.errors import UserError
+from ner_lab.suggest import nearest
+
+_PACKAGE = Path(__file__).parent
+CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+"""The configs: inside an installed package, or beside it in a checkout."""
+
+_PARTS = ("word_embedding", "char_encoder", "features", "encoder", "decoder")
+_FREE = "paper"  # the group whose options set keys of other groups
+
+
+def register_resolvers() -> None:
+    """`${run_name:}`: data (and paper) and the parts by their options' names, for the run folder."""
+    OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    choices = OmegaConf.select(_root_, "hydra.runtime.choices")
+    if choices is None and HydraConfig.initialized():
+        choices = HydraConfig.get().runtime.choices
+    if choices is None:
+        return "run"
+    paper = choices.get("paper") or "none"
+    place = choices["data"] if paper == "none" else f"{paper}/{choices['data']}"
+    return f"{place}/{'-'.join(str(choices[group]) for group in _PARTS)}"
+
+
+def check_keys(cfg: DictConfig, choices: dict[str, str], config_dirs: Sequence[str] = ()) -> None:
+    """Every key of `cfg` must be one that its group's option has without the paper or sweep file.
+
+    Hydra refuses unknown keys on the command line, but merges those of a paper file in silence.
+    """
+    groups = {name: choice for name, choice in choices.items() if not name.startswith("hydra/") and name != _FREE}
+    overrides = [f"{name}={choice}" for name, choice in groups.items()]
+    known = compose_config([*overrides, f"{_FREE}=none"], config_dirs)
+    _compare(cfg, known, "")
+
+
+def _compare(cfg: DictConfig, known: DictConfig, place: str) -> None:
+    for key in cfg:
+        where = f"{place}{key}"
+        if key not in known:
+            siblings = [str(name) for name in known]
+            raise UserError(
+                f"unknown config key '{where}'{nearest(str(key), siblings)} "
+                f"{place.rstrip('.') or 'The config'} takes: {', '.join(siblings)}."
+            )
+        if where in _OPEN_KEYS:
+            continue
+        inner, known_inner = cfg._get_node(key), known._get_node(key)
+        if isinstance(inner, DictConfig) and isinstance(known_inner, DictConfig) and not inner._is_none():
+            _compare(inner, known_inner, f"{where}.")
+
+
+_OPEN_KEYS = {"data.columns", "data.local", "data.counts"}  # their keys are names the user gives
+
+
+def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config") -> DictConfig:
+    """Compose without running anything; works inside a Hydra application and outside."""
+    register_resolvers()
+    instance = GlobalHydra.instance()
+    outer = instance.hydra
+    instance.hydra = None
+    try:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            path = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in config_dirs)}]"]
+            return compose(name, overrides=[*overrides, *(path if config_dirs else [])])
+    finally:
+        instance.hydra = outer
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Run a command; a user's mistake ends with exit code 2 and a message, ours with a traceback and 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the message is ours to word
+    try:
+        command()
+    except UserError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        own = _user_error_behind(error)
+        _stop(str(own) if own else explain(error))
+
+
+def _stop(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _user_error_behind(error: BaseException) -> UserError | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def explain(error: Exception) -> str:
+    """Hydra's message in a line or two, with the nearest key that exists."""
+    text = str(error)
+    for cause in (error.__cause__, error.__context__):
+        if cause is not None and str(cause) not in text:
+            text += f"\n{cause}"
+    if match := re.search(r"Could not (?:override|append to config.*?) '([^']+)'", text):
+        return _unknown_key(match[1].partition("=")[0].lstrip("+"))
+    if match := re.search(r"full_key: (\S+)", text):
+        if "is not in struct" in text or "not in" in text:
+            return _unknown_key(match[1])
+        return f"{match[1]}: {text.splitlines()[0]}"
+    if match := re.search(r"Could not find '([^']+)'", text):
+        group, _, option = match[1].rpartition("/")
+        options = options_of(group)
+        if options:
+            return f"{group} has no option '{option}'{nearest(option, options)} Options: {', '.join(options)}."
+    if match := re.search(r"Could not override '([^']+)'.*No match", text, re.DOTALL):
+        return _unknown_key(match[1])
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _unknown_key(key: str) -> str:
+    known = all_keys()
+    if "." not in key and (CONF_DIR / key).is_dir():
+        return f"'{key}' is a group: choose an option, {key}={'|'.join(options_of(key))}."
+    return f"unknown config key '{key}'{nearest(key, known)} `ner-lab train --cfg job` shows all keys."
+
+
+def all_keys() -> list[str]:
+    """Every key of the config, of every option of every group, by its full name."""
+    keys: set[str] = set()
+    for file in sorted(CONF_DIR.glob("*/*.yaml")) + [CONF_DIR / "config.yaml"]:
+        group = "" if file.name == "config.yaml" else file.parent.name
+        if group in (_FREE, "hydra"):
+            continue
+        cfg = OmegaConf.load(file)
+        keys.update(_flat_keys(cfg, group))
+        keys.add(group)
+    return sorted(keys - {""})
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a config group."""
+    hidden = {"base"}
+    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml") if file.stem not in hidden)
+
+
+def _flat_keys(cfg: Any, place: str) -> set[str]:
+    keys = set()
+    for key in cfg:
+        if str(key).startswith("_") or key in ("defaults", "hydra"):
+            continue
+        where = f"{place}.{key}" if place else str(key)
+        keys.add(where)
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            keys |= _flat_keys(node, where)
+    return keys

@@ -1,0 +1,1 @@
+"""Corpora: reading, normalising, numbering and batching."""

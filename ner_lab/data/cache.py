@@ -1,0 +1,107 @@
+"""Content hashes, and a cache of prepared data that parallel runs may share.
+
+An entry is a folder named by a hash of everything it depends on; it holds `arrays.safetensors`
+and `meta.json` and is renamed into place when whole. Runs that want the same entry at once wait
+for the first one to make it.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+from safetensors.numpy import load_file, save_file
+
+log = logging.getLogger(__name__)
+
+Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
+
+
+def cache_dir(stated: str | os.PathLike[str] | None = None) -> Path:
+    """`stated`, else `$NER_LAB_CACHE`, else the user's cache directory."""
+    return Path(stated or os.environ.get("NER_LAB_CACHE") or pooch.os_cache("ner_lab")).expanduser()
+
+
+def key_of(**parts: Any) -> str:
+    """A name for a cache entry: the hash of `parts`, which must be plain data."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def content_hash(path: Path, folder: Path) -> str:
+    """SHA-256 of a file; remembered in `folder` until the file's size or time changes."""
+    stat = path.stat()
+    stamp = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    memo = folder / "hashes" / key_of(stamp=stamp)
+    if memo.exists():
+        return memo.read_text()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(memo, digest)
+    return digest
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
+    """The entry `key`, from the cache or from `make()`. A damaged entry is made anew."""
+    entry = folder / key
+    if (found := _load(entry)) is not None:
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder / f"{key}.lock"):
+        if (found := _load(entry)) is not None:
+            return found
+        made = make()
+        _save(entry, *made)
+    return made
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _load(entry: Path) -> Entry | None:
+    if not entry.exists():
+        return None
+    try:
+        arrays = load_file(entry / "arrays.safetensors")
+        meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+    except Exception as error:  # whatever is wrong with it, it can be made anew
+        log.warning("cache entry %s is damaged (%s); it is made anew", entry, error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+    return arrays, meta
+
+
+def _save(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    draft = Path(tempfile.mkdtemp(dir=entry.parent))
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / "arrays.safetensors")
+    (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+    try:
+        os.rename(draft, entry)
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)

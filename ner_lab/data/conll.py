@@ -1,0 +1,181 @@
+"""Column files: one word a line with its columns, a blank line between sentences.
+
+The format of the CoNLL shared tasks, read strictly where a mistake could change a score (column
+counts, tags, encoding) and kindly where it cannot (CRLF, byte order mark, trailing blanks, blank
+lines that hold blanks, a missing last newline).
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from ner_lab.data.sentence import DOCSTART, Sentence, Split
+from ner_lab.errors import UserError
+from ner_lab.tags import SCHEMES, detect_scheme, follows, split_tag
+
+_BLANKS = re.compile(r"[ \t]+")
+_SEPARATORS = {"tab": "tabs", "space": "spaces", "any": "spaces or tabs"}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFormat:
+    """Which column holds what; columns count from 0, negative ones from the end."""
+
+    word: int = 0
+    tag: int | None = -1
+    others: Mapping[str, int] = field(default_factory=dict)
+    separator: str = "auto"
+    """`tab`, `space`, `any`, or `auto`: tab if the first word line has one, else blanks."""
+    docstart: str = "drop"
+    """`drop` document marks, or `keep` each as a sentence of one word (documents count either way)."""
+
+    def __post_init__(self) -> None:
+        if self.separator not in ("auto", *_SEPARATORS):
+            raise UserError(f"data.separator is '{self.separator}'. It takes auto, tab, space or any.")
+        if self.docstart not in ("drop", "keep"):
+            raise UserError(f"data.docstart is '{self.docstart}'. It takes drop or keep.")
+
+
+def read_text(path: Path) -> str:
+    """The whole file as text. Errors name the file and, for bad bytes, the line."""
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file.")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; a column file was expected here.")
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8. "
+            f"Convert the file first, for instance: iconv -f latin1 -t utf-8 {path.name}"
+        ) from None
+
+
+def sentences_of(lines: Iterable[str], columns: ColumnFormat, source: str) -> Iterator[Sentence]:
+    """Read sentences one by one, so that a stream is never held whole.
+
+    `columns.tag=None` reads files without tags; every word then gets `O`.
+    """
+    rows: list[list[str]] = []
+    separator = columns.separator
+    width, first_row = 0, 0
+    start, document = 0, -1
+    for number, line in enumerate(lines, 1):
+        text = line.rstrip(" \t\r\n")
+        is_docstart = text.startswith(DOCSTART)
+        if rows and (is_docstart or not text.strip()):
+            yield _sentence(rows, columns, document, start)
+            rows = []
+        if is_docstart:
+            document += 1
+            if columns.docstart == "keep":
+                yield Sentence([DOCSTART], ["O"], {name: ["_"] for name in columns.others}, document, number)
+            continue
+        if not text.strip():
+            continue
+        if separator == "auto":
+            separator = "tab" if "\t" in text else "any"
+        row = _cells(text, separator)
+        if not width:
+            width, first_row = len(row), number
+            _check_columns(width, columns, source, number, separator)
+        if len(row) != width:
+            raise UserError(
+                f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {first_row} has {width}. "
+                f"Columns are split on {_SEPARATORS[separator]}; mend the line, or set data.separator."
+            )
+        if columns.tag is not None:
+            _check_tag(row[columns.tag], source, number, columns.tag % width)
+        if not rows:
+            start = number
+        rows.append(row)
+    if rows:
+        yield _sentence(rows, columns, document, start)
+
+
+def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto") -> Split:
+    """Read the split `name` from `path`; `scheme` is what its tags are written in, or `auto`."""
+    lines = read_text(path).split("\n")
+    sentences = list(sentences_of(lines, columns, str(path)))
+    if not any(sentence.words != [DOCSTART] for sentence in sentences):
+        raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
+    if scheme == "auto":
+        try:
+            scheme = detect_scheme(sentence.tags for sentence in sentences)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}. State the scheme with data.file_scheme.") from None
+    else:
+        _check_stated_scheme(sentences, scheme, path)
+    return Split(name, str(path), sentences, scheme)
+
+
+def write_columns(out: TextIO, rows: Iterable[Sequence[Sequence[str]]]) -> None:
+    """Write sentences, each a sequence of columns of equal length, with single spaces."""
+    for columns in rows:
+        for cells in zip(*columns, strict=True):
+            out.write(" ".join(cells) + "\n")
+        out.write("\n")
+
+
+def _cells(text: str, separator: str) -> list[str]:
+    if separator == "tab":
+        return text.split("\t")
+    if separator == "space":
+        return text.split(" ")
+    return _BLANKS.split(text.lstrip(" \t"))
+
+
+def _sentence(rows: list[list[str]], columns: ColumnFormat, document: int, line: int) -> Sentence:
+    cells = list(zip(*rows, strict=True))
+    tags = ["O"] * len(rows) if columns.tag is None else list(cells[columns.tag])
+    others = {name: list(cells[index]) for name, index in columns.others.items()}
+    return Sentence(list(cells[columns.word]), tags, others, document, line)
+
+
+def _check_columns(width: int, columns: ColumnFormat, source: str, line: int, separator: str) -> None:
+    wanted = {"word": columns.word, "tag": columns.tag, **columns.others}
+    for name, index in wanted.items():
+        if index is not None and not -width <= index < width:
+            raise UserError(
+                f"{source}:{line}: column {index} ({name}) was asked for, but the line has {width} "
+                f"{_plural('column', width)}, split on {_SEPARATORS[separator]}. "
+                "Set data.columns or data.separator."
+            )
+    if columns.tag is not None and columns.word % width == columns.tag % width:
+        raise UserError(
+            f"{source}:{line}: {width} {_plural('column', width)}, so word and tag would be the same one. "
+            "A tagged file has at least two columns; check data.separator."
+        )
+
+
+def _check_tag(tag: str, source: str, line: int, column: int) -> None:
+    try:
+        split_tag(tag)
+    except ValueError as error:
+        raise UserError(
+            f"{source}:{line}: {error}. Tags were read from column {column}; set data.columns.tag if they "
+            "stand elsewhere."
+        ) from None
+
+
+def _check_stated_scheme(sentences: list[Sentence], scheme: str, path: Path) -> None:
+    if scheme not in SCHEMES:
+        raise UserError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+    for sentence in sentences:
+        before = "O"
+        for offset, tag in enumerate([*sentence.tags, "O"]):
+            if not follows(before, tag, scheme):
+                line = sentence.line + min(offset, len(sentence.tags) - 1)
+                raise UserError(
+                    f"{path}:{line}: {tag} may not follow {before} in {scheme}. "
+                    "Mend the tag, or state another data.file_scheme (auto finds it)."
+                )
+            before = tag
+
+
+def _plural(word: str, number: int) -> str:
+    return word if number == 1 else word + "s"

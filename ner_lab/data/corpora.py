@@ -1,0 +1,139 @@
+"""Find, fetch and read the splits of a corpus, and hold them against the published counts."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from ner_lab.data.cache import cache_dir
+from ner_lab.data.conll import read_split
+from ner_lab.data.fetch import Download, Progress, extract_gzip, extract_zip, fetch
+from ner_lab.data.markup import read_markup
+from ner_lab.data.options import DataOptions
+from ner_lab.data.sentence import SPLITS, Counts, Sentence, Split
+from ner_lab.errors import UserError
+
+_BUILTIN = Path(__file__).parent / "builtin"
+_FEW_DOCUMENTS = 20
+
+
+def locate(options: DataOptions, progress: Progress | None = None) -> dict[str, Path]:
+    """The file of each split, fetched if need be. A corpus without dev or test lacks that key."""
+    places: dict[str, Path] = {}
+    for split in SPLITS:
+        path = _stated(options, split) or _in_folder(options, split) or _fetched(options, split, progress)
+        if path is not None:
+            places[split] = path
+    if "train" not in places:
+        raise UserError(
+            f"data={options.name} needs data.train=FILE (and data.dev=FILE data.test=FILE), "
+            "paths of column files."
+        )
+    return places
+
+
+def read_corpus(options: DataOptions, places: dict[str, Path]) -> dict[str, Split]:
+    """Read all splits; where the corpus has no dev split, a seeded share of train becomes it."""
+    splits = {name: read_one(options, name, path) for name, path in places.items()}
+    if options.verify:
+        _hold_against_published(options, splits)
+    if "dev" not in splits:
+        splits["train"], splits["dev"] = _share(splits["train"], options.dev_share, options.dev_seed)
+    return {name: splits[name] for name in SPLITS if name in splits}
+
+
+def read_one(options: DataOptions, name: str, path: Path) -> Split:
+    """Read one split from one file."""
+    if options.format == "markup":
+        return read_markup(name, path)
+    return read_split(name, path, options.column_format, options.file_scheme)
+
+
+def _stated(options: DataOptions, split: str) -> Path | None:
+    stated = getattr(options, split)
+    if stated is None:
+        return None
+    path = Path(stated).expanduser()
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no such file"
+        raise UserError(f"data.{split}={stated}: {what}. Give the path of a column file.")
+    return path
+
+
+def _in_folder(options: DataOptions, split: str) -> Path | None:
+    if options.dir is None and options.format != "markup":
+        return None
+    folder = Path(options.dir).expanduser() if options.dir else _BUILTIN
+    if not folder.is_dir():
+        raise UserError(f"data.dir={options.dir}: no such folder. Give the folder that holds the corpus.")
+    names = options.local.get(split, [])
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    if names:
+        raise UserError(
+            f"data.dir={folder}: no {split} split there, looked for {' or '.join(names)}. "
+            f"Rename the file, or give its path as data.{split}=FILE."
+        )
+    return None
+
+
+def _fetched(options: DataOptions, split: str, progress: Progress | None) -> Path | None:
+    """Download the split; an item of `downloads` names splits and the archive members they are in."""
+    hint = f"Without the network, give data.dir=FOLDER with the files of {options.name} in it."
+    for item in options.downloads:
+        if split not in item["splits"]:
+            continue
+        folder = cache_dir(options.cache_dir) / "corpora" / options.name
+        archive = fetch(Download(item["url"], item.get("checksum")), folder, hint, progress)
+        member = item["splits"][split]
+        if archive.suffix == ".zip":
+            return extract_zip(archive, member, folder / member, hint)
+        if archive.suffix == ".gz":
+            return extract_gzip(archive, folder / member, hint)
+        return archive
+    return None
+
+
+def _hold_against_published(options: DataOptions, splits: dict[str, Split]) -> None:
+    for name, expected in options.counts.items():
+        if name not in splits:
+            continue
+        found = _flat(Counts.of(splits[name].sentences))
+        wrong = [
+            f"{what} {found.get(what, 0):,} (published: {number:,})"
+            for what, number in expected.items()
+            if found.get(what, 0) != number
+        ]
+        if wrong:
+            raise UserError(
+                f"{splits[name].path}: this is not the published {name} split of {options.name}: "
+                f"{', '.join(wrong)}. Use the original files, or data.verify=false to go on with these."
+            )
+
+
+def _flat(counts: Counts) -> dict[str, Any]:
+    return {
+        "documents": counts.documents,
+        "sentences": counts.sentences,
+        "tokens": counts.tokens,
+        **counts.per_type,
+    }
+
+
+def _share(train: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Part a split by whole documents where it marks enough of them, else by sentences."""
+    documents = sorted({sentence.document for sentence in train.sentences})
+    by_document = len(documents) >= _FEW_DOCUMENTS
+    units = documents if by_document else list(range(len(train.sentences)))
+    number = max(1, round(share * len(units)))
+    if number >= len(units):
+        raise UserError(f"{train.path}: too few sentences to hold out a dev split. Give data.dev=FILE.")
+    held = set(random.Random(seed).sample(units, number))
+    kept: list[Sentence] = []
+    dev: list[Sentence] = []
+    for index, sentence in enumerate(train.sentences):
+        (dev if (sentence.document if by_document else index) in held else kept).append(sentence)
+    return (
+        Split("train", train.path, kept, train.scheme),
+        Split("dev", f"{train.path} (held out: {share:g}, seed {seed})", dev, train.scheme),
+    )

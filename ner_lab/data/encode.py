@@ -1,0 +1,178 @@
+"""Sentences as flat arrays of numbers.
+
+A distinct spelling is a *form*. A token is only the number of its form; what is derived from the
+spelling (word number, characters) is stored once for each form.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import UNK, Vocab, Vocabs, normalise_digits
+from ner_lab.tags import convert
+
+
+class FeatureSource(Protocol):
+    """What data preparation asks of a feature set; `ner_lab.features` has them."""
+
+    columns: tuple[str, ...]
+    """Names of the dense columns: categories that are embedded and join the encoder's input."""
+    min_count: int
+    """A sparse feature seen less often in train is left out."""
+
+    def dense(self, sentence: Sentence) -> list[list[str]]:
+        """For each column, one value a word."""
+
+    def sparse(self, sentence: Sentence) -> list[list[str]]:
+        """For each word, the names of the features it has; `[]` for a set without sparse ones."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Plain data that changes when the features would."""
+
+
+@dataclass
+class FormTable:
+    """The spellings of a data set and what follows from each."""
+
+    spellings: list[str]
+    words: np.ndarray
+    """(forms,) number of the word"""
+    chars: np.ndarray
+    """(forms, letters) numbers of the characters, 0 behind the last"""
+    lengths: np.ndarray
+    """(forms,) characters"""
+    singletons: np.ndarray
+    """(forms,) bool: its word occurs once in train"""
+
+    @classmethod
+    def of(
+        cls,
+        spellings: Sequence[str],
+        vocabs: Vocabs,
+        *,
+        digits: str,
+        unknown_chars: str,
+        max_word_length: int | None,
+        singletons: set[str] = frozenset(),  # type: ignore[assignment]
+    ) -> "FormTable":
+        normal = [normalise_digits(spelling, digits) for spelling in spellings]
+        words = np.array([vocabs.words.find(word) for word in normal], dtype=np.int64)
+        letters = [_letters(word, vocabs.chars, unknown_chars, max_word_length) for word in normal]
+        lengths = np.array([len(word) for word in letters], dtype=np.int64)
+        chars = np.zeros((len(letters), int(lengths.max(initial=1))), dtype=np.int64)
+        for row, word in enumerate(letters):
+            chars[row, : len(word)] = word
+        single = np.array([vocabs.words.key(word) in singletons for word in normal], dtype=bool)
+        return cls(list(spellings), words, chars, lengths, single)
+
+
+def _letters(word: str, vocab: Vocab, unknown: str, limit: int | None) -> list[int]:
+    letters = [vocab[letter] for letter in word[:limit]]
+    if unknown == "skip":
+        letters = [letter for letter in letters if letter != UNK]
+    return letters or [UNK]
+
+
+@dataclass
+class EncodedSplit:
+    """A split as arrays over its tokens, sentence after sentence."""
+
+    name: str
+    path: str
+    table: FormTable
+    starts: np.ndarray
+    """(sentences + 1,) where each sentence begins"""
+    forms: np.ndarray
+    """(tokens,) row in `table`"""
+    labels: np.ndarray
+    """(tokens,) number of the gold tag in the list of labels: the vocabulary's tags, then unseen ones"""
+    documents: np.ndarray
+    """(sentences,)"""
+    categories: np.ndarray
+    """(tokens, columns) values of the dense features"""
+    sparse_starts: np.ndarray
+    """(tokens + 1,) where each token's sparse features begin; empty for a set without them"""
+    sparse: np.ndarray
+    """(active features,) numbers of the sparse features"""
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def sentence_lengths(self) -> np.ndarray:
+        return np.diff(self.starts)
+
+    def words_of(self, sentence: int) -> list[str]:
+        begin, end = self.starts[sentence], self.starts[sentence + 1]
+        return [self.table.spellings[form] for form in self.forms[begin:end]]
+
+
+def encode_split(
+    name: str,
+    path: str,
+    sentences: Sequence[Sentence],
+    table: FormTable,
+    form_ids: dict[str, int],
+    labels: dict[str, int],
+    vocabs: Vocabs,
+    features: FeatureSource,
+) -> EncodedSplit:
+    """Sentences to arrays. `labels` numbers the tags and grows where a tag is new."""
+    scheme = vocabs.tags.scheme
+    lengths = [len(sentence.words) for sentence in sentences]
+    tag_ids = [
+        labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)
+    ]
+    sparse_starts, sparse = _encode_sparse(sentences, features, vocabs.features.sparse)
+    return EncodedSplit(
+        name=name,
+        path=path,
+        table=table,
+        starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        forms=_flat(form_ids[word] for sentence in sentences for word in sentence.words),
+        labels=_flat(tag_ids),
+        documents=_flat(sentence.document for sentence in sentences),
+        categories=_encode_columns(sentences, features, vocabs.features.columns, sum(lengths)),
+        sparse_starts=sparse_starts,
+        sparse=sparse,
+    )
+
+
+def distinct_words(sentences: Iterable[Sentence]) -> list[str]:
+    """Spellings in order of first appearance."""
+    return list(dict.fromkeys(word for sentence in sentences for word in sentence.words))
+
+
+def _flat(numbers: Iterable[int]) -> np.ndarray:
+    return np.fromiter(numbers, dtype=np.int64)
+
+
+def _encode_columns(
+    sentences: Sequence[Sentence], features: FeatureSource, vocabs: dict[str, Vocab], tokens: int
+) -> np.ndarray:
+    result = np.zeros((tokens, len(features.columns)), dtype=np.int64)
+    position = 0
+    for sentence in sentences if features.columns else ():
+        length = len(sentence.words)
+        for column, values in enumerate(features.dense(sentence)):
+            vocab = vocabs[features.columns[column]]
+            result[position : position + length, column] = [vocab[value] for value in values]
+        position += length
+    return result
+
+
+def _encode_sparse(
+    sentences: Sequence[Sentence], features: FeatureSource, vocab: Vocab
+) -> tuple[np.ndarray, np.ndarray]:
+    if not len(vocab):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    counts, active = [0], []
+    for sentence in sentences:
+        for names in features.sparse(sentence):
+            known = [vocab.ids[name] for name in names if name in vocab.ids]
+            active.extend(known)
+            counts.append(len(known))
+    return np.cumsum(np.array(counts, dtype=np.int64)), np.array(active, dtype=np.int64)

@@ -1,0 +1,143 @@
+"""Public files by name: fetched once, checked against a pinned sum, resumed when cut off."""
+
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from ner_lab.errors import UserError
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes so far, bytes in all or 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file at a public address, and the sum it must have (`sha256:...` or `md5:...`, or None)."""
+
+    url: str
+    checksum: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        return PurePosixPath(urlsplit(self.url).path).name
+
+
+def fetch(download: Download, folder: Path, hint: str, progress: Progress | None = None) -> Path:
+    """The downloaded file in `folder`; at once if it is there already.
+
+    A part left by an earlier attempt is continued. `hint` says how to do without the network and
+    ends every error message. Raises UserError when offline or when the sum is wrong.
+    """
+    target = folder / download.file_name
+    if target.exists():
+        return target
+    if urlsplit(download.url).scheme != "https" and not _is_loopback(download.url):
+        raise UserError(f"{download.url}: only https addresses are fetched. {hint}")
+    folder.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        _transfer(download.url, part, progress)
+    except (OSError, urllib.error.URLError) as error:
+        kept = f" {part.stat().st_size:,} bytes are kept and will be continued." if part.exists() else ""
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{download.url} could not be fetched: {reason}.{kept} {hint}") from None
+    _verify(part, download, hint)
+    os.replace(part, target)
+    return target
+
+
+def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
+    """Write the member of a zip file to `target`, whole or not at all."""
+    if target.exists():
+        return target
+    try:
+        with zipfile.ZipFile(archive) as file:
+            name = find_member(file, member)
+            if name is None:
+                held = ", ".join(file.namelist()[:8])
+                raise UserError(f"{archive}: no '{member}' in it; it holds {held}. {hint}")
+            with file.open(name) as source:
+                _write(source, target)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
+    return target
+
+
+def find_member(archive: zipfile.ZipFile, name: str) -> str | None:
+    """The path within `archive` of the file called `name`, in whatever folder."""
+    return next((path for path in archive.namelist() if PurePosixPath(path).name == name), None)
+
+
+def extract_gzip(archive: Path, target: Path, hint: str) -> Path:
+    """Unpack a gzip file to `target`, whole or not at all."""
+    if not target.exists():
+        try:
+            with gzip.open(archive) as source:
+                _write(source, target)
+        except (OSError, EOFError) as error:
+            raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
+    return target
+
+
+def _write(source: object, target: Path) -> None:
+    draft = target.with_name(target.name + ".draft")
+    with draft.open("wb") as out:
+        shutil.copyfileobj(source, out)  # type: ignore[misc, arg-type]
+    os.replace(draft, target)
+
+
+def _transfer(url: str, part: Path, progress: Progress | None) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "ner_lab"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing lies behind what we have: it is all there
+            return
+        raise
+    with response:
+        continued = response.status == 206
+        have = have if continued else 0
+        total = have + int(response.headers.get("Content-Length") or 0)
+        with part.open("ab" if continued else "wb") as out:
+            while block := response.read(1 << 20):
+                out.write(block)
+                have += len(block)
+                if progress:
+                    progress(have, total)
+    if total and have < total:
+        raise OSError(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+def _verify(part: Path, download: Download, hint: str) -> None:
+    if download.checksum is None:
+        with part.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        log.warning("%s has no published sum; its SHA-256 here is %s", download.url, found)
+        return
+    algorithm, _, expected = download.checksum.partition(":")
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        part.unlink()
+        raise UserError(
+            f"{download.url}: its {algorithm} is {found}, expected {expected}. The file was deleted; "
+            f"try again, or the publisher has changed it. {hint}"
+        )
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -1,0 +1,81 @@
+"""Match the words of a corpus with the words of a file of vectors."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ner_lab.data.vocab import LOOKUP_STEPS, WordVocab
+from ner_lab.errors import UserError
+
+MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRows:
+    """Rows of a file of vectors, by word."""
+
+    rows: Mapping[str, int]
+    matrix: np.ndarray
+    """(words, dim) float32"""
+    lookup: tuple[str, ...]
+
+    def match(self, word: str) -> tuple[str, str] | None:
+        """The first look-up step that finds `word`, and the form it is found under."""
+        for step in self.lookup:
+            form = LOOKUP_STEPS[step](word)
+            if form in self.rows:
+                return step, form
+        return None
+
+
+def wanted_forms(words: Iterable[str], lookup: tuple[str, ...]) -> set[str]:
+    """Every form under which one of `words` would be looked for."""
+    return {LOOKUP_STEPS[step](word) for word in words for step in lookup}
+
+
+def with_vectors(vocab: WordVocab, words: Iterable[str], file: VectorRows, which: str) -> tuple[WordVocab, np.ndarray]:
+    """Add to `vocab` the words that only the file knows; give the vectors of all its words.
+
+    `which`: `train` adds none, `corpus` those that a word of `words` is found under, `file` all.
+    Returns the vocabulary and (words, dim) float32, NaN where the file has no vector.
+    """
+    known: dict[str, None] = {}
+    if which == "file":
+        known = dict.fromkeys(file.rows)
+    elif which == "corpus":
+        matches = (file.match(word) for word in words if word not in vocab.ids)
+        known = dict.fromkeys(match[1] for match in matches if match)
+    extended = WordVocab(vocab.items, list(known), vocab.lowercase, file.lookup)
+    vectors = np.full((len(vocab.items) + len(known), file.matrix.shape[1]), np.nan, dtype=np.float32)
+    for number, word in enumerate(vocab.items):
+        if number > 1 and (match := file.match(word)):
+            vectors[number] = file.matrix[file.rows[match[1]]]
+    if known:
+        vectors[len(vocab.items) :] = file.matrix[[file.rows[form] for form in known]]
+    return extended, vectors
+
+
+def coverage(counts: Mapping[str, int], file: VectorRows) -> dict[str, dict[str, int]]:
+    """How many `tokens` and `types` each look-up step finds, and how many are `missing`."""
+    tokens = dict.fromkeys([*file.lookup, MISSING], 0)
+    types = dict(tokens)
+    for word, number in counts.items():
+        match = file.match(word)
+        step = match[0] if match else MISSING
+        tokens[step] += number
+        types[step] += 1
+    return {"tokens": tokens, "types": types}
+
+
+def check_coverage(found: dict[str, dict[str, int]], least: float, path: str) -> None:
+    """Raise UserError where the file knows fewer of the corpus's words than the stated share."""
+    types = found["types"]
+    total = sum(types.values())
+    known = total - types[MISSING]
+    if known < least * total:
+        raise UserError(
+            f"{path}: only {known:,} of {total:,} words of the corpus found in it ({known / total:.1%}); "
+            f"word_embedding.min_coverage asks for {least:.0%}. Wrong file or language, or tokens read as "
+            "whole lines?"
+        )

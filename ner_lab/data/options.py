@@ -1,0 +1,96 @@
+"""Everything the `data` config group can say, in one flat record."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ner_lab.data.conll import ColumnFormat
+from ner_lab.errors import UserError
+from ner_lab.tags import check_scheme
+
+
+def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"data.{name} is '{value}'. It takes {', '.join(choices)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Where a corpus lies, how it is read, normalised and batched. See `conf/data/base.yaml`."""
+
+    name: str
+    # where it lies
+    dir: str | None = None
+    train: str | None = None
+    dev: str | None = None
+    test: str | None = None
+    local: dict[str, list[str]] = field(default_factory=dict)
+    downloads: list[dict[str, Any]] = field(default_factory=list)
+    licence: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    verify: bool = True
+    cache_dir: str | None = None
+    # how it is read
+    format: str = "columns"
+    columns: dict[str, int] = field(default_factory=lambda: {"word": 0, "tag": -1})
+    separator: str = "auto"
+    docstart: str = "drop"
+    file_scheme: str = "auto"
+    dev_share: float = 0.1
+    dev_seed: int = 1
+    # what the tagger sees
+    scheme: str = "IOBES"
+    digits: str = "keep"
+    lowercase: bool = False
+    min_count: int = 1
+    singleton_unk: float = 0.0
+    unknown_chars: str = "unk"
+    max_sentence_length: int | None = None
+    max_word_length: int | None = None
+    vocabulary: str = "corpus"
+    # how it is batched
+    batch_size: int = 10
+    batch_tokens: int | None = None
+    group_by_length: bool = True
+    eval_batch_tokens: int = 2000
+
+    def __post_init__(self) -> None:
+        _one_of("format", self.format, ("columns", "markup"))
+        _one_of("docstart", self.docstart, ("drop", "keep"))
+        _one_of("digits", self.digits, ("keep", "zero", "zero_run"))
+        _one_of("unknown_chars", self.unknown_chars, ("unk", "skip"))
+        _one_of("vocabulary", self.vocabulary, ("train", "corpus", "file"))
+        if "word" not in self.columns or "tag" not in self.columns:
+            raise UserError("data.columns needs at least word and tag, as numbers of columns from 0.")
+        for name in ("batch_size", "min_count", "eval_batch_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"data.{name} is {getattr(self, name)}. It must be at least 1.")
+        for name in ("batch_tokens", "max_sentence_length", "max_word_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"data.{name} is {value}. It must be at least 1, or null for no limit.")
+        if not 0 <= self.singleton_unk <= 1:
+            raise UserError(f"data.singleton_unk is {self.singleton_unk}. It is a probability, 0 to 1.")
+        if not 0 < self.dev_share < 1:
+            raise UserError(f"data.dev_share is {self.dev_share}. It is a share of train, between 0 and 1.")
+        object.__setattr__(self, "scheme", check_scheme(self.scheme))
+        if self.file_scheme != "auto":
+            object.__setattr__(self, "file_scheme", check_scheme(self.file_scheme))
+
+    @property
+    def column_format(self) -> ColumnFormat:
+        others = {name: column for name, column in self.columns.items() if name not in ("word", "tag")}
+        return ColumnFormat(
+            word=self.columns["word"],
+            tag=self.columns["tag"],
+            others=others,
+            separator=self.separator,
+            docstart=self.docstart,
+        )
+
+    def what_encoding_depends_on(self) -> dict[str, Any]:
+        """The options that change a prepared data set: all but places, sums and batches."""
+        placing = {
+            *("dir", "train", "dev", "test", "local", "downloads", "licence", "cache_dir"),
+            *("batch_size", "batch_tokens", "group_by_length", "eval_batch_tokens", "singleton_unk"),
+        }
+        return {name: value for name, value in asdict(self).items() if name not in placing}

@@ -1,0 +1,63 @@
+"""What a corpus is made of: sentences of words with tags, in three splits."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ner_lab.tags import spans_of
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence as it stands in its file."""
+
+    words: list[str]
+    tags: list[str]
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    """Further columns by name (`pos`, `chunk`), one value a word."""
+    document: int = -1
+    """Number of its document within the file, from 0; -1 where the file marks no documents."""
+    line: int = 0
+    """Line of its first word, from 1."""
+
+
+@dataclass(slots=True)
+class Split:
+    """The sentences of one split and where they were read."""
+
+    name: str
+    path: str
+    sentences: list[Sentence]
+    scheme: str
+    """The scheme its tags are written in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Size of a split, counted as the shared tasks count: `-DOCSTART-` lines are no sentences."""
+
+    documents: int
+    sentences: int
+    tokens: int
+    entities: int
+    per_type: dict[str, int]
+
+    @classmethod
+    def of(cls, sentences: Iterable[Sentence]) -> "Counts":
+        documents: set[int] = set()
+        per_type: Counter[str] = Counter()
+        number = tokens = 0
+        for sentence in sentences:
+            documents.add(sentence.document)
+            if sentence.words == [DOCSTART]:
+                continue
+            number += 1
+            tokens += len(sentence.words)
+            per_type.update(span.type for span in spans_of(sentence.tags))
+        ordered = dict(sorted(per_type.items()))
+        return cls(len(documents - {-1}), number, tokens, per_type.total(), ordered)
+
+
+DOCSTART = "-DOCSTART-"

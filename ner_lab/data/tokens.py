@@ -1,0 +1,78 @@
+"""Raw text to sentences and tokens, each token with its place in the text.
+
+Written to agree with how CoNLL-2003 splits English: punctuation stands alone, clitics come off
+(`Ashby 's`, `do n't`), and abbreviations, initials, numbers, scores and dates stay whole.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Token(NamedTuple):
+    """`text[start:end]`, in characters."""
+
+    text: str
+    start: int
+    end: int
+
+
+_ABBREVIATIONS = (
+    "Mr Mrs Ms Dr Prof Gen Col Lt Capt Sgt Sen Rep Gov Rev Hon St Jr Sr Mt Ft Corp Inc Ltd Bros "
+    "vs etc Jan Feb Apr Jun Jul Aug Sep Sept Oct Nov Dec"
+)
+_PATTERN = re.compile(
+    r"""
+      https?://[^\s<>"]+ | www\.[^\s<>"]+ | [\w.+-]+@[\w-]+\.[\w.-]*\w      # addresses
+    | \.\.\.+                                                       # ellipsis
+    | (?:[A-Za-z]\.){2,}                                            # U.S.  a.m.
+    | [A-Z]\.(?=\s*['A-Z])                                          # initials
+    | \b(?:""" + "|".join(_ABBREVIATIONS.split()) + r""")\.         # Mr.  Corp.
+    | \bNo\.(?=\s*\d)                                              # No. 3
+    | \d+(?:[.,:/]\d+)*(?:-\d+(?:[.,:/]\d+)*)*(?:st|nd|rd|th|s)?(?!\w)      # 1,000.5  2:14.07  6-4  1996-08-22  3rd
+    | \w+(?=n't\b) | n't\b                                          # do n't
+    | '(?:s|re|ve|ll|d|m)\b                                         # 's
+    | \w+(?:[-&/.'’]\w+)*?(?='(?:s|re|ve|ll|d|m)\b|n't\b)                # Ashby 's
+    | \w+(?:[-&'’]\w+|[./](?=[^\W\d_])\w+)*                              # cross-border  AT&T  O'Neill
+    | --+ | ''|`` | [^\w\s]                                         # punctuation, one by one
+    """,
+    re.VERBOSE,
+)
+_ENDS = frozenset(".!?") | {"..."}
+_CLOSERS = frozenset("\"')”’") | {"''"}
+
+
+def tokenize(text: str, offset: int = 0) -> list[Token]:
+    """Split `text` into tokens; `offset` is added to every position."""
+    return [Token(match[0], match.start() + offset, match.end() + offset) for match in _PATTERN.finditer(text)]
+
+
+def sentences_in(text: str, offset: int = 0) -> Iterator[list[Token]]:
+    """Split running text into sentences of tokens.
+
+    A line break inside a paragraph is a blank; a sentence ends at `. ! ?` (and quotes that close
+    behind it) when what follows begins with a capital, a digit or an opening mark.
+    """
+    sentence: list[Token] = []
+    tokens = tokenize(text, offset)
+    position = 0
+    while position < len(tokens):
+        sentence.append(tokens[position])
+        position += 1
+        if sentence[-1].text not in _ENDS:
+            continue
+        while position < len(tokens) and tokens[position].text in _CLOSERS:
+            closes_here = tokens[position].start == tokens[position - 1].end
+            if not closes_here:
+                break
+            sentence.append(tokens[position])
+            position += 1
+        if position < len(tokens) and _opens(tokens[position].text):
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
+
+
+def _opens(token: str) -> bool:
+    return not token[0].islower() and token not in {",", ";", ":", "-", "--", ")"}

@@ -1,0 +1,180 @@
+"""Numbers for words, characters, tags and features.
+
+Every vocabulary is a plain list of strings with a dictionary beside it, so it travels in a
+checkpoint as JSON-like data. Number 0 is padding and 1 the unknown item, except for tags.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ner_lab.errors import UserError
+from ner_lab.tags import OUTSIDE, SCHEMES, split_tag, tags_of
+from ner_lab.tags import Span as _Span
+
+PAD, UNK = 0, 1
+_PADDING, _UNKNOWN = "<pad>", "<unk>"
+_DIGIT, _DIGITS = re.compile(r"[0-9]"), re.compile(r"[0-9]+")
+
+LOOKUP_STEPS: dict[str, Callable[[str], str]] = {
+    "exact": lambda word: word,
+    "lower": str.lower,
+    "lower_zero_digits": lambda word: _DIGIT.sub("0", word.lower()),
+    "lower_zero_runs": lambda word: _DIGITS.sub("0", word.lower()),
+}
+"""Forms under which a word is looked for in a file of vectors."""
+
+
+def normalise_digits(word: str, digits: str) -> str:
+    """`keep` digits, write each as 0 (`zero`), or each run of them as one 0 (`zero_run`)."""
+    if digits == "keep":
+        return word
+    if digits == "zero":
+        return _DIGIT.sub("0", word)
+    if digits == "zero_run":
+        return _DIGITS.sub("0", word)
+    raise UserError(f"data.digits is '{digits}'. It takes keep, zero or zero_run.")
+
+
+@dataclass
+class Vocab:
+    """Strings and their numbers; what is not in it is UNK."""
+
+    items: list[str]
+    ids: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.ids = {item: number for number, item in enumerate(self.items)}
+
+    @classmethod
+    def of(cls, items: Iterable[str]) -> "Vocab":
+        return cls([_PADDING, _UNKNOWN, *items])
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, item: str) -> int:
+        return self.ids.get(item, UNK)
+
+
+@dataclass
+class WordVocab(Vocab):
+    """Words with a vector of their own (`items`), and words only the file of vectors knows (`known`).
+
+    `items` are padding, unknown and the words of train; training moves their vectors. `known` are
+    forms as the file has them, numbered behind `items`; their vectors stay as they are, since no
+    gradient ever reaches a word that train lacks.
+    """
+
+    known: list[str] = field(default_factory=list)
+    lowercase: bool = False
+    lookup: tuple[str, ...] = ()
+    """Names out of `LOOKUP_STEPS`: the forms under which a word is looked for among `known`."""
+    known_ids: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.known_ids = {word: len(self.items) + number for number, word in enumerate(self.known)}
+
+    def key(self, word: str) -> str:
+        return word.lower() if self.lowercase else word
+
+    def find(self, word: str) -> int:
+        """The number of `word`: its own, or that of the form the file knows it by, or UNK."""
+        key = self.key(word)
+        if (own := self.ids.get(key)) is not None:
+            return own
+        for step in self.lookup:
+            if (number := self.known_ids.get(LOOKUP_STEPS[step](key))) is not None:
+                return number
+        return UNK
+
+
+@dataclass
+class TagVocab:
+    """Tags of the scheme trained in; `O` is number 0."""
+
+    items: list[str]
+    scheme: str
+    ids: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.ids = {item: number for number, item in enumerate(self.items)}
+
+    @classmethod
+    def of(cls, entity_types: Iterable[str], scheme: str) -> "TagVocab":
+        """All tags that `scheme` has for these types."""
+        if scheme not in SCHEMES:
+            raise UserError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+        items = [OUTSIDE]
+        for entity_type in sorted(set(entity_types)):
+            pair = [_Span(entity_type, 0, 3), _Span(entity_type, 3, 4)]
+            letters = sorted(set(tags_of(pair, 4, scheme)), key=lambda tag: "BIESLU".index(tag[0]))
+            items.extend(letters)
+        return cls(items, scheme)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def entity_types(self) -> list[str]:
+        return sorted({split_tag(tag)[1] for tag in self.items if tag != OUTSIDE})
+
+
+@dataclass
+class FeatureVocab:
+    """Numbers for the values of dense feature columns and for sparse features."""
+
+    columns: dict[str, Vocab] = field(default_factory=dict)
+    sparse: Vocab = field(default_factory=lambda: Vocab([]))
+
+
+@dataclass
+class Vocabs:
+    """All the vocabularies of a tagger: what `build_tagger` takes its sizes from."""
+
+    words: WordVocab
+    chars: Vocab
+    tags: TagVocab
+    features: FeatureVocab
+    vector_dim: int = 0
+    """Dimensions of the file of word vectors; 0 where there is none."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Lists, dictionaries, strings and numbers only: loads with `weights_only=True`."""
+        return {
+            "words": {
+                "items": self.words.items,
+                "known": self.words.known,
+                "lowercase": self.words.lowercase,
+                "lookup": list(self.words.lookup),
+            },
+            "chars": self.chars.items,
+            "tags": {"items": self.tags.items, "scheme": self.tags.scheme},
+            "features": {
+                "columns": {name: vocab.items for name, vocab in self.features.columns.items()},
+                "sparse": self.features.sparse.items,
+            },
+            "vector_dim": self.vector_dim,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Vocabs":
+        words = plain["words"]
+        columns = {name: Vocab(items) for name, items in plain["features"]["columns"].items()}
+        return cls(
+            words=WordVocab(words["items"], words["known"], words["lowercase"], tuple(words["lookup"])),
+            chars=Vocab(plain["chars"]),
+            tags=TagVocab(plain["tags"]["items"], plain["tags"]["scheme"]),
+            features=FeatureVocab(columns, Vocab(plain["features"]["sparse"])),
+            vector_dim=plain["vector_dim"],
+        )
+
+
+def check_lookup(steps: Sequence[str]) -> tuple[str, ...]:
+    """`steps` as a tuple, or an error that lists the known ones."""
+    for step in steps:
+        if step not in LOOKUP_STEPS:
+            raise UserError(f"look-up step '{step}' is unknown. Steps: {', '.join(LOOKUP_STEPS)}")
+    return tuple(steps)

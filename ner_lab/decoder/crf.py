@@ -1,0 +1,52 @@
+"""The CRF decoder: emissions from a linear layer, then a linear-chain CRF."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ner_lab.decoder.linear_chain import LinearChainCRF
+from ner_lab.decoder.projection import Projection
+from ner_lab.errors import UserError
+from ner_lab.tags import OUTSIDE, follows
+
+__all__ = ["CRF", "LinearChainCRF"]
+
+
+class CRF(nn.Module):
+    """Linear layer (optionally behind a tanh layer) and linear-chain CRF.
+
+    Lample et al. 2016, section 2.2; Huang et al. 2015, section 2.4; Ma & Hovy 2016 with emission plus
+    transition scores in place of a weight vector for each pair of tags.
+
+    tags: the tags by number; scheme: the tag scheme they belong to.
+    hidden_dim: size of a tanh layer before the linear one (Lample et al. 2016, section 2.3); 0 for none.
+    constraints: `none`; `decode`: tags that may not follow each other in the scheme never do in the
+        result; `always`: in the likelihood neither.
+    """
+
+    def __init__(
+        self, *, input_dim: int, tags: Sequence[str], scheme: str, hidden_dim: int, constraints: str
+    ) -> None:
+        super().__init__()
+        if constraints not in ("none", "decode", "always"):
+            raise UserError(f"decoder.constraints is '{constraints}'. It takes none, decode or always.")
+        self.projection = Projection(input_dim, len(tags), hidden_dim)
+        names = [*tags, OUTSIDE]  # a sentence's border admits what O does
+        allowed = [[follows(before, after, scheme) for after in names] for before in names]
+        self.chain = LinearChainCRF(len(tags), allowed)
+        self.constraints = constraints
+
+    def loss(self, hidden: Tensor, tags: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
+        """hidden (batch, time, dim), tags (batch, time), mask (batch, time) bool -> (batch,).
+
+        The negative log-likelihood of each sentence. direct (batch, time, tags): scores from sparse
+        features, added to the emissions.
+        """
+        emissions = self.projection(hidden, direct)
+        always = self.constraints == "always"
+        return -self.chain.log_likelihood(emissions, tags, mask, constrained=always)
+
+    def decode(self, hidden: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
+        """hidden (batch, time, dim), mask (batch, time) bool -> best tags (batch, time), 0 at padding."""
+        emissions = self.projection(hidden, direct)
+        return self.chain.decode(emissions, mask, constrained=self.constraints != "none")[0]

@@ -1,0 +1,204 @@
+"""The linear-chain CRF: exact likelihood, marginals and best path over emissions.
+
+score(tags) = start[tag_1] + sum_t emission[t, tag_t] + sum_t transition[tag_t, tag_t+1] + end[tag_n]
+
+The partition function is computed with its gradient in closed form: a forward and a backward pass
+run side by side as matrix products of scaled exponentials, and the marginals they give are the
+gradient. Where transitions differ so much that an exponential would vanish (forbidden ones), the
+same recursion runs in log space under autograd.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+_FORBIDDEN = -1e4
+_WIDEST = 60.0  # of transition scores, for exponentials: e^-60 is far above the smallest float32
+
+
+class LinearChainCRF(nn.Module):
+    """Scores between neighbouring tags, and exact inference with them.
+
+    Parameters: `start (tags,)`, `transitions (from, to)`, `end (tags,)`, zero at first.
+    `mask (batch, time)` is True for tokens, which stand before all padding; every sentence has at
+    least one token. Without a mask all positions are tokens.
+
+    allowed: `allowed[i][j]` says whether tag j may follow tag i; row and column `num_tags` stand for
+        the sentence's border. It binds only calls with `constrained=True`.
+    """
+
+    def __init__(self, num_tags: int, allowed: Sequence[Sequence[bool]] | None = None) -> None:
+        super().__init__()
+        if num_tags < 1:
+            raise ValueError(f"a CRF needs at least one tag, got {num_tags}")
+        self.num_tags = num_tags
+        self.start = nn.Parameter(torch.zeros(num_tags))
+        self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))
+        self.end = nn.Parameter(torch.zeros(num_tags))
+        if allowed is None:
+            allowed = [[True] * (num_tags + 1)] * (num_tags + 1)
+        penalties = torch.where(torch.tensor(allowed), 0.0, _FORBIDDEN)
+        self.register_buffer("penalties", penalties, persistent=False)
+
+    def log_likelihood(
+        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, *, constrained: bool = False
+    ) -> Tensor:
+        """emissions (batch, time, tags), tags (batch, time) -> log p(tags | emissions) (batch,)."""
+        mask = self._check(emissions, mask)
+        lengths = mask.sum(dim=1)
+        scores = self._scores(constrained)
+        return _score(emissions, tags, mask, lengths, *scores) - _log_partition(emissions, lengths, *scores)
+
+    def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """emissions (batch, time, tags) -> p(tag at each token) (batch, time, tags), 0 at padding."""
+        mask = self._check(emissions, mask)
+        with torch.enable_grad():
+            leaf = emissions.detach().requires_grad_()
+            partition = _log_partition(leaf, mask.sum(dim=1), *self._scores(False)).sum()
+        return torch.autograd.grad(partition, leaf)[0]
+
+    @torch.no_grad()
+    def decode(
+        self, emissions: Tensor, mask: Tensor | None = None, *, constrained: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """emissions (batch, time, tags) -> best tags (batch, time), 0 at padding, and score (batch,)."""
+        mask = self._check(emissions, mask)
+        time = emissions.shape[1]
+        start, transitions, end = self._scores(constrained)
+        score = start + emissions[:, 0]  # (batch, tags)
+        origins = []
+        into = transitions.t()[None]  # (1, to, from)
+        for step in range(1, time):
+            best, origin = (score[:, None, :] + into).max(dim=2)  # (batch, to)
+            real = mask[:, step, None]
+            score = torch.where(real, best + emissions[:, step], score)
+            origins.append(torch.where(real, origin, self._stay(origin)))
+        final, tag = (score + end).max(dim=1)
+        path = [tag]
+        for origin in reversed(origins):
+            tag = origin.gather(1, tag[:, None]).squeeze(1)
+            path.append(tag)
+        return torch.stack(path[::-1], dim=1) * mask, final
+
+    def _stay(self, like: Tensor) -> Tensor:
+        return torch.arange(self.num_tags, device=like.device).expand_as(like)
+
+    def _check(self, emissions: Tensor, mask: Tensor | None) -> Tensor:
+        if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
+            raise ValueError(
+                f"emissions are {tuple(emissions.shape)}, expected (batch, time, {self.num_tags})"
+            )
+        if mask is None:
+            return torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
+        if mask.shape != emissions.shape[:2]:
+            raise ValueError(f"mask is {tuple(mask.shape)}, emissions are {tuple(emissions.shape)}")
+        if not bool(mask[:, 0].all()):
+            raise ValueError("a sentence without a token: mask[:, 0] must be True")
+        return mask.bool()
+
+    def _scores(self, constrained: bool) -> tuple[Tensor, Tensor, Tensor]:
+        if not constrained:
+            return self.start, self.transitions, self.end
+        penalties: Tensor = self.penalties  # type: ignore[assignment]
+        return (
+            self.start + penalties[-1, :-1],
+            self.transitions + penalties[:-1, :-1],
+            self.end + penalties[:-1, -1],
+        )
+
+
+def _score(
+    emissions: Tensor, tags: Tensor, mask: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor
+) -> Tensor:
+    """The score of the given tags (batch,)."""
+    tags = tags * mask  # padding may hold anything
+    emitted = emissions.gather(2, tags[:, :, None]).squeeze(2)  # (batch, time)
+    moved = transitions[tags[:, :-1], tags[:, 1:]]
+    last = tags.gather(1, (lengths - 1)[:, None]).squeeze(1)
+    return (
+        start[tags[:, 0]]
+        + torch.where(mask, emitted, 0.0).sum(dim=1)
+        + torch.where(mask[:, 1:], moved, 0.0).sum(dim=1)
+        + end[last]
+    )
+
+
+def _log_partition(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+    spread = transitions.detach().max() - transitions.detach().min()
+    if spread < _WIDEST:
+        return _LogPartition.apply(emissions, start, transitions, end, lengths)
+    return log_partition_by_logs(emissions, start, transitions, end, lengths)
+
+
+def log_partition_by_logs(
+    emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, lengths: Tensor
+) -> Tensor:
+    """The forward recursion in log space, for any scores; differentiated by autograd. -> (batch,)."""
+    score = start + emissions[:, 0]  # (batch, tags)
+    for step in range(1, emissions.shape[1]):
+        following = torch.logsumexp(score[:, :, None] + transitions, dim=1) + emissions[:, step]
+        score = torch.where((step < lengths)[:, None], following, score)
+    return torch.logsumexp(score + end, dim=1)
+
+
+class _LogPartition(torch.autograd.Function):
+    """log Z (batch,) of emissions (batch, time, tags), with marginals as its gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, lengths: Tensor
+    ) -> Tensor:
+        batch, time, num_tags = emissions.shape
+        steps = torch.arange(time, device=lengths.device)
+        mask = steps < lengths[:, None]
+        turned = lengths[:, None] - 1 - steps
+        turn = torch.where(turned >= 0, turned, steps)[:, :, None].expand_as(emissions)
+        # both passes side by side: the second reads the sentence from its end, with `end` as its start
+        scores = torch.stack([emissions, emissions.gather(1, turn)])  # (2, batch, time, tags)
+        largest = transitions.max()
+        exponentials = torch.exp(transitions - largest)
+        both = torch.stack([exponentials, exponentials.t()])  # (2, from, to)
+        current = scores[:, :, 0] + torch.stack([start, end])[:, None]
+        # each step starts from its largest score, so that numbers stay small over long sentences;
+        # what was taken off is summed apart
+        states, peaks = [current], []
+        for step in range(1, time):
+            peak = current.amax(dim=2, keepdim=True)
+            peaks.append(peak[0])
+            current = torch.bmm(torch.exp(current - peak), both).log_() + scores[:, :, step]
+            states.append(current)
+        passes = torch.stack(states, dim=2)  # (2, batch, time, tags)
+        alpha = passes[0]
+        beta = passes[1].gather(1, turn)  # both count the emission at their token
+        last = (lengths - 1)[:, None, None].expand(batch, 1, num_tags)
+        log_z = torch.logsumexp(alpha.gather(1, last).squeeze(1) + end, dim=1)
+        if peaks:
+            taken = (torch.cat(peaks, dim=1).double() + largest) * mask[:, 1:]
+            log_z = log_z + taken.sum(dim=1).to(log_z.dtype)
+        unary = torch.softmax(alpha + beta - emissions, dim=2) * mask[:, :, None]
+        ctx.save_for_backward(unary, _pairs(alpha, beta, exponentials, mask), last)
+        return log_z
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        unary, pairs, last = ctx.saved_tensors
+        weighted = unary * grad[:, None, None]
+        at_end = weighted.gather(1, last).squeeze(1)
+        transitions = torch.einsum("b,bij->ij", grad, pairs)
+        return weighted, weighted[:, 0].sum(dim=0), transitions, at_end.sum(dim=0), None
+
+
+def _pairs(alpha: Tensor, beta: Tensor, exponentials: Tensor, mask: Tensor) -> Tensor:
+    """Expected number of each transition in each sentence (batch, from, to)."""
+    if alpha.shape[1] == 1:
+        return exponentials.new_zeros((alpha.shape[0], *exponentials.shape))
+    before, after = alpha[:, :-1], beta[:, 1:]  # (batch, time - 1, tags)
+    left = torch.exp(before - before.amax(dim=2, keepdim=True))
+    right = torch.exp(after - after.amax(dim=2, keepdim=True))
+    total = ((left @ exponentials) * right).sum(dim=2, keepdim=True)  # of all pairs at a place
+    right = torch.where(mask[:, 1:, None], right / total, 0.0)
+    return torch.bmm(left.transpose(1, 2), right) * exponentials

@@ -1,0 +1,1 @@
+"""Encoders: from the vectors of a sentence's words to states that know their context."""

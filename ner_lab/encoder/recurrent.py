@@ -1,0 +1,72 @@
+"""Stacked recurrent encoders, the common ground of BiLSTM, LSTM, BiRNN and RNN."""
+
+import torch
+from torch import Tensor, nn
+
+from ner_lab.errors import UserError
+from ner_lab.recurrence import Recurrence, reorder, reversal
+
+
+class RecurrentEncoder(nn.Module):
+    """Layers of a recurrent cell in one direction or two.
+
+    input_dim: dimensions of a word's vector.
+    hidden_dim: size of each direction.
+    input_dropout: on the first layer's input (Ma & Hovy 2016; Lample et al. 2016).
+    output_dropout: on the output of every layer (Ma & Hovy 2016; Chiu & Nichols 2016).
+    stacks: `joint`, layer n + 1 reads both directions of layer n; or `separate`, each direction is a
+        stack of its own (Chiu & Nichols 2016, section 2.1).
+    forget_bias, learn_initial: see `Recurrence`.
+    """
+
+    def __init__(
+        self,
+        *,
+        cell: str,
+        directions: int,
+        input_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        input_dropout: float,
+        output_dropout: float,
+        forget_bias: float = 0.0,
+        learn_initial: bool = False,
+        stacks: str = "joint",
+    ) -> None:
+        super().__init__()
+        if stacks not in ("joint", "separate"):
+            raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
+        if input_dim < 1:
+            raise UserError(
+                "The encoder has nothing to read: word_embedding, char_encoder and features are all none. Choose one."
+            )
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.output_dropout = nn.Dropout(output_dropout)
+        self.separate = stacks == "separate"
+        self.output_dim = directions * hidden_dim
+        between = hidden_dim if self.separate else self.output_dim
+
+        def stack() -> nn.ModuleList:
+            dims = [input_dim, *[between] * (num_layers - 1)]
+            return nn.ModuleList(
+                Recurrence(cell, dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial)
+                for dim in dims
+            )
+
+        self.ahead = stack()
+        self.back = stack() if directions == 2 else nn.ModuleList()
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, output_dim)."""
+        ahead = back = self.input_dropout(inputs)
+        if not self.back:
+            for layer in self.ahead:
+                ahead = self.output_dropout(layer(ahead))
+            return ahead
+        turn = reversal(lengths, inputs.shape[1])
+        for forward_layer, backward_layer in zip(self.ahead, self.back, strict=True):
+            ahead = self.output_dropout(forward_layer(ahead))
+            back = self.output_dropout(reorder(backward_layer(reorder(back, turn)), turn))
+            if not self.separate:
+                ahead = back = torch.cat([ahead, back], dim=-1)
+        return torch.cat([ahead, back], dim=-1) if self.separate else ahead

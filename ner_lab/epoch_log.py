@@ -1,0 +1,114 @@
+"""What a person sees of training, and the history of it: one entry for each epoch."""
+
+import logging
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.progress import TextColumn
+
+from ner_lab.data.batch import Batch
+from ner_lab.errors import UserError
+from ner_lab.terminal import bar, is_terminal
+
+log = logging.getLogger(__name__)
+
+
+class EpochLog(pl.Callback):
+    """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch."""
+
+    def __init__(self) -> None:
+        self.history: list[dict[str, Any]] = []
+        self.tokens = 0
+        self.training_seconds = 0.0
+        """Spent in training steps: without dev scoring and checkpoints."""
+        self._bar = bar(TextColumn("{task.fields[loss]}  {task.fields[f1]}"))
+        self._task: Any = None
+        self._started = 0.0
+        self._epoch_tokens = 0
+        self._epoch_seconds = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.training_seconds if self.training_seconds else 0.0
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The entry of the first epoch with the best dev F1."""
+        return max(self.history, key=lambda entry: (entry["dev"]["f1"], -entry["epoch"]))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and is_terminal():
+            steps = trainer.num_training_batches * (trainer.max_epochs or 1)
+            self._bar.start()
+            self._task = self._bar.add_task("training", total=steps, loss="", f1="")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._epoch_tokens = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self._epoch_tokens += batch.global_tokens
+        if self._task is None:
+            return
+        loss = f"loss {float(outputs['loss']):.3f}" if batch_idx % 20 == 0 else None
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._bar.update(self._task, advance=1, description=epoch, **({"loss": loss} if loss else {}))
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_seconds = time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        loss = numbers["train/loss"]
+        if not math.isfinite(loss):
+            raise UserError(
+                f"training diverged: the loss of epoch {trainer.current_epoch + 1} is {loss}. "
+                "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
+            )
+        self.tokens += self._epoch_tokens
+        self.training_seconds += self._epoch_seconds
+        rate = self._epoch_tokens / self._epoch_seconds
+        entry = {
+            "epoch": trainer.current_epoch + 1,
+            "train_loss": loss,
+            "dev": {name: numbers[f"dev/{name}"] for name in ("precision", "recall", "f1", "accuracy")},
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": self._epoch_seconds,
+            "tokens_per_second": rate,
+        }
+        if "train/gradient_norm" in numbers:
+            entry["gradient_norm"] = numbers["train/gradient_norm"]
+        self.history.append(entry)
+        for logger in trainer.loggers:
+            logger.log_metrics({"train/tokens_per_second": rate, "train/learning_rate": entry["learning_rate"]}, trainer.global_step)  # type: ignore[dict-item]
+        if trainer.is_global_zero:
+            self._show(trainer, entry)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar.stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._bar.stop()
+
+    def _show(self, trainer: pl.Trainer, entry: dict[str, Any]) -> None:
+        best = self.best
+        if self._task is not None:
+            self._bar.update(self._task, f1=f"dev F1 {entry['dev']['f1']:.2f} (best {best['dev']['f1']:.2f})")
+        mark = "*" if best is entry else " "
+        log.info(
+            "epoch %*d/%d  loss %.4f  dev P %.2f R %.2f F1 %.2f%s  %.1f s  %s tokens/s",
+            len(str(trainer.max_epochs)),
+            entry["epoch"],
+            trainer.max_epochs,
+            entry["train_loss"],
+            entry["dev"]["precision"],
+            entry["dev"]["recall"],
+            entry["dev"]["f1"],
+            mark,
+            entry["seconds"],
+            f"{entry['tokens_per_second']:,.0f}",
+        )

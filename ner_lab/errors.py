@@ -1,0 +1,8 @@
+"""The one exception for mistakes a user can mend: a wrong key, a missing file, bad data."""
+
+
+class UserError(ValueError):
+    """Something the user can put right; the message says what, where, what was expected, what next.
+
+    The command line prints it without a traceback and ends with exit code 2.
+    """

@@ -1,0 +1,71 @@
+"""The LightningModule: steps, logging, optimizer. No maths."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from ner_lab.build import build_tagger, optimizer_of
+from ner_lab.data.batch import Batch
+from ner_lab.data.vocab import Vocabs
+from ner_lab.metric import SpanF1
+
+
+class TaggerModule(pl.LightningModule):
+    """Trains a tagger and scores it on dev.
+
+    config, vocabs, labels: plain data, kept in the checkpoint as hyperparameters; the tagger is built
+    from them, so a checkpoint loads with `weights_only=True`.
+    """
+
+    def __init__(self, config: dict[str, Any], vocabs: dict[str, Any], labels: list[str]) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        cfg = OmegaConf.create(config)
+        self.vocabs = Vocabs.from_plain(vocabs)
+        self.tagger = build_tagger(cfg, self.vocabs)
+        self.recipe = optimizer_of(cfg)
+        self.dev_score = SpanF1(labels, self.vocabs.tags.scheme)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The part of this process in the loss of the global batch."""
+        losses = self.tagger(batch)
+        if not batch.counts:
+            losses = losses * 0
+        loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
+        per_token = losses.detach().sum() / batch.mask.sum()
+        self.log("train/loss", per_token, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count spans; the score is computed when all are counted."""
+        if batch.counts:
+            self.dev_score.update(self.tagger.decode(batch), batch.tags, batch.mask)
+
+    def on_validation_epoch_end(self) -> None:
+        score = self.dev_score.compute()
+        self.dev_score.reset()
+        for name in ("precision", "recall", "f1", "accuracy"):
+            self.log(f"dev/{name}", torch.tensor(score[name]), sync_dist=True)
+        for entity_type, numbers in score["per_type"].items():  # type: ignore[attr-defined]
+            self.log(f"dev/{entity_type}/f1", torch.tensor(numbers["f1"]), sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = self.recipe.optimizer(trained)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.recipe.rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = self.recipe.clip_gradients(trained)
+        if norm is not None:
+            self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, batch_size=1)

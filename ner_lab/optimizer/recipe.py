@@ -1,0 +1,61 @@
+"""What all optimizers have in common: the rate over epochs, clipping, the scale of the loss."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ner_lab.errors import UserError
+
+LOSSES = ("sentence_mean", "token_mean", "sum")
+
+
+class OptimizerRecipe(ABC):
+    """How weights are moved.
+
+    lr: learning rate of the first epoch.
+    decay: rate after t epochs is `lr / (1 + decay t)` (Ma & Hovy 2016, section 3.2); 0 keeps it.
+    clip: `none`, `norm` (of all gradients together) or `value` (each number), at `clip_at`.
+    loss: what the rate is meant for: the `sum` of the sentences' losses, their mean
+        (`sentence_mean`), or that sum over the number of tokens (`token_mean`).
+    """
+
+    def __init__(self, *, lr: float, decay: float, clip: str, clip_at: float, loss: str) -> None:
+        if clip not in ("none", "norm", "value"):
+            raise UserError(f"optimizer.clip is '{clip}'. It takes none, norm or value.")
+        if loss not in LOSSES:
+            raise UserError(f"optimizer.loss is '{loss}'. It takes {', '.join(LOSSES)}.")
+        if lr <= 0:
+            raise UserError(f"optimizer.lr is {lr}. It must be above 0.")
+        self.lr = lr
+        self.decay = decay
+        self.clip = clip
+        self.clip_at = clip_at
+        self.loss = loss
+
+    @abstractmethod
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """The optimizer over these parameters, at the first epoch's rate."""
+
+    def rate_factor(self, epoch: int) -> float:
+        """The share of `lr` that holds after `epoch` epochs."""
+        return 1 / (1 + self.decay * epoch)
+
+    def clip_gradients(self, parameters: Sequence[nn.Parameter]) -> Tensor | None:
+        """Clip in place; gives the norm before clipping, where clipping is by norm."""
+        if self.clip == "norm":
+            return torch.nn.utils.clip_grad_norm_(parameters, self.clip_at)
+        if self.clip == "value":
+            torch.nn.utils.clip_grad_value_(parameters, self.clip_at)
+        return None
+
+    def reduce(self, losses: Tensor, sentences: int, tokens: int, world: int) -> Tensor:
+        """losses (batch,) of this process -> its part of the global batch's loss.
+
+        Processes average their gradients, hence the factor `world`: the average of the parts is
+        then the loss of the whole batch, however its sentences were parted.
+        """
+        whole = {"sentence_mean": sentences, "token_mean": tokens, "sum": 1}[self.loss]
+        return losses.sum() * (world / whole)

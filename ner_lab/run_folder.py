@@ -1,0 +1,123 @@
+"""The folder of a run: what lies where, and how it is written and read again."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab import __version__
+from ner_lab.data.cache import write_whole
+from ner_lab.errors import UserError
+
+_PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
+
+
+class RunFolder:
+    """Paths within a run folder.
+
+    config.yaml         the resolved config
+    run.json            command, versions, git commit, machine
+    metrics.json        scores and figures; written last, so a run that has it is finished
+    checkpoints/best.ckpt
+    predictions/dev.conll, test.conll    token gold predicted, in IOB2
+    train.log
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).expanduser()
+        self.config = self.path / "config.yaml"
+        self.record = self.path / "run.json"
+        self.metrics = self.path / "metrics.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.checkpoint = self.checkpoints / "best.ckpt"
+        self.predictions = self.path / "predictions"
+
+    def begin(self, cfg: DictConfig) -> None:
+        """Write what the run is. A folder that holds a finished run is refused."""
+        if self.metrics.exists():
+            raise UserError(
+                f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+        write_whole(self.record, json.dumps(_record(), indent=2) + "\n")
+
+    def read_config(self) -> DictConfig:
+        """The resolved config of the run."""
+        if not self.path.is_dir():
+            raise UserError(f"run={self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
+        if not self.config.is_file() or not self.checkpoint.is_file():
+            missing = self.config if not self.config.is_file() else self.checkpoint
+            raise UserError(f"run={self.path}: no {missing.relative_to(self.path)} there. Did the run finish?")
+        cfg = OmegaConf.load(self.config)
+        assert isinstance(cfg, DictConfig)
+        return cfg
+
+    def read_checkpoint(self) -> dict[str, Any]:
+        """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code of it."""
+        try:
+            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise UserError(f"{self.checkpoint}: not a checkpoint that can be read ({error}).") from None
+
+    def write_metrics(self, metrics: dict[str, Any], name: str = "metrics.json") -> Path:
+        """Write scores, whole or not at all."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, json.dumps(metrics, indent=2) + "\n")
+        return target
+
+
+def absolute_paths(cfg: DictConfig) -> None:
+    """Make the config's paths absolute, so that a run can be used from any folder."""
+    places = [("data", name) for name in ("dir", "train", "dev", "test", "cache_dir")]
+    places += [("word_embedding", name) for name in ("path", "words")]
+    for group, name in places:
+        if (stated := OmegaConf.select(cfg, f"{group}.{name}", throw_on_missing=False)) is not None:
+            cfg[group][name] = str(Path(stated).expanduser().absolute())
+
+
+def _record() -> dict[str, Any]:
+    versions = {"ner-lab": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "command": sys.argv,
+        "folder": os.getcwd(),
+        "versions": versions,
+        "git": _git(),
+        "machine": {"system": platform.platform(), "processor": _processor(), "threads": torch.get_num_threads()},
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the code, and whether it was changed since; None outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", "run_folder.py")
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))} if tracked else None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,113 @@
+"""Score a tagger on a split: counts, strict F1, predictions in CoNLL columns."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import TextColumn
+
+from ner_lab.data.batch import eval_batches
+from ner_lab.data.conll import write_columns
+from ner_lab.data.encode import EncodedSplit
+from ner_lab.metric import SpanF1
+from ner_lab.tagger import Tagger
+from ner_lab.tags import as_iob
+from ner_lab.terminal import bar, table
+
+
+@dataclass
+class Scored:
+    """A split with its predictions, in the order of its file."""
+
+    split: EncodedSplit
+    gold: list[list[str]]
+    """IOB2"""
+    predicted: list[list[str]]
+    """IOB2, as the tagger gave it: improper sequences are not mended"""
+    scores: dict[str, Any]
+    """`SpanF1.compute()` and `f1_strict`"""
+
+    def write(self, path: Path) -> None:
+        """`token gold predicted`, a blank line between sentences: what conlleval reads."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as out:
+            rows = zip(range(len(self.split)), self.gold, self.predicted, strict=True)
+            write_columns(out, ([self.split.words_of(number), gold, tags] for number, gold, tags in rows))
+
+
+def predict_labels(tagger: Tagger, split: EncodedSplit, batch_tokens: int) -> list[list[int]]:
+    """Numbers of the best tags of every sentence, in the split's order."""
+    device = next(tagger.parameters()).device
+    predicted: list[list[int]] = [[] for _ in range(len(split))]
+    was_training = tagger.training
+    tagger.eval()
+    with torch.inference_mode(), bar(TextColumn("")) as progress:
+        task = progress.add_task(f"tagging {split.name}", total=len(split))
+        for batch in eval_batches(split, batch_tokens):
+            best = tagger.decode(batch.to(device)).tolist()
+            for number, length, row in zip(batch.sentences.tolist(), batch.lengths.tolist(), best, strict=True):
+                predicted[number] = row[:length]
+            progress.advance(task, len(batch))
+    tagger.train(was_training)
+    return predicted
+
+
+def score(tagger: Tagger, split: EncodedSplit, labels: list[str], scheme: str, batch_tokens: int) -> Scored:
+    """Tag the whole split and score it; `labels` are the tags by number, in `scheme`."""
+    guesses = predict_labels(tagger, split, batch_tokens)
+    metric = SpanF1(labels, scheme)
+    names = as_iob(labels)
+    gold, predicted = [], []
+    for number, guess in enumerate(guesses):
+        truth = split.labels[split.starts[number] : split.starts[number + 1]].tolist()
+        gold.append([names[label] for label in truth])
+        predicted.append([names[label] for label in guess])
+    metric.update(*_padded(guesses, split))
+    scores = metric.compute() | {"f1_strict": strict_f1(gold, predicted)}
+    return Scored(split, gold, predicted, scores)
+
+
+def strict_f1(gold: list[list[str]], predicted: list[list[str]]) -> float:
+    """seqeval's strict F1 in per cent: spans that do not open with B- count for nothing. Tags in IOB2."""
+    import warnings
+
+    from seqeval.metrics import f1_score  # pulls in scikit-learn: a second, and only here
+    from seqeval.scheme import IOB2
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about splits without a single predicted entity
+        return 100.0 * float(f1_score(gold, predicted, mode="strict", scheme=IOB2))
+
+
+def score_table(splits: dict[str, dict[str, Any]]) -> str:
+    """Scores per entity type, then in all, then by seqeval's strict rule; for each split."""
+    parts = []
+    for name, scores in splits.items():
+        rows: list[list[object]] = [
+            [entity_type, row["precision"], row["recall"], row["f1"], row["gold"], row["predicted"], row["correct"]]
+            for entity_type, row in scores["per_type"].items()
+        ]
+        rows.append(
+            ["all", *(scores[column] for column in ("precision", "recall", "f1", "gold", "predicted", "correct"))]
+        )
+        rows.append(["strict (seqeval)", "", "", scores["f1_strict"], "", "", ""])
+        header = [name, "precision", "recall", "F1", "gold", "predicted", "correct"]
+        note = (
+            f"  accuracy {scores['accuracy']:.2f} %, {scores['improper_sequences']:,} of {scores['sentences']:,} "
+            "sentences with an improper tag sequence"
+        )
+        parts.append(table(header, rows) + "\n" + note)
+    return "\n\n".join(parts)
+
+
+def _padded(guesses: list[list[int]], split: EncodedSplit) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Predicted labels, gold labels and mask, each (sentences, time)."""
+    lengths = split.sentence_lengths
+    time = int(lengths.max(initial=1))
+    mask = torch.arange(time) < torch.from_numpy(lengths)[:, None]
+    guess = torch.zeros(mask.shape, dtype=torch.long)
+    gold = torch.zeros(mask.shape, dtype=torch.long)
+    guess[mask] = torch.tensor([label for row in guesses for label in row], dtype=torch.long)
+    gold[mask] = torch.from_numpy(split.labels)
+    return guess, gold, mask

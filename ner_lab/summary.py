@@ -1,0 +1,81 @@
+"""The start-up summary: corpus, tags, vocabularies, coverage of the vectors, parameters per part."""
+
+from ner_lab.data.encode import EncodedSplit
+from ner_lab.data.lookup import MISSING
+from ner_lab.data.prepare import Prepared
+from ner_lab.data.sentence import Counts
+from ner_lab.tagger import Tagger
+from ner_lab.terminal import table
+
+_STEPS = {
+    "exact": "found as it stands",
+    "lower": "found lower-cased",
+    "lower_zero_digits": "found lower-cased, each digit 0",
+    "lower_zero_runs": "found lower-cased, each run of digits 0",
+    MISSING: "not found",
+}
+
+
+def counts_table(counts: dict[str, Counts], schemes: dict[str, str], splits: dict[str, EncodedSplit]) -> str:
+    """A row for each split: what it holds and how its file is written."""
+    types = sorted({entity_type for count in counts.values() for entity_type in count.per_type})
+    header = ["split", "documents", "sentences", "tokens", "entities", *types, "written in", "longest"]
+    rows = [
+        [
+            name,
+            count.documents or "-",
+            count.sentences,
+            count.tokens,
+            count.entities,
+            *(count.per_type.get(entity_type, 0) for entity_type in types),
+            schemes[name],
+            int(splits[name].sentence_lengths.max(initial=0)),
+        ]
+        for name, count in counts.items()
+    ]
+    return table(header, rows)
+
+
+def data_summary(prepared: Prepared) -> str:
+    """Corpus, tags, vocabularies and coverage, before anything is trained."""
+    vocabs = prepared.vocabs
+    parts = [counts_table(prepared.counts, prepared.schemes, prepared.splits)]
+    numbers = [
+        f"{len(vocabs.words):,} words trained on"
+        + (f" and {len(vocabs.words.known):,} known from the file of vectors" if vocabs.words.known else ""),
+        f"{len(vocabs.chars):,} characters",
+        f"{len(vocabs.tags):,} tags ({vocabs.tags.scheme})",
+    ]
+    if vocabs.features.columns:
+        sizes = ", ".join(f"{name} {len(vocab):,}" for name, vocab in vocabs.features.columns.items())
+        numbers.append(f"dense features: {sizes}")
+    if len(vocabs.features.sparse):
+        numbers.append(f"{len(vocabs.features.sparse):,} sparse features")
+    parts.append("  vocabulary: " + ", ".join(numbers))
+    if prepared.coverage is not None:
+        parts.append(coverage_table(prepared.coverage))
+    return "\n\n".join(parts)
+
+
+def coverage_table(coverage: dict[str, dict[str, int]]) -> str:
+    """How the corpus's words were found in the file of vectors."""
+    total = {what: sum(found.values()) or 1 for what, found in coverage.items()}
+    rows = [
+        [
+            _STEPS[step],
+            coverage["tokens"][step],
+            100 * coverage["tokens"][step] / total["tokens"],
+            coverage["types"][step],
+            100 * coverage["types"][step] / total["types"],
+        ]
+        for step in coverage["tokens"]
+    ]
+    return table(["word vectors", "tokens", "%", "types", "%"], rows)
+
+
+def parameter_table(tagger: Tagger) -> str:
+    """Trained and kept numbers of each part."""
+    counts = tagger.parameter_counts()
+    rows: list[list[object]] = [[part, trained, whole] for part, (trained, whole) in counts.items()]
+    rows.append(["all", sum(t for t, _ in counts.values()), sum(w for _, w in counts.values())])
+    return table(["parameters", "trained", "in all"], rows)

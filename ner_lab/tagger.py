@@ -1,0 +1,47 @@
+"""The tagger: embedder, encoder, decoder, one after another."""
+
+from torch import Tensor, nn
+
+from ner_lab.data.batch import Batch
+from ner_lab.embedder import Embedder
+
+
+class Tagger(nn.Module):
+    """Any embedder, encoder and decoder; it knows none of them by name."""
+
+    def __init__(self, embedder: Embedder, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def losses(self, batch: Batch) -> Tensor:
+        """-> the negative log-likelihood of each sentence's gold tags (batch,)."""
+        hidden = self.encoder(self.embedder(batch), batch.lengths)
+        return self.decoder.loss(hidden, batch.tags, batch.mask, self.embedder.features.direct(batch))  # type: ignore[operator]
+
+    def decode(self, batch: Batch) -> Tensor:
+        """-> numbers of the best tags (batch, time), 0 at padding."""
+        hidden = self.encoder(self.embedder(batch), batch.lengths)
+        return self.decoder.decode(hidden, batch.mask, self.embedder.features.direct(batch))  # type: ignore[operator]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The losses, so that wrappers which hook `forward` (DDP) see the training pass."""
+        return self.losses(batch)
+
+    def parameter_counts(self) -> dict[str, tuple[int, int]]:
+        """Part -> (trained numbers, all numbers)."""
+        parts = {
+            "word embedding": self.embedder.words,
+            "char encoder": self.embedder.chars,
+            "features": self.embedder.features,
+            "encoder": self.encoder,
+            "decoder": self.decoder,
+        }
+        return {
+            name: (
+                sum(parameter.numel() for parameter in part.parameters() if parameter.requires_grad),
+                sum(parameter.numel() for parameter in part.parameters()),
+            )
+            for name, part in parts.items()
+        }

@@ -1,0 +1,169 @@
+"""Tag schemes: IO, IOB1, IOB2, IOBES and BILOU, and the spans that tags stand for.
+
+Pure functions on strings. A span is `(type, start, end)`, `end` exclusive, in tokens.
+
+Spans are read as the shared task's scorer `conlleval` reads them (Tjong Kim Sang & De Meulder
+2003): a span starts at `B-X`, and also at an `I-X` that does not continue a span of type X. The
+longer schemes are first written as IOB2, letter by letter (S and U become B, E and L become I),
+which is what the authors' systems did before they called conlleval; so an improper sequence has
+the same spans in memory and in a prediction file.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ner_lab.errors import UserError
+
+OUTSIDE = "O"
+SCHEMES = ("IO", "IOB1", "IOB2", "IOBES", "BILOU")
+
+_LETTERS = {
+    "IO": frozenset("I"),
+    "IOB1": frozenset("IB"),
+    "IOB2": frozenset("IB"),
+    "IOBES": frozenset("IBES"),
+    "BILOU": frozenset("IBLU"),
+}
+_TO_IOB = {"B": "B", "I": "I", "E": "I", "S": "B", "L": "I", "U": "B"}
+
+
+class Span(NamedTuple):
+    """An entity: its type and its tokens `start .. end - 1`."""
+
+    type: str
+    start: int
+    end: int
+
+
+def split_tag(tag: str) -> tuple[str, str]:
+    """`"B-PER"` -> `("B", "PER")`; `"O"` -> `("O", "")`. Raises ValueError on anything else."""
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    letter, dash, entity_type = tag.partition("-")
+    if not dash or letter not in _TO_IOB or not entity_type:
+        raise ValueError(f"'{tag}' is no tag: expected O, or one of B- I- E- S- L- U- and an entity type")
+    return letter, entity_type
+
+
+def as_iob(tags: Iterable[str]) -> list[str]:
+    """Write tags of any scheme with the letters B, I and O only, one by one, repairing nothing."""
+    relabelled = []
+    for tag in tags:
+        letter, entity_type = split_tag(tag)
+        relabelled.append(tag if letter == OUTSIDE else f"{_TO_IOB[letter]}-{entity_type}")
+    return relabelled
+
+
+def spans_of(tags: Sequence[str]) -> list[Span]:
+    """The spans conlleval sees in `tags`, in order; any scheme, proper or not."""
+    spans = []
+    start, current = 0, ""
+    for position, tag in enumerate([*tags, OUTSIDE]):
+        letter, entity_type = split_tag(tag)
+        begins = letter != OUTSIDE and (_TO_IOB[letter] == "B" or entity_type != current)
+        if current and (begins or letter == OUTSIDE):
+            spans.append(Span(current, start, position))
+            current = ""
+        if begins:
+            start, current = position, entity_type
+    return spans
+
+
+def tags_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
+    """Write non-overlapping `spans` over `length` tokens as tags of `scheme`."""
+    tags = [OUTSIDE] * length
+    previous_end, previous_type = -1, ""
+    for entity_type, start, end in sorted(spans, key=lambda span: span.start):
+        if not 0 <= start < end <= length or start < max(previous_end, 0):
+            raise ValueError(f"span {entity_type} {start}..{end} overlaps another or leaves 0..{length}")
+        adjacent = start == previous_end and entity_type == previous_type
+        tags[start:end] = _span_letters(entity_type, end - start, scheme, adjacent)
+        previous_end, previous_type = end, entity_type
+    return tags
+
+
+def _span_letters(entity_type: str, length: int, scheme: str, adjacent: bool) -> list[str]:
+    inside = [f"I-{entity_type}"]
+    if scheme == "IO":
+        return inside * length
+    if scheme == "IOB1":
+        return ([f"B-{entity_type}"] if adjacent else inside) + inside * (length - 1)
+    if scheme == "IOB2":
+        return [f"B-{entity_type}"] + inside * (length - 1)
+    if scheme not in ("IOBES", "BILOU"):
+        raise ValueError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+    single, last = ("S", "E") if scheme == "IOBES" else ("U", "L")
+    if length == 1:
+        return [f"{single}-{entity_type}"]
+    return [f"B-{entity_type}"] + inside * (length - 2) + [f"{last}-{entity_type}"]
+
+
+def convert(tags: Sequence[str], scheme: str) -> list[str]:
+    """Write the spans of `tags` in `scheme`. Going to IO joins adjacent spans of one type."""
+    return tags_of(spans_of(tags), len(tags), scheme)
+
+
+def is_proper(tags: Sequence[str], scheme: str) -> bool:
+    """Whether `tags` obey `scheme` from the first to the last token."""
+    before = OUTSIDE
+    for tag in [*tags, OUTSIDE]:
+        if not follows(before, tag, scheme):
+            return False
+        before = tag
+    return True
+
+
+def follows(before: str, after: str, scheme: str) -> bool:
+    """Whether `after` may come directly behind `before`; `O` stands for the sentence's border."""
+    (letter, entity_type), (next_letter, next_type) = split_tag(before), split_tag(after)
+    known = _LETTERS[scheme] | {OUTSIDE}
+    if letter not in known or next_letter not in known:
+        return False
+    same = entity_type == next_type
+    if scheme == "IO":
+        return True
+    if scheme == "IOB1":
+        return next_letter != "B" or same
+    if scheme == "IOB2":
+        return next_letter != "I" or same
+    open_before = letter in "BI"
+    continues = next_letter in ("I", "E", "L")
+    return open_before == continues and (not continues or same)
+
+
+def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
+    """The scheme a corpus is written in, told from the letters it uses and where B stands.
+
+    E or S mean IOBES, L or U BILOU. With I alone it is IO (which IOB1 also looks like where no
+    two entities of a type touch: the spans are the same). With B and I it is IOB2 where every
+    entity opens with B, else IOB1. Raises ValueError where letters of two schemes are mixed.
+    """
+    letters: set[str] = set()
+    stray_inside = False
+    for tags in sequences:
+        before = ("", "")
+        for tag in tags:
+            letter, entity_type = split_tag(tag)
+            letters.add(letter)
+            if letter == "I" and before[1] != entity_type:
+                stray_inside = True
+            before = (letter, entity_type)
+    letters.discard(OUTSIDE)
+    if letters & set("ES") and letters & set("LU"):
+        raise ValueError(f"tags mix the letters of IOBES and BILOU: {', '.join(sorted(letters))}")
+    if letters & set("ES"):
+        return "IOBES"
+    if letters & set("LU"):
+        return "BILOU"
+    if "B" not in letters and letters:
+        return "IO"
+    return "IOB1" if stray_inside else "IOB2"
+
+
+def check_scheme(name: str) -> str:
+    """`name` in upper case, or an error that lists the schemes; BIO and BIOES are understood."""
+    known = {"BIO": "IOB2", "BIOES": "IOBES", "IOB": "IOB1", "BILUO": "BILOU"}
+    scheme = known.get(str(name).upper(), str(name).upper())
+    if scheme not in SCHEMES:
+        raise UserError(f"'{name}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+    return scheme

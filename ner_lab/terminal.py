@@ -1,0 +1,114 @@
+"""What a person sees: messages that do not tear a progress bar, tables, bars. Plain when not a terminal."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from ner_lab.data.fetch import Progress as FetchProgress
+
+_console = Console(file=sys.stderr, highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether a person is watching."""
+    return _console.is_terminal
+
+
+class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Logs to the terminal, above a progress bar if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message as it is, without wrapping or markup."""
+        message = self.format(record)
+        if is_terminal():
+            style = "yellow" if record.levelno >= logging.WARNING else None
+            _console.print(message, style=style, markup=False, soft_wrap=True)
+        else:
+            self.stream.write(message + "\n")
+            self.flush()
+
+
+def bar(*columns: TextColumn, transient: bool = True) -> Progress:
+    """A progress bar with time run and time left, and `columns` behind; hidden when nobody watches."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        *columns,
+        console=_console,
+        transient=transient,
+        disable=not is_terminal(),
+    )
+
+
+class DownloadBar:
+    """Shows a download; call it with (bytes so far, bytes in all)."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("fetching"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=_console,
+                disable=not is_terminal(),
+            )
+            self._progress.start()
+            self._progress.add_task("", total=total or None)
+        self._progress.update(self._progress.task_ids[0], completed=done)
+        if total and done >= total:
+            self._progress.stop()
+            self._progress = None
+
+
+def download_bar() -> FetchProgress:
+    """A callback that shows a download."""
+    return DownloadBar()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned columns: text to the left, numbers to the right."""
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
+    numeric = [
+        all(isinstance(row[column], int | float) or row[column] in ("", "-") for row in rows)
+        for column in range(len(header))
+    ]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        )
+        return ("  " + "  ".join(padded)).rstrip()
+
+    rule = "  " + "  ".join("-" * width for width in widths)
+    return "\n".join([line(header), rule, *(line(row) for row in cells)])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,202 @@
+"""`ner-lab train`: train a tagger, keep the best epoch by dev F1, score dev and test with it."""
+
+import importlib.util
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_only
+
+from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, run_command
+from ner_lab.data.datamodule import NerDataModule
+from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.epoch_log import EpochLog
+from ner_lab.errors import UserError
+from ner_lab.lit import TaggerModule
+from ner_lab.logger.tracker import Tracker
+from ner_lab.run_folder import RunFolder, absolute_paths
+from ner_lab.scoring import score, score_table
+from ner_lab.summary import data_summary, parameter_table
+from ner_lab.terminal import download_bar
+from ner_lab.word_embedding.base import WordTable
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
+    """Train as `cfg` says, write everything to `folder`, and give what stands in metrics.json.
+
+    In a distributed run all processes take part in training; the first one alone writes and scores,
+    and the others get an empty dictionary.
+    """
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    run = RunFolder(folder)
+    tracker: Tracker = instantiate(cfg.logger)
+    failed = True
+    try:
+        metrics = _train(cfg, run, tracker, name)
+        failed = False
+    finally:
+        tracker.close(failed)
+    return metrics
+
+
+def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict[str, Any]:
+    begun = time.perf_counter()
+    first = rank_zero_only.rank == 0
+    absolute_paths(cfg)
+    if first:
+        run.begin(cfg)
+    options = data_options_of(cfg)
+    prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
+    data_seconds = time.perf_counter() - begun
+
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
+    _fill_vectors(module, prepared)
+    if first:
+        log.info("data: %s (ready in %.1f s)\n%s\n", options.name, data_seconds, data_summary(prepared))
+        log.info("%s\n", parameter_table(module.tagger))
+
+    epochs = EpochLog()
+    trainer = _trainer(cfg, run, epochs, tracker.open(run.path, name, plain) if first else [])
+    started = time.perf_counter()
+    trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+    train_seconds = time.perf_counter() - started
+    if not trainer.is_global_zero:
+        return {}
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+    splits = _score_best(run, prepared, cfg, options.eval_batch_tokens)
+    metrics = {
+        "seed": cfg.seed,
+        "best_epoch": epochs.best["epoch"],
+        "epochs": len(epochs.history),
+        "train_seconds": train_seconds,
+        "train_tokens_per_second": epochs.tokens_per_second,
+        "data_seconds": data_seconds,
+        "parameters": {part: whole for part, (_, whole) in module.tagger.parameter_counts().items()},
+        "coverage": prepared.coverage,
+        **splits,
+        "history": epochs.history,
+    }
+    tracker.summarise(_flat({"best_epoch": epochs.best["epoch"], "train_seconds": train_seconds, **splits}))
+    run.write_metrics(metrics)
+    _close(metrics, run)
+    return metrics
+
+
+def _fill_vectors(module: TaggerModule, prepared: Prepared) -> None:
+    table = module.tagger.embedder.words
+    if prepared.vectors is not None and isinstance(table, WordTable):
+        table.fill(prepared.vectors)
+
+
+def _trainer(cfg: DictConfig, run: RunFolder, epochs: EpochLog, loggers: list[Any]) -> pl.Trainer:
+    callbacks: list[pl.Callback] = [
+        epochs,
+        ModelCheckpoint(
+            dirpath=run.checkpoints,
+            filename="best",
+            monitor="dev/f1",
+            mode="max",
+            save_weights_only=True,
+            enable_version_counter=False,
+        ),
+    ]
+    if cfg.early_stopping.patience is not None:
+        callbacks.append(EarlyStopping(monitor="dev/f1", mode="max", patience=cfg.early_stopping.patience))
+    for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    return instantiate(
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=loggers or False,
+        default_root_dir=str(run.path),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _score_best(run: RunFolder, prepared: Prepared, cfg: DictConfig, batch_tokens: int) -> dict[str, Any]:
+    """Load the best epoch as any later reader will, score dev and test, write their predictions."""
+    tagger = build_tagger(cfg, prepared.vocabs)
+    state = run.read_checkpoint()["state_dict"]
+    tagger.load_state_dict({key.removeprefix("tagger."): v for key, v in state.items() if key.startswith("tagger.")})
+    splits = {}
+    for name in ("dev", "test"):
+        if name not in prepared.splits:
+            continue
+        scored = score(tagger, prepared.splits[name], prepared.labels, prepared.vocabs.tags.scheme, batch_tokens)
+        scored.write(run.predictions / f"{name}.conll")
+        splits[name] = scored.scores
+    return splits
+
+
+def _close(metrics: dict[str, Any], run: RunFolder) -> None:
+    scores = {name: metrics[name] for name in ("dev", "test") if name in metrics}
+    log.info("\nbest epoch %d of %d\n\n%s\n", metrics["best_epoch"], metrics["epochs"], score_table(scores))
+    log.info(
+        "trained in %.0f s, %s tokens/s\nrun folder   %s\n"
+        "  metrics.json, config.yaml, checkpoints/best.ckpt, predictions/, train.log\n"
+        "next\n  ner-lab predict run=%s input=FILE\n  ner-lab evaluate run=%s\n"
+        "  ner-lab train char_encoder=bilstm decoder=softmax seed=2",
+        metrics["train_seconds"],
+        f"{metrics['train_tokens_per_second']:,.0f}",
+        run.path,
+        run.path,
+        run.path,
+    )
+
+
+def _flat(tree: dict[str, Any], place: str = "") -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{place}{key}/")
+        else:
+            flat[f"{place}{key}"] = value
+    return flat
+
+
+@hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
+def _job(cfg: DictConfig) -> float:
+    """One Hydra job; its value, for sweepers, is dev F1."""
+    runtime = HydraConfig.get().runtime
+    extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
+    check_keys(cfg, dict(runtime.choices), extra)
+    folder = Path(runtime.output_dir)
+    metrics = train(cfg, folder, name=f"{cfg.run_name}/seed={cfg.seed}")
+    return metrics["dev"]["f1"] if metrics else 0.0
+
+
+def main() -> None:
+    """Entry point of `ner-lab train` and of `python -m ner_lab.train`."""
+    register_resolvers()
+    # processes of a distributed run start again as `python -m ner_lab.train`, whatever started this one
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.train")
+    run_command(_job)
+
+
+if __name__ == "__main__":
+    main()

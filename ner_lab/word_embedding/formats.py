@@ -1,0 +1,150 @@
+"""File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
+
+import gzip
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ner_lab.data.fetch import find_member
+from ner_lab.errors import UserError
+
+Rows = tuple[list[str], np.ndarray]
+
+
+@contextmanager
+def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
+    """The bytes of a plain, .gz or .zip file. `member` names the file within a zip that holds several."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rb") as file:
+                yield io.BufferedReader(file, 1 << 20)  # type: ignore[arg-type]
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = _choose(archive, member, path)
+                with archive.open(name) as file:
+                    yield io.BufferedReader(file, 1 << 20)  # type: ignore[arg-type]
+        else:
+            with path.open("rb", buffering=1 << 20) as file:
+                yield file
+    except (EOFError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: the archive is damaged ({error}). Fetch it again.") from None
+
+
+def read_text(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
+    """`word number number ...` a line; a first line of two whole numbers (word2vec's header) is passed over.
+
+    Words may hold blanks (GloVe 840B has such): the last `dim` fields are the vector. Of a word
+    that stands twice the first is taken.
+    """
+    wanted_bytes = None if wanted is None else {word.encode() for word in wanted}
+    with open_vectors(path, member) as file:
+        return _read_lines(file, wanted_bytes, path)
+
+
+def _read_lines(file: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
+    dim, dim_line = 0, 0
+    found: dict[bytes, bytes] = {}
+    lines: list[int] = []
+    for number, line in enumerate(file, 1):
+        word, _, rest = line.rstrip().partition(b" ")
+        if number == 1 and word.isdigit() and rest.isdigit():
+            continue
+        if not rest and b"\t" in word:
+            word, _, rest = line.rstrip().replace(b"\t", b" ").partition(b" ")
+        if not dim:
+            dim, dim_line = rest.count(b" ") + 1, number
+            if dim < 2:
+                raise UserError(f"{path}:{number}: expected a word and its vector, got {line[:60]!r}.")
+        fields = rest.count(b" ") + 1
+        if fields != dim:
+            if fields < dim or not rest:
+                raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file whole?")
+            word, *numbers_of_it = line.rstrip().rsplit(b" ", dim)
+            rest = b" ".join(numbers_of_it)
+        if (wanted is None or word in wanted) and word not in found:
+            found[word] = rest
+            lines.append(number)
+    if not dim:
+        raise UserError(f"{path}: no vector in it.")
+    try:
+        numbers = np.array(b" ".join(found.values()).split(), dtype=np.float32)
+    except ValueError:
+        raise UserError(_first_bad(path, found, lines)) from None
+    words = [_decode(word, path, line) for word, line in zip(found, lines, strict=True)]
+    return words, numbers.reshape(len(found), dim)
+
+
+def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
+    """word2vec's own binary format: a header `words dim`, then each word, a blank and dim float32."""
+    words: list[str] = []
+    vectors: list[np.ndarray] = []
+    with open_vectors(path, member) as file:
+        header = file.readline(100).split()
+        if len(header) != 2 or not all(part.isdigit() for part in header):
+            raise UserError(f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}.")
+        number, dim = map(int, header)
+        seen: set[str] = set()
+        for row in range(number):
+            word = _binary_word(file, path, row)
+            raw = file.read(4 * dim)
+            if len(raw) < 4 * dim:
+                raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
+            if (wanted is None or word in wanted) and word not in seen:
+                seen.add(word)
+                words.append(word)
+                vectors.append(np.frombuffer(raw, dtype="<f4"))
+    matrix = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, dim), dtype=np.float32)
+    return words, matrix
+
+
+def read_any(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
+    """Text or word2vec's binary, told apart by the bytes behind the first word."""
+    with open_vectors(path, member) as file:
+        head = file.read(4096)
+    first, _, rest = head.partition(b"\n")
+    has_header = len(first.split()) == 2 and all(part.isdigit() for part in first.split())
+    binary = has_header and any(byte < 9 or 13 < byte < 32 for byte in rest)
+    return (read_word2vec_binary if binary else read_text)(path, wanted, member)
+
+
+def _binary_word(file: IO[bytes], path: Path, row: int) -> str:
+    letters = bytearray()
+    while (byte := file.read(1)) != b" ":
+        if not byte or len(letters) > 2000:
+            raise UserError(f"{path}: word {row + 1:,} has no end. Is this word2vec's binary format?")
+        if byte != b"\n":
+            letters += byte
+    return letters.decode("utf-8", errors="replace")
+
+
+def _decode(word: bytes, path: Path, line: int) -> str:
+    try:
+        return word.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}:{line}: {word!r} is not UTF-8.") from None
+
+
+def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int]) -> str:
+    for (word, rest), line in zip(found.items(), lines, strict=True):
+        try:
+            np.array(rest.split(), dtype=np.float32)
+        except ValueError as error:
+            return f"{path}:{line}: the vector of {word.decode(errors='replace')!r} is damaged: {error}."
+    return f"{path}: a vector is damaged."
+
+
+def _choose(archive: zipfile.ZipFile, member: str | None, path: Path) -> str:
+    names = archive.namelist()
+    if member is not None:
+        name = find_member(archive, member)
+        if name is None:
+            raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}.")
+        return name
+    if len(names) != 1:
+        raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
+    return names[0]

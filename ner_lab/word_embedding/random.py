@@ -1,0 +1,15 @@
+"""Word vectors that start at random."""
+
+from torch import nn
+
+from ner_lab.word_embedding.base import WordEmbedding, WordTable
+
+
+class RandomWords(WordEmbedding):
+    """`dim` dimensions, uniform in +-sqrt(3 / dim) (Ma & Hovy 2016, section 3.1)."""
+
+    def __init__(self, *, dim: int) -> None:
+        self.dim = dim
+
+    def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:
+        return WordTable(num_words, 0, self.dim)

@@ -1,0 +1,103 @@
+"""SENNA's vectors (Collobert et al. 2011): a word list and a file of vectors, line by line."""
+
+import hashlib
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ner_lab.data.fetch import Download, Progress, fetch
+from ner_lab.errors import UserError
+from ner_lab.word_embedding.base import PretrainedEmbedding
+
+_VECTORS, _WORDS = "embeddings/embeddings.txt", "hash/words.lst"
+
+
+class Senna(PretrainedEmbedding):
+    """50 dimensions for 130,000 lower-cased words, digits as 0.
+
+    path: `embeddings.txt`; words: `words.lst`, None for `../hash/words.lst` or `words.lst` beside it.
+    Without a path the published archive is fetched (no sum was published for it: the one found is
+    logged). Further arguments as in `PretrainedEmbedding`.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | None,
+        words: str | None,
+        url: str,
+        trainable: bool,
+        lookup: Sequence[str],
+        min_coverage: float,
+    ) -> None:
+        super().__init__(path=path, trainable=trainable, lookup=lookup, min_coverage=min_coverage)
+        self.words = words
+        self.download = Download(url)
+
+    def file(self, cache: Path, progress: Progress | None) -> Path:
+        """The stated file of vectors, or the one of the published archive."""
+        if self.path is not None:
+            return super().file(cache, progress)
+        folder = cache / "vectors" / "senna"
+        if not (folder / _VECTORS).exists():
+            hint = "With a copy at hand, give word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
+            _unpack(fetch(self.download, cache / "vectors", hint, progress), folder)
+        return folder / _VECTORS
+
+    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+        """As in `WordEmbedding.rows`."""
+        word_list = self._word_list(path)
+        words = word_list.read_text(encoding="latin-1").rstrip("\n").split("\n")
+        lines = path.read_text(encoding="ascii").rstrip("\n").split("\n")
+        if len(words) != len(lines):
+            raise UserError(
+                f"{word_list}: {len(words):,} words, but {path} has {len(lines):,} vectors. They belong together."
+            )
+        chosen = [row for row, word in enumerate(words) if wanted is None or word in wanted]
+        dim = len(lines[0].split())
+        matrix = np.zeros((len(chosen), dim), dtype=np.float32)
+        for number, row in enumerate(chosen):
+            numbers = lines[row].split()
+            if len(numbers) != dim:
+                raise UserError(f"{path}:{row + 1}: {len(numbers)} numbers, line 1 has {dim}.")
+            matrix[number] = numbers
+        return [words[row] for row in chosen], matrix
+
+    def fingerprint(self) -> dict[str, Any]:
+        """As in `WordEmbedding.fingerprint`; the word list counts as well."""
+        words = Path(self.words).expanduser() if self.words else None
+        stamp = hashlib.sha256(words.read_bytes()).hexdigest() if words and words.is_file() else None
+        return super().fingerprint() | {"words": stamp}
+
+    def _word_list(self, vectors: Path) -> Path:
+        places = [vectors.parent.parent / _WORDS, vectors.parent / "words.lst"]
+        if self.words is not None:
+            places = [Path(self.words).expanduser()]
+        for place in places:
+            if place.is_file():
+                return place
+        raise UserError(
+            f"no word list for {vectors}; looked for {' and '.join(map(str, places))}. "
+            "Give word_embedding.words=.../words.lst"
+        )
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Only the two files needed leave the archive, under names of our own."""
+    try:
+        with tarfile.open(archive) as tar:
+            for wanted in (_WORDS, _VECTORS):
+                member = next((m for m in tar if m.isfile() and str(PurePosixPath(m.name)).endswith(wanted)), None)
+                source = tar.extractfile(member) if member else None
+                if source is None:
+                    raise UserError(f"{archive}: no {wanted} in it. Is it SENNA 3.0?")
+                target = folder / wanted
+                target.parent.mkdir(parents=True, exist_ok=True)
+                draft = target.with_suffix(".draft")
+                draft.write_bytes(source.read())
+                draft.replace(target)
+    except (tarfile.TarError, EOFError) as error:
+        raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
