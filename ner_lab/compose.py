@@ -85,6 +85,42 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
         instance.hydra = outer
 
 
+def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str) -> tuple[dict[str, str], list[str]]:
+    """Split `key=value` arguments into a command's own (those `known`) and overrides of `data`.
+
+    `--help` prints `usage` and ends; an unknown key is an error that names the nearest.
+    """
+    own: dict[str, str] = {}
+    data: list[str] = []
+    for argument in arguments:
+        if argument in ("-h", "--help"):
+            print(usage)
+            raise SystemExit(0)
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise UserError(f"'{argument}': expected KEY=VALUE.\n\n{usage}")
+        if key in known:
+            own[key] = value
+        elif key == "data" or key.startswith("data."):
+            data.append(argument)
+        else:
+            raise UserError(f"unknown key '{key}'{nearest(key, [*known, 'data'])}\n\n{usage}")
+    return own, data
+
+
+def data_section(overrides: Sequence[str], base: DictConfig | None = None) -> DictConfig:
+    """The `data` group under `overrides`: that of `base`, unless they choose another option."""
+    if base is None or any(item.startswith("data=") for item in overrides):
+        return compose_config([*overrides])
+    cfg = OmegaConf.create({"data": base.data})
+    for item in overrides:
+        key, _, value = item.partition("=")
+        if OmegaConf.select(cfg, key.rpartition(".")[0]) is None or key.split(".")[1] not in cfg.data:
+            raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
+        cfg = OmegaConf.merge(cfg, OmegaConf.from_dotlist([f"{key}={value}"]))  # type: ignore[assignment]
+    return cfg
+
+
 def run_command(command: Callable[[], Any]) -> None:
     """Run a command; a user's mistake ends with exit code 2 and a message, ours with a traceback and 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the message is ours to word

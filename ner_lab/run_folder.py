@@ -67,6 +67,16 @@ class RunFolder:
         except Exception as error:
             raise UserError(f"{self.checkpoint}: not a checkpoint that can be read ({error}).") from None
 
+    def read_weights(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The tagger's weights, and the vocabularies they belong to as plain data."""
+        checkpoint = self.read_checkpoint()
+        weights = {
+            key.removeprefix("tagger."): value
+            for key, value in checkpoint["state_dict"].items()
+            if key.startswith("tagger.")
+        }
+        return weights, checkpoint["hyper_parameters"]["vocabs"]
+
     def write_metrics(self, metrics: dict[str, Any], name: str = "metrics.json") -> Path:
         """Write scores, whole or not at all."""
         target = self.path / name

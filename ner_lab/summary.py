@@ -1,6 +1,5 @@
 """The start-up summary: corpus, tags, vocabularies, coverage of the vectors, parameters per part."""
 
-from ner_lab.data.encode import EncodedSplit
 from ner_lab.data.lookup import MISSING
 from ner_lab.data.prepare import Prepared
 from ner_lab.data.sentence import Counts
@@ -16,7 +15,7 @@ _STEPS = {
 }
 
 
-def counts_table(counts: dict[str, Counts], schemes: dict[str, str], splits: dict[str, EncodedSplit]) -> str:
+def counts_table(counts: dict[str, Counts], schemes: dict[str, str], longest: dict[str, int]) -> str:
     """A row for each split: what it holds and how its file is written."""
     types = sorted({entity_type for count in counts.values() for entity_type in count.per_type})
     header = ["split", "documents", "sentences", "tokens", "entities", *types, "written in", "longest"]
@@ -29,7 +28,7 @@ def counts_table(counts: dict[str, Counts], schemes: dict[str, str], splits: dic
             count.entities,
             *(count.per_type.get(entity_type, 0) for entity_type in types),
             schemes[name],
-            int(splits[name].sentence_lengths.max(initial=0)),
+            longest[name],
         ]
         for name, count in counts.items()
     ]
@@ -39,7 +38,8 @@ def counts_table(counts: dict[str, Counts], schemes: dict[str, str], splits: dic
 def data_summary(prepared: Prepared) -> str:
     """Corpus, tags, vocabularies and coverage, before anything is trained."""
     vocabs = prepared.vocabs
-    parts = [counts_table(prepared.counts, prepared.schemes, prepared.splits)]
+    longest = {name: int(split.sentence_lengths.max()) for name, split in prepared.splits.items()}
+    parts = [counts_table(prepared.counts, prepared.schemes, longest)]
     numbers = [
         f"{len(vocabs.words):,} words trained on"
         + (f" and {len(vocabs.words.known):,} known from the file of vectors" if vocabs.words.known else ""),

@@ -58,6 +58,13 @@ def bar(*columns: TextColumn, transient: bool = True) -> Progress:
     )
 
 
+def start_logging() -> None:
+    """Messages to the terminal, for commands that Hydra does not start."""
+    handler = TerminalHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
 class DownloadBar:
     """Shows a download; call it with (bytes so far, bytes in all)."""
 

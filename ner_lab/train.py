@@ -141,8 +141,7 @@ def _trainer(cfg: DictConfig, run: RunFolder, epochs: EpochLog, loggers: list[An
 def _score_best(run: RunFolder, prepared: Prepared, cfg: DictConfig, batch_tokens: int) -> dict[str, Any]:
     """Load the best epoch as any later reader will, score dev and test, write their predictions."""
     tagger = build_tagger(cfg, prepared.vocabs)
-    state = run.read_checkpoint()["state_dict"]
-    tagger.load_state_dict({key.removeprefix("tagger."): v for key, v in state.items() if key.startswith("tagger.")})
+    tagger.load_state_dict(run.read_weights()[0])
     splits = {}
     for name in ("dev", "test"):
         if name not in prepared.splits:

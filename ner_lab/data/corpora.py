@@ -16,14 +16,16 @@ _BUILTIN = Path(__file__).parent / "builtin"
 _FEW_DOCUMENTS = 20
 
 
-def locate(options: DataOptions, progress: Progress | None = None) -> dict[str, Path]:
+def locate(
+    options: DataOptions, progress: Progress | None = None, *, needs_train: bool = True
+) -> dict[str, Path]:
     """The file of each split, fetched if need be. A corpus without dev or test lacks that key."""
     places: dict[str, Path] = {}
     for split in SPLITS:
         path = _stated(options, split) or _in_folder(options, split) or _fetched(options, split, progress)
         if path is not None:
             places[split] = path
-    if "train" not in places:
+    if needs_train and "train" not in places:
         raise UserError(
             f"data={options.name} needs data.train=FILE (and data.dev=FILE data.test=FILE), "
             "paths of column files."
@@ -36,7 +38,7 @@ def read_corpus(options: DataOptions, places: dict[str, Path]) -> dict[str, Spli
     splits = {name: read_one(options, name, path) for name, path in places.items()}
     if options.verify:
         _hold_against_published(options, splits)
-    if "dev" not in splits:
+    if "dev" not in splits and "train" in splits:
         splits["train"], splits["dev"] = _share(splits["train"], options.dev_share, options.dev_seed)
     return {name: splits[name] for name in SPLITS if name in splits}
 

@@ -38,6 +38,7 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
+_EMPTY_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 _ENDS = frozenset(".!?") | {"..."}
 _CLOSERS = frozenset("\"')”’") | {"''"}
 
@@ -50,11 +51,18 @@ def tokenize(text: str, offset: int = 0) -> list[Token]:
 def sentences_in(text: str, offset: int = 0) -> Iterator[list[Token]]:
     """Split running text into sentences of tokens.
 
-    A line break inside a paragraph is a blank; a sentence ends at `. ! ?` (and quotes that close
-    behind it) when what follows begins with a capital, a digit or an opening mark.
+    A sentence ends at an empty line, and at `. ! ?` (with quotes that close behind it) when what
+    follows begins with a capital, a digit or an opening mark. A single line break is a blank.
     """
+    begin = 0
+    for gap in [*_EMPTY_LINE.finditer(text), None]:
+        end = gap.start() if gap else len(text)
+        yield from _sentences(tokenize(text[begin:end], offset + begin))
+        begin = gap.end() if gap else end
+
+
+def _sentences(tokens: list[Token]) -> Iterator[list[Token]]:
     sentence: list[Token] = []
-    tokens = tokenize(text, offset)
     position = 0
     while position < len(tokens):
         sentence.append(tokens[position])

@@ -1,0 +1,95 @@
+"""`ner-lab data stats|download|export data=...`: look at a corpus, fetch it, write it as CoNLL columns."""
+
+import logging
+import sys
+from pathlib import Path
+
+from ner_lab.build import data_options_of
+from ner_lab.compose import data_section, keyword_arguments, run_command
+from ner_lab.data.conll import write_columns
+from ner_lab.data.corpora import locate, read_corpus
+from ner_lab.data.options import DataOptions
+from ner_lab.data.sentence import Counts, Split
+from ner_lab.errors import UserError
+from ner_lab.suggest import nearest
+from ner_lab.summary import counts_table
+from ner_lab.tags import convert
+from ner_lab.terminal import download_bar, start_logging
+
+log = logging.getLogger(__name__)
+
+_ACTIONS = ("stats", "download", "export")
+_USAGE = """ner-lab data ACTION [data=OPTION] [data.KEY=VALUE ...]
+
+stats      the table of counts: documents, sentences, tokens, entities per type
+download   fetch the corpus into the cache and say where its files lie
+export     write the splits as four columns, word POS chunk tag: output=DIR [scheme=IOB2]"""
+
+
+def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
+    """Write each split to `folder/SPLIT.conll`; documents begin with `-DOCSTART-`, missing columns are `_`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, split in splits.items():
+        target = folder / f"{name}.conll"
+        with target.open("w", encoding="utf-8") as out:
+            document = -1
+            for sentence in split.sentences:
+                if sentence.document != document:
+                    document = sentence.document
+                    out.write("-DOCSTART- -X- -X- O\n\n")
+                unknown = ["_"] * len(sentence.words)
+                middle = [sentence.columns.get(column, unknown) for column in ("pos", "chunk")]
+                write_columns(out, [[sentence.words, *middle, convert(sentence.tags, scheme)]])
+        written.append(target)
+    return written
+
+
+def _stats(options: DataOptions, own: dict[str, str]) -> None:
+    splits = read_corpus(options, locate(options, download_bar()))
+    counts = {name: Counts.of(split.sentences) for name, split in splits.items()}
+    schemes = {name: split.scheme for name, split in splits.items()}
+    longest = {name: max(len(s.words) for s in split.sentences) for name, split in splits.items()}
+    log.info("%s\n%s", options.name, counts_table(counts, schemes, longest))
+    for name, split in splits.items():
+        log.info("  %s: %s", name, split.path)
+    if options.licence:
+        log.info("  licence: %s", options.licence)
+
+
+def _download(options: DataOptions, own: dict[str, str]) -> None:
+    for name, path in locate(options, download_bar()).items():
+        log.info("%-5s  %s", name, path)
+    if options.licence:
+        log.info("licence: %s", options.licence)
+
+
+def _export(options: DataOptions, own: dict[str, str]) -> None:
+    if "output" not in own:
+        raise UserError(f"where to? Give output=DIR.\n\n{_USAGE}")
+    splits = read_corpus(options, locate(options, download_bar()))
+    for path in export(splits, Path(own["output"]).expanduser(), own.get("scheme", "IOB2")):
+        log.info("%s", path)
+
+
+def _command() -> None:
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        raise SystemExit(0 if arguments else 2)
+    action, *rest = arguments
+    if action not in _ACTIONS:
+        raise UserError(f"no action '{action}'{nearest(action, _ACTIONS)}\n\n{_USAGE}")
+    own, overrides = keyword_arguments(rest, ("output", "scheme") if action == "export" else (), _USAGE)
+    start_logging()
+    options = data_options_of(data_section(overrides))
+    {"stats": _stats, "download": _download, "export": _export}[action](options, own)
+
+
+def main() -> None:
+    """Entry point of `ner-lab data`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""`ner-lab evaluate run=DIR [data=...]`: score a run's tagger, on its own data or on other."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ner_lab.build import data_options_of
+from ner_lab.compose import data_section, keyword_arguments, run_command
+from ner_lab.data.corpora import locate, read_corpus
+from ner_lab.data.prepare import encode
+from ner_lab.errors import UserError
+from ner_lab.predict import load
+from ner_lab.run_folder import RunFolder, absolute_paths
+from ner_lab.scoring import Scored, score, score_table
+from ner_lab.terminal import download_bar, start_logging
+
+log = logging.getLogger(__name__)
+
+_KEYS = ("run", "splits", "output")
+_USAGE = """ner-lab evaluate run=DIR [data=OPTION] [data.KEY=VALUE ...] [splits=dev,test] [output=DIR]
+
+Scores the best checkpoint of a run. Without `data` it is the run's own corpus, and the scores are
+those of its metrics.json. With `data` it is another corpus, read as that option says and normalised
+as the tagger was trained: data=conll2003 data.dir=DIR, or data=files data.test=FILE.
+
+output  a folder for evaluation.json and predictions/SPLIT.conll; without it nothing is written"""
+
+
+def evaluate(run: str | Path, overrides: Sequence[str] = (), splits: Sequence[str] = ()) -> dict[str, Scored]:
+    """Score the tagger of a run folder on `splits` (all but train, where none is named).
+
+    overrides: of the `data` group, as on the command line; none for the run's own corpus.
+    """
+    trained = load(run)
+    cfg = data_section(overrides, base=trained.config)
+    absolute_paths(cfg)
+    options = data_options_of(cfg)
+    corpus = read_corpus(options, locate(options, download_bar(), needs_train=False))
+    if missing := [name for name in splits if name not in corpus]:
+        raise UserError(f"splits={','.join(missing)}: this corpus has {', '.join(corpus)}.")
+    chosen = splits or [name for name in corpus if name != "train"]
+    if not chosen:
+        raise UserError("nothing to score: give data.test=FILE (or data.dev=FILE, or splits=train).")
+    scored = {}
+    for name in chosen:
+        split, labels = encode(
+            corpus[name].sentences, trained.vocabs, trained.options, trained.features, name, corpus[name].path
+        )
+        batch_tokens = trained.options.eval_batch_tokens
+        scored[name] = score(trained.tagger, split, labels, trained.vocabs.tags.scheme, batch_tokens)
+    return scored
+
+
+def _command() -> None:
+    own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
+    if "run" not in own:
+        raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
+    start_logging()
+    scored = evaluate(own["run"], overrides, [name for name in own.get("splits", "").split(",") if name])
+    scores = {name: split.scores for name, split in scored.items()}
+    log.info("%s", score_table(scores))
+    if "output" in own:
+        folder = RunFolder(own["output"])
+        for name, split in scored.items():
+            split.write(folder.predictions / f"{name}.conll")
+        written = folder.write_metrics({"run": own["run"], "data": overrides, **scores}, "evaluation.json")
+        log.info("\nwritten to %s", written.parent)
+
+
+def main() -> None:
+    """Entry point of `ner-lab evaluate`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

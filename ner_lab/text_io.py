@@ -1,0 +1,181 @@
+"""Text in and out of prediction: running text, tokens, columns, JSON lines; read and written as a stream."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePath
+from typing import IO, Any
+
+from ner_lab.data.conll import ColumnFormat, sentences_of
+from ner_lab.data.tokens import Token, sentences_in, tokenize
+from ner_lab.errors import UserError
+from ner_lab.tags import Span, spans_of
+
+_LOOK_AHEAD = 50  # lines read to recognise a format
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A sentence to tag. What came from running text knows its places in it."""
+
+    words: list[str]
+    tokens: list[Token] | None = None
+    """With places in `text`"""
+    text: str = ""
+    """The text from the end of the sentence before to the end of this one"""
+    closes: bool = True
+    """Whether it ends its paragraph"""
+
+
+class Text:
+    """Lines of an input, counted; the first ones can be looked at before they are read."""
+
+    def __init__(self, source: IO[str], name: str) -> None:
+        self.name = name
+        self.characters = 0
+        self.line = 0
+        self._lines = iter(source)
+
+    def look_ahead(self, number: int = _LOOK_AHEAD) -> list[str]:
+        """Up to `number` of the next lines, which stay to be read."""
+        seen = [line for line, _ in zip(self._guarded(), range(number), strict=False)]
+        self._lines = chain(seen, self._lines)
+        return seen
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._guarded():
+            self.line += 1
+            self.characters += len(line)
+            yield line
+
+    def _guarded(self) -> Iterator[str]:
+        while True:
+            try:
+                line = next(self._lines)
+            except StopIteration:
+                return
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{self.name}: not UTF-8 behind line {self.line} ({error.reason}). Convert it first, "
+                    "for instance: iconv -f latin1 -t utf-8"
+                ) from None
+            yield line
+
+
+def recognise(text: Text) -> str:
+    """The input's format, by its name's ending, else by its first lines."""
+    by_name = {
+        **dict.fromkeys((".conll", ".iob", ".iob2", ".bio", ".tsv", ".conll2003"), "conll"),
+        **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+        ".tok": "tokens",
+    }
+    if found := by_name.get(PurePath(text.name).suffix):
+        return found
+    lines = text.look_ahead()
+    filled = [line for line in lines if line.strip()]
+    if filled and filled[0].lstrip().startswith("{"):
+        return "jsonl"
+    widths = {len(line.split()) for line in filled}
+    in_columns = len(filled) > 1 and len(widths) == 1 and (widths == {1} or len(filled) < len(lines))
+    return "conll" if in_columns else "text"
+
+
+def _read_text(text: Text) -> Iterator[Piece]:
+    for line in text:
+        yield from _paragraph(line.rstrip("\r\n"))
+
+
+def _paragraph(line: str) -> Iterator[Piece]:
+    sentences = list(sentences_in(line))
+    if not sentences:
+        yield Piece([], [], line)
+    done = 0
+    for number, sentence in enumerate(sentences, 1):
+        last = number == len(sentences)
+        end = len(line) if last else sentence[-1].end
+        tokens = [Token(token.text, token.start - done, token.end - done) for token in sentence]
+        yield Piece([token.text for token in sentence], tokens, line[done:end], closes=last)
+        done = end
+
+
+def _read_tokens(text: Text) -> Iterator[Piece]:
+    for line in text:
+        yield Piece(line.split())
+
+
+def _read_conll(text: Text) -> Iterator[Piece]:
+    for sentence in sentences_of(text, ColumnFormat(tag=None), text.name):
+        yield Piece(sentence.words)
+
+
+def _read_jsonl(text: Text) -> Iterator[Piece]:
+    for line in text:
+        if not line.strip():
+            continue
+        where = f"{text.name}:{text.line}"
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno}).") from None
+        yield _item(item, where)
+
+
+def _item(item: Any, where: str) -> Piece:
+    if isinstance(item, dict) and isinstance(item.get("text"), str):
+        tokens = tokenize(item["text"])
+        return Piece([token.text for token in tokens], tokens, item["text"])
+    words = item.get("tokens") if isinstance(item, dict) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise UserError(f'{where}: expected {{"tokens": ["...", ...]}} or {{"text": "..."}}.')
+    return Piece(words)
+
+
+def _write_conll(piece: Piece, tags: list[str]) -> str:
+    if not piece.words:
+        return ""
+    return "".join(f"{word} {tag}\n" for word, tag in zip(piece.words, tags, strict=True)) + "\n"
+
+
+def _write_jsonl(piece: Piece, tags: list[str]) -> str:
+    if not piece.words:
+        return ""
+    entities = []
+    for span in spans_of(tags):
+        entity: dict[str, Any] = {"type": span.type, "start": span.start, "end": span.end}
+        entities.append(entity | {"text": _covered(piece, span)})
+    return json.dumps({"tokens": piece.words, "tags": tags, "entities": entities}, ensure_ascii=False) + "\n"
+
+
+def _covered(piece: Piece, span: Span) -> str:
+    if piece.tokens is None:
+        return " ".join(piece.words[span.start : span.end])
+    return piece.text[piece.tokens[span.start].start : piece.tokens[span.end - 1].end]
+
+
+def _write_text(piece: Piece, tags: list[str]) -> str:
+    if piece.tokens is None:
+        words = list(piece.words)
+        for span in spans_of(tags):
+            words[span.start] = f"[{span.type} {words[span.start]}"
+            words[span.end - 1] += "]"
+        return " ".join(words) + "\n"
+    marked, done = "", 0
+    for span in spans_of(tags):
+        begin, end = piece.tokens[span.start].start, piece.tokens[span.end - 1].end
+        marked += f"{piece.text[done:begin]}[{span.type} {piece.text[begin:end]}]"
+        done = end
+    return marked + piece.text[done:] + ("\n" if piece.closes else "")
+
+
+INPUT_FORMATS: dict[str, Callable[[Text], Iterator[Piece]]] = {
+    "text": _read_text,
+    "tokens": _read_tokens,
+    "conll": _read_conll,
+    "jsonl": _read_jsonl,
+}
+OUTPUT_FORMATS: dict[str, Callable[[Piece, list[str]], str]] = {
+    "conll": _write_conll,
+    "jsonl": _write_jsonl,
+    "text": _write_text,
+}
