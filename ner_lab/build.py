@@ -70,8 +70,10 @@ def _check_arguments(section: DictConfig, group: str) -> None:
     known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
     given = OmegaConf.to_container(section, resolve=False)
     assert isinstance(given, dict)
-    for key in given:
-        if isinstance(key, str) and not key.startswith("_") and key not in known:
+    for key in map(str, given):
+        if OmegaConf.is_missing(section, key):
+            raise UserError(f"{group}.{key} has no default. Give {group}.{key}=...")
+        if not key.startswith("_") and key not in known:
             raise UserError(
                 f"{name} does not take '{key}' (conf: {group}){nearest(key, known)} It takes: {', '.join(known)}."
             )

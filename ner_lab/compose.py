@@ -1,11 +1,12 @@
 """Configs from the command line: composed, checked to the last key, with errors that help."""
 
+import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -16,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
+
+log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
 CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -53,21 +56,39 @@ def check_keys(cfg: DictConfig, choices: dict[str, str], config_dirs: Sequence[s
 
 
 def _compare(cfg: DictConfig, known: DictConfig, place: str) -> None:
-    for key in cfg:
-        where = f"{place}{key}"
-        if key not in known:
-            siblings = [str(name) for name in known]
+    for name in map(str, cfg):
+        where = f"{place}{name}"
+        siblings = [str(sibling) for sibling in known]
+        if name not in siblings:
             raise UserError(
-                f"unknown config key '{where}'{nearest(str(key), siblings)} "
+                f"unknown config key '{where}'{nearest(name, siblings)} "
                 f"{place.rstrip('.') or 'The config'} takes: {', '.join(siblings)}."
             )
         if where in _OPEN_KEYS:
             continue
-        inner, known_inner = cfg._get_node(key), known._get_node(key)
+        inner, known_inner = cfg._get_node(name), known._get_node(name)
         if isinstance(inner, DictConfig) and isinstance(known_inner, DictConfig) and not inner._is_none():
             _compare(inner, known_inner, f"{where}.")
+        else:
+            _check_kind(where, cfg, known, name)
 
 
+def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> None:
+    """A number stays a number, a switch a switch; what is null by default may become anything."""
+    if where in _OPEN_VALUES or OmegaConf.is_missing(cfg, name) or OmegaConf.is_missing(known, name):
+        return
+    given, usual = cfg[name], known[name]
+    if isinstance(usual, bool):
+        expected, fits = "true or false", isinstance(given, bool)
+    elif isinstance(usual, int | float):
+        expected, fits = "a number", isinstance(given, int | float) and not isinstance(given, bool)
+    else:
+        return
+    if given is not None and not fits:
+        raise UserError(f"{where} is '{given}', expected {expected}, such as {usual}.")
+
+
+_OPEN_VALUES = {"trainer.devices", "trainer.deterministic"}  # they take words beside numbers and switches
 _OPEN_KEYS = {"data.columns", "data.local", "data.counts"}  # their keys are names the user gives
 
 
@@ -127,21 +148,26 @@ def run_command(command: Callable[[], Any]) -> None:
     try:
         command()
     except UserError as error:
-        _stop(str(error))
+        stop(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except (HydraException, OmegaConfBaseException) as error:
-        own = _user_error_behind(error)
-        _stop(str(own) if own else explain(error))
+        own = user_error_behind(error)
+        stop(own or explain(error))
 
 
-def _stop(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+def stop(error: UserError | str) -> NoReturn:
+    """End with exit code 2 and a message; a run's log gets it as well."""
+    if log.hasHandlers():
+        log.error("error: %s", error)
+    else:
+        print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def _user_error_behind(error: BaseException) -> UserError | None:
+def user_error_behind(error: BaseException) -> UserError | None:
+    """The user's mistake that led to `error`, if it is one: Hydra wraps what is raised while it builds a part."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):

@@ -54,9 +54,10 @@ class EpochLog(pl.Callback):
         self._epoch_tokens += batch.global_tokens
         if self._task is None:
             return
-        loss = f"loss {float(outputs['loss']):.3f}" if batch_idx % 20 == 0 else None
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self._bar.update(self._task, advance=1, description=epoch, **({"loss": loss} if loss else {}))
+        self._bar.update(self._task, advance=1)
+        if batch_idx % 20 == 0:
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._bar.update(self._task, description=epoch, loss=f"loss {float(outputs['loss']):.3f}")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_seconds = time.perf_counter() - self._started
@@ -72,7 +73,7 @@ class EpochLog(pl.Callback):
         self.tokens += self._epoch_tokens
         self.training_seconds += self._epoch_seconds
         rate = self._epoch_tokens / self._epoch_seconds
-        entry = {
+        entry: dict[str, Any] = {
             "epoch": trainer.current_epoch + 1,
             "train_loss": loss,
             "dev": {name: numbers[f"dev/{name}"] for name in ("precision", "recall", "f1", "accuracy")},
@@ -83,8 +84,9 @@ class EpochLog(pl.Callback):
         if "train/gradient_norm" in numbers:
             entry["gradient_norm"] = numbers["train/gradient_norm"]
         self.history.append(entry)
+        curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate")}
         for logger in trainer.loggers:
-            logger.log_metrics({"train/tokens_per_second": rate, "train/learning_rate": entry["learning_rate"]}, trainer.global_step)  # type: ignore[dict-item]
+            logger.log_metrics(curves, trainer.global_step)
         if trainer.is_global_zero:
             self._show(trainer, entry)
 

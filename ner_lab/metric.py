@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ner_lab.tags import OUTSIDE, as_iob, follows, split_tag
+from ner_lab.tags import OUTSIDE, as_iob, convert, follows, split_tag
+
+_OPENED_BY_I = ("IO", "IOB1")  # schemes in which an I may open an entity
 
 
 class SpanF1(Metric):
@@ -39,10 +41,9 @@ class SpanF1(Metric):
         self.register_buffer("begins", torch.tensor([letter == "B" for letter, _ in iob] + [False]), persistent=False)
         self.register_buffer("type_of", torch.tensor([number.get(t, -1) for _, t in iob] + [-1]), persistent=False)
         self.register_buffer("allowed", _allowed(labels, scheme), persistent=False)
-        self.register_buffer("allowed_iob2", _allowed(as_iob(labels), "IOB2"), persistent=False)
-        # numbers of the tags as a file has them: labels that read alike in IOB are one tag there
-        written = {tag: index for index, tag in enumerate(dict.fromkeys(as_iob(labels)))}
-        self.register_buffer("written", torch.tensor([written[tag] for tag in as_iob(labels)]), persistent=False)
+        self.opened_by_i = scheme in _OPENED_BY_I
+        allowed_iob2 = _allowed(as_iob(labels), "IOB2") | self.opened_by_i  # by spans, what is written is proper
+        self.register_buffer("allowed_iob2", allowed_iob2, persistent=False)
         for name in ("correct", "predicted", "gold"):
             self.add_state(name, torch.zeros(len(self.types), dtype=torch.long), dist_reduce_fx="sum")
         for name in ("tokens", "correct_tokens", "sentences", "improper", "improper_iob2"):
@@ -60,8 +61,8 @@ class SpanF1(Metric):
         self.predicted = self.predicted + self._count(guess_types[guess_starts])
         self.gold = self.gold + self._count(gold_types[gold_starts])
         self.tokens = self.tokens + mask.sum()
-        same = self.written[predicted] == self.written[gold]  # type: ignore[index]
-        self.correct_tokens = self.correct_tokens + (same & mask).sum()
+        same = (guess_types == gold_types) & (self._written_b(guess, guess_starts) == self._written_b(truth, gold_starts))
+        self.correct_tokens = self.correct_tokens + (same & (truth != border)).sum()
         self.sentences = self.sentences + mask.shape[0]
         self.improper = self.improper + _broken(guess, self.allowed, mask.shape)  # type: ignore[arg-type]
         self.improper_iob2 = self.improper_iob2 + _broken(guess, self.allowed_iob2, mask.shape)  # type: ignore[arg-type]
@@ -90,8 +91,20 @@ class SpanF1(Metric):
         ends = torch.cat([next_stop[1:], next_stop.new_full((1,), len(labels))])
         return starts, ends, types
 
+    def _written_b(self, labels: Tensor, starts: Tensor) -> Tensor:
+        """Where `as_written` writes a B."""
+        return starts if self.opened_by_i else self.begins[labels]  # type: ignore[index]
+
     def _count(self, types: Tensor) -> Tensor:
         return torch.bincount(types, minlength=len(self.types))
+
+
+def as_written(tags: Sequence[str], scheme: str) -> list[str]:
+    """Tags of `scheme` in IOB2, as a file of predictions has them: letter by letter, nothing mended.
+
+    IO and IOB1, where an I may open an entity, are written by their spans.
+    """
+    return convert(tags, "IOB2") if scheme in _OPENED_BY_I else as_iob(tags)
 
 
 def _allowed(labels: Sequence[str], scheme: str) -> Tensor:
@@ -108,7 +121,7 @@ def _in_a_row(labels: Tensor, mask: Tensor, border: int) -> Tensor:
 def _broken(labels: Tensor, allowed: Tensor, shape: torch.Size) -> Tensor:
     """Number of sentences with a step that `allowed` forbids."""
     before = torch.cat([labels[-1:], labels[:-1]])  # the row's last label is a border
-    return (~allowed[before, labels]).view(shape[0], -1).any(dim=1).sum()
+    return (~allowed[before, labels]).view(shape[0], shape[1] + 1).any(dim=1).sum()
 
 
 def _scores(correct: int, predicted: int, gold: int) -> dict[str, object]:

@@ -106,7 +106,6 @@ def load(run: str | Path) -> TrainedTagger:
     return TrainedTagger(tagger, vocabs, config)
 
 
-
 def tag_stream(trained: TrainedTagger, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, list[str]]]:
     """Tag pieces as they come, some hundreds at a time, so that memory does not grow with the input."""
     waiting = iter(pieces)

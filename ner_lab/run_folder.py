@@ -42,9 +42,7 @@ class RunFolder:
     def begin(self, cfg: DictConfig) -> None:
         """Write what the run is. A folder that holds a finished run is refused."""
         if self.metrics.exists():
-            raise UserError(
-                f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away."
-            )
+            raise UserError(f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away.")
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
         write_whole(self.record, json.dumps(_record(), indent=2) + "\n")

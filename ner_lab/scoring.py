@@ -10,9 +10,8 @@ from rich.progress import TextColumn
 from ner_lab.data.batch import eval_batches
 from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
-from ner_lab.metric import SpanF1
+from ner_lab.metric import SpanF1, as_written
 from ner_lab.tagger import Tagger
-from ner_lab.tags import as_iob
 from ner_lab.terminal import bar, table
 
 
@@ -57,12 +56,11 @@ def score(tagger: Tagger, split: EncodedSplit, labels: list[str], scheme: str, b
     """Tag the whole split and score it; `labels` are the tags by number, in `scheme`."""
     guesses = predict_labels(tagger, split, batch_tokens)
     metric = SpanF1(labels, scheme)
-    names = as_iob(labels)
     gold, predicted = [], []
     for number, guess in enumerate(guesses):
         truth = split.labels[split.starts[number] : split.starts[number + 1]].tolist()
-        gold.append([names[label] for label in truth])
-        predicted.append([names[label] for label in guess])
+        gold.append(as_written([labels[label] for label in truth], scheme))
+        predicted.append(as_written([labels[label] for label in guess], scheme))
     metric.update(*_padded(guesses, split))
     scores = metric.compute() | {"f1_strict": strict_f1(gold, predicted)}
     return Scored(split, gold, predicted, scores)

@@ -21,25 +21,21 @@ _console = Console(file=sys.stderr, highlight=False)
 
 
 def is_terminal() -> bool:
-    """Whether a person is watching."""
+    """Whether a person is watching standard error, where bars are drawn."""
     return _console.is_terminal
 
 
-class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Logs to the terminal, above a progress bar if there is one."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stdout)
+class TerminalHandler(logging.StreamHandler):
+    """Logs to the terminal, above a progress bar if there is one; warnings go to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message as it is, without wrapping or markup."""
         message = self.format(record)
-        if is_terminal():
+        if is_terminal() and sys.stdout.isatty():
             style = "yellow" if record.levelno >= logging.WARNING else None
             _console.print(message, style=style, markup=False, soft_wrap=True)
         else:
-            self.stream.write(message + "\n")
-            self.flush()
+            print(message, file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
 
 
 def bar(*columns: TextColumn, transient: bool = True) -> Progress:

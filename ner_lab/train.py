@@ -12,13 +12,14 @@ import hydra
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, run_command
+from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, run_command, stop, user_error_behind
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import EpochLog
@@ -55,7 +56,7 @@ def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
 
 def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict[str, Any]:
     begun = time.perf_counter()
-    first = rank_zero_only.rank == 0
+    first = getattr(rank_zero_only, "rank", 0) == 0
     absolute_paths(cfg)
     if first:
         run.begin(cfg)
@@ -142,7 +143,7 @@ def _score_best(run: RunFolder, prepared: Prepared, cfg: DictConfig, batch_token
     """Load the best epoch as any later reader will, score dev and test, write their predictions."""
     tagger = build_tagger(cfg, prepared.vocabs)
     tagger.load_state_dict(run.read_weights()[0])
-    splits = {}
+    splits: dict[str, Any] = {}
     for name in ("dev", "test"):
         if name not in prepared.splits:
             continue
@@ -153,7 +154,7 @@ def _score_best(run: RunFolder, prepared: Prepared, cfg: DictConfig, batch_token
 
 
 def _close(metrics: dict[str, Any], run: RunFolder) -> None:
-    scores = {name: metrics[name] for name in ("dev", "test") if name in metrics}
+    scores: dict[str, Any] = {name: metrics[name] for name in ("dev", "test") if name in metrics}
     log.info("\nbest epoch %d of %d\n\n%s\n", metrics["best_epoch"], metrics["epochs"], score_table(scores))
     log.info(
         "trained in %.0f s, %s tokens/s\nrun folder   %s\n"
@@ -181,11 +182,21 @@ def _flat(tree: dict[str, Any], place: str = "") -> dict[str, float]:
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> float:
     """One Hydra job; its value, for sweepers, is dev F1."""
-    runtime = HydraConfig.get().runtime
+    hydra_config = HydraConfig.get()
+    runtime = hydra_config.runtime
     extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
-    check_keys(cfg, dict(runtime.choices), extra)
-    folder = Path(runtime.output_dir)
-    metrics = train(cfg, folder, name=f"{cfg.run_name}/seed={cfg.seed}")
+    try:
+        check_keys(cfg, dict(runtime.choices), extra)
+        if hydra_config.mode == RunMode.MULTIRUN and "ddp" in str(cfg.trainer.strategy):
+            raise UserError(
+                "several jobs in one command with trainer.strategy=ddp would mix: each process of a job starts the "
+                "whole sweep again. Run the jobs one by one, without -m, or on one device each (trainer=gpu)."
+            )
+        metrics = train(cfg, Path(runtime.output_dir), name=f"{cfg.run_name}/seed={cfg.seed}")
+    except Exception as error:  # Hydra would print a line of its own before run_command sees it
+        if (mistake := user_error_behind(error)) is not None:
+            stop(mistake)
+        raise
     return metrics["dev"]["f1"] if metrics else 0.0
 
 

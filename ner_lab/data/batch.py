@@ -1,7 +1,7 @@
 """Batches: which sentences go together, and what a batch holds."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -46,12 +46,12 @@ class Batch:
     """False for a filler: a process whose part of a small batch is empty repeats a sentence, uncounted"""
 
     def to(self, device: Any, non_blocking: bool = False) -> "Batch":
-        moved = {
-            field.name: value.to(device, non_blocking=non_blocking) if isinstance(value, Tensor) else value
+        tensors: dict[str, Any] = {
+            field.name: value.to(device, non_blocking=non_blocking)
             for field in fields(self)
-            for value in [getattr(self, field.name)]
+            if isinstance(value := getattr(self, field.name), Tensor)
         }
-        return Batch(**moved)
+        return replace(self, **tensors)
 
     def __len__(self) -> int:
         return len(self.lengths)

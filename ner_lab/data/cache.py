@@ -66,7 +66,7 @@ def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
     if (found := _load(entry)) is not None:
         return found
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder / f"{key}.lock"):
+    with lock(folder / f"{key}.lock"):
         if (found := _load(entry)) is not None:
             return found
         made = make()
@@ -75,7 +75,8 @@ def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`: one process, and one thread of it, at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:

@@ -48,9 +48,10 @@ def read_text(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
+        content = error.object  # `raw` without its byte order mark
+        line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8. "
+            f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8. "
             f"Convert the file first, for instance: iconv -f latin1 -t utf-8 {path.name}"
         ) from None
 

@@ -16,9 +16,7 @@ _BUILTIN = Path(__file__).parent / "builtin"
 _FEW_DOCUMENTS = 20
 
 
-def locate(
-    options: DataOptions, progress: Progress | None = None, *, needs_train: bool = True
-) -> dict[str, Path]:
+def locate(options: DataOptions, progress: Progress | None = None, *, needs_train: bool = True) -> dict[str, Path]:
     """The file of each split, fetched if need be. A corpus without dev or test lacks that key."""
     places: dict[str, Path] = {}
     for split in SPLITS:
@@ -27,8 +25,7 @@ def locate(
             places[split] = path
     if needs_train and "train" not in places:
         raise UserError(
-            f"data={options.name} needs data.train=FILE (and data.dev=FILE data.test=FILE), "
-            "paths of column files."
+            f"data={options.name} needs data.train=FILE (and data.dev=FILE data.test=FILE), paths of column files."
         )
     return places
 

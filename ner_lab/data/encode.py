@@ -119,13 +119,17 @@ def encode_split(
     labels: dict[str, int],
     vocabs: Vocabs,
     features: FeatureSource,
+    *,
+    train: bool = False,
 ) -> EncodedSplit:
-    """Sentences to arrays. `labels` numbers the tags and grows where a tag is new."""
-    scheme = vocabs.tags.scheme
+    """Sentences to arrays. `labels` numbers the tags and grows where a tag is new.
+
+    IO cannot tell entities of a type that touch; outside `train` a B, which no IO tagger predicts,
+    keeps them apart, so that gold entities are those of the file.
+    """
+    scheme = "IOB1" if vocabs.tags.scheme == "IO" and not train else vocabs.tags.scheme
     lengths = [len(sentence.words) for sentence in sentences]
-    tag_ids = [
-        labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)
-    ]
+    tag_ids = [labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)]
     sparse_starts, sparse = _encode_sparse(sentences, features, vocabs.features.sparse)
     return EncodedSplit(
         name=name,

@@ -8,11 +8,15 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path, PurePosixPath
+from typing import IO
 from urllib.parse import urlsplit
 
+from ner_lab.data.cache import lock
 from ner_lab.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -36,24 +40,28 @@ class Download:
 def fetch(download: Download, folder: Path, hint: str, progress: Progress | None = None) -> Path:
     """The downloaded file in `folder`; at once if it is there already.
 
-    A part left by an earlier attempt is continued. `hint` says how to do without the network and
-    ends every error message. Raises UserError when offline or when the sum is wrong.
+    A part left by an earlier attempt is continued; runs that want the same file at once wait for
+    the first one to fetch it. `hint` says how to do without the network and ends every error
+    message. Raises UserError when offline or when the sum is wrong.
     """
     target = folder / download.file_name
     if target.exists():
         return target
-    if urlsplit(download.url).scheme != "https" and not _is_loopback(download.url):
+    if not _is_safe(download.url):
         raise UserError(f"{download.url}: only https addresses are fetched. {hint}")
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    try:
-        _transfer(download.url, part, progress)
-    except (OSError, urllib.error.URLError) as error:
-        kept = f" {part.stat().st_size:,} bytes are kept and will be continued." if part.exists() else ""
-        reason = getattr(error, "reason", error)
-        raise UserError(f"{download.url} could not be fetched: {reason}.{kept} {hint}") from None
-    _verify(part, download, hint)
-    os.replace(part, target)
+    with lock(target.with_name(target.name + ".lock")):
+        if target.exists():
+            return target
+        try:
+            _transfer(download.url, part, progress)
+        except (OSError, HTTPException) as error:
+            kept = f" {part.stat().st_size:,} bytes are kept and will be continued." if part.exists() else ""
+            reason = getattr(error, "reason", error)
+            raise UserError(f"{download.url} could not be fetched: {reason}.{kept} {hint}") from None
+        _verify(part, download, hint)
+        os.replace(part, target)
     return target
 
 
@@ -69,7 +77,7 @@ def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
                 raise UserError(f"{archive}: no '{member}' in it; it holds {held}. {hint}")
             with file.open(name) as source:
                 _write(source, target)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
     return target
 
@@ -85,16 +93,19 @@ def extract_gzip(archive: Path, target: Path, hint: str) -> Path:
         try:
             with gzip.open(archive) as source:
                 _write(source, target)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
     return target
 
 
-def _write(source: object, target: Path) -> None:
-    draft = target.with_name(target.name + ".draft")
-    with draft.open("wb") as out:
-        shutil.copyfileobj(source, out)  # type: ignore[misc, arg-type]
-    os.replace(draft, target)
+def _write(source: IO[bytes] | gzip.GzipFile, target: Path) -> None:
+    draft = target.with_name(f"{target.name}.{os.getpid()}.draft")  # its own: parallel runs may unpack at once
+    try:
+        with draft.open("wb") as out:
+            shutil.copyfileobj(source, out)
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> None:
@@ -103,7 +114,7 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        response = urllib.request.urlopen(request, timeout=30)
+        response = urllib.request.build_opener(_SafeRedirects).open(request, timeout=30)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # nothing lies behind what we have: it is all there
             return
@@ -139,5 +150,17 @@ def _verify(part: Path, download: Download, hint: str) -> None:
         )
 
 
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+def _is_safe(url: str) -> bool:
+    place = urlsplit(url)
+    return place.scheme == "https" or (place.scheme == "http" and place.hostname in ("127.0.0.1", "localhost", "::1"))
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only to where `fetch` would have gone itself."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if not _is_safe(newurl):
+            raise urllib.error.URLError(f"it redirects to {newurl}, and only https addresses are fetched")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -59,15 +59,18 @@ class DataOptions:
         _one_of("digits", self.digits, ("keep", "zero", "zero_run"))
         _one_of("unknown_chars", self.unknown_chars, ("unk", "skip"))
         _one_of("vocabulary", self.vocabulary, ("train", "corpus", "file"))
-        if "word" not in self.columns or "tag" not in self.columns:
-            raise UserError("data.columns needs at least word and tag, as numbers of columns from 0.")
+        if not {"word", "tag"} <= set(self.columns) or not all(type(column) is int for column in self.columns.values()):
+            raise UserError(
+                f"data.columns is {self.columns}. It needs at least word and tag, each the number of a column from 0."
+            )
         for name in ("batch_size", "min_count", "eval_batch_tokens"):
-            if getattr(self, name) < 1:
-                raise UserError(f"data.{name} is {getattr(self, name)}. It must be at least 1.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"data.{name} is {value}. It must be a whole number, at least 1.")
         for name in ("batch_tokens", "max_sentence_length", "max_word_length"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"data.{name} is {value}. It must be at least 1, or null for no limit.")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UserError(f"data.{name} is {value}. It must be a whole number, at least 1, or null for no limit.")
         if not 0 <= self.singleton_unk <= 1:
             raise UserError(f"data.singleton_unk is {self.singleton_unk}. It is a probability, 0 to 1.")
         if not 0 < self.dev_share < 1:

@@ -23,7 +23,7 @@ from ner_lab.tags import OUTSIDE, split_tag
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 1  # of a cache entry; raise it when the meaning of its arrays changes
+_LAYOUT = 2  # of a cache entry; raise it when the meaning of its arrays changes
 _TABLE_ARRAYS = ("words", "chars", "lengths", "singletons")
 _SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse")
 
@@ -120,7 +120,9 @@ def _prepare(
 
     vocabs = Vocabs(
         words=words,
-        chars=Vocab.of(sorted({letter for word in _normal_words(splits["train"].sentences, options) for letter in word})),
+        chars=Vocab.of(
+            sorted({letter for word in _normal_words(splits["train"].sentences, options) for letter in word})
+        ),
         tags=tags,
         features=_feature_vocab(features, splits["train"].sentences),
         vector_dim=0 if matrix is None else matrix.shape[1],
@@ -130,7 +132,9 @@ def _prepare(
     form_ids = {spelling: number for number, spelling in enumerate(spellings)}
     labels = dict(tags.ids)
     encoded = {
-        name: encode_split(name, split.path, split.sentences, table, form_ids, labels, vocabs, features)
+        name: encode_split(
+            name, split.path, split.sentences, table, form_ids, labels, vocabs, features, train=name == "train"
+        )
         for name, split in splits.items()
     }
     schemes = {name: split.scheme for name, split in splits.items()}

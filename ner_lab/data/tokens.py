@@ -23,16 +23,18 @@ _ABBREVIATIONS = (
 )
 _PATTERN = re.compile(
     r"""
-      https?://[^\s<>"]+ | www\.[^\s<>"]+ | [\w.+-]+@[\w-]+\.[\w.-]*\w      # addresses
+      (?:https?://|www\.)[^\s<>"]*[^\s<>"'’.,:;!?()\[\]] | [\w.+-]+@[\w-]+\.[\w.-]*\w      # addresses
     | \.\.\.+                                                       # ellipsis
     | (?:[A-Za-z]\.){2,}                                            # U.S.  a.m.
     | [A-Z]\.(?=\s*['A-Z])                                          # initials
-    | \b(?:""" + "|".join(_ABBREVIATIONS.split()) + r""")\.         # Mr.  Corp.
+    | \b(?:"""
+    + "|".join(_ABBREVIATIONS.split())
+    + r""")\.         # Mr.  Corp.
     | \bNo\.(?=\s*\d)                                              # No. 3
     | \d+(?:[.,:/]\d+)*(?:-\d+(?:[.,:/]\d+)*)*(?:st|nd|rd|th|s)?(?!\w)      # 1,000.5  2:14.07  6-4  1996-08-22  3rd
-    | \w+(?=n't\b) | n't\b                                          # do n't
-    | '(?:s|re|ve|ll|d|m)\b                                         # 's
-    | \w+(?:[-&/.'’]\w+)*?(?='(?:s|re|ve|ll|d|m)\b|n't\b)                # Ashby 's
+    | \w+(?=n['’]t\b) | n['’]t\b                                    # do n't
+    | ['’](?:s|re|ve|ll|d|m)\b                                      # 's
+    | \w+(?:[-&/.'’]\w+)*?(?=['’](?:s|re|ve|ll|d|m)\b|n['’]t\b)          # Ashby 's
     | \w+(?:[-&'’]\w+|[./](?=[^\W\d_])\w+)*                              # cross-border  AT&T  O'Neill
     | --+ | ''|`` | [^\w\s]                                         # punctuation, one by one
     """,

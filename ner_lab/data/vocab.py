@@ -7,7 +7,7 @@ checkpoint as JSON-like data. Number 0 is padding and 1 the unknown item, except
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from ner_lab.errors import UserError
 from ner_lab.tags import OUTSIDE, SCHEMES, split_tag, tags_of
@@ -48,7 +48,7 @@ class Vocab:
         self.ids = {item: number for number, item in enumerate(self.items)}
 
     @classmethod
-    def of(cls, items: Iterable[str]) -> "Vocab":
+    def of(cls, items: Iterable[str]) -> Self:
         return cls([_PADDING, _UNKNOWN, *items])
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class WordVocab(Vocab):
     known_ids: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        self.ids = {word: number for number, word in enumerate(self.items) if number > UNK}
         self.known_ids = {word: len(self.items) + number for number, word in enumerate(self.known)}
 
     def key(self, word: str) -> str:

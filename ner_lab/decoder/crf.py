@@ -24,9 +24,7 @@ class CRF(nn.Module):
         result; `always`: in the likelihood neither.
     """
 
-    def __init__(
-        self, *, input_dim: int, tags: Sequence[str], scheme: str, hidden_dim: int, constraints: str
-    ) -> None:
+    def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, hidden_dim: int, constraints: str) -> None:
         super().__init__()
         if constraints not in ("none", "decode", "always"):
             raise UserError(f"decoder.constraints is '{constraints}'. It takes none, decode or always.")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_FORBIDDEN = -1e4
+_FORBIDDEN = -1e4  # of a transition in the likelihood, where -inf would have no gradient
 _WIDEST = 60.0  # of transition scores, for exponentials: e^-60 is far above the smallest float32
 
 
@@ -40,7 +40,7 @@ class LinearChainCRF(nn.Module):
         self.end = nn.Parameter(torch.zeros(num_tags))
         if allowed is None:
             allowed = [[True] * (num_tags + 1)] * (num_tags + 1)
-        penalties = torch.where(torch.tensor(allowed), 0.0, _FORBIDDEN)
+        penalties = torch.where(torch.tensor(allowed), 0.0, -torch.inf)
         self.register_buffer("penalties", penalties, persistent=False)
 
     def log_likelihood(
@@ -48,16 +48,17 @@ class LinearChainCRF(nn.Module):
     ) -> Tensor:
         """emissions (batch, time, tags), tags (batch, time) -> log p(tags | emissions) (batch,)."""
         mask = self._check(emissions, mask)
-        lengths = mask.sum(dim=1)
-        scores = self._scores(constrained)
-        return _score(emissions, tags, mask, lengths, *scores) - _log_partition(emissions, lengths, *scores)
+        if tags.shape != emissions.shape[:2]:
+            raise ValueError(f"tags are {tuple(tags.shape)}, emissions are {tuple(emissions.shape)}")
+        scores = self._scores(constrained, least=_FORBIDDEN)
+        return _score(emissions, tags, mask, *scores) - _log_partition(emissions, mask, *scores)
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """emissions (batch, time, tags) -> p(tag at each token) (batch, time, tags), 0 at padding."""
         mask = self._check(emissions, mask)
         with torch.enable_grad():
             leaf = emissions.detach().requires_grad_()
-            partition = _log_partition(leaf, mask.sum(dim=1), *self._scores(False)).sum()
+            partition = _log_partition(leaf, mask, *self._scores(False)).sum()
         return torch.autograd.grad(partition, leaf)[0]
 
     @torch.no_grad()
@@ -88,9 +89,7 @@ class LinearChainCRF(nn.Module):
 
     def _check(self, emissions: Tensor, mask: Tensor | None) -> Tensor:
         if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
-            raise ValueError(
-                f"emissions are {tuple(emissions.shape)}, expected (batch, time, {self.num_tags})"
-            )
+            raise ValueError(f"emissions are {tuple(emissions.shape)}, expected (batch, time, {self.num_tags})")
         if mask is None:
             return torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
         if mask.shape != emissions.shape[:2]:
@@ -99,10 +98,10 @@ class LinearChainCRF(nn.Module):
             raise ValueError("a sentence without a token: mask[:, 0] must be True")
         return mask.bool()
 
-    def _scores(self, constrained: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _scores(self, constrained: bool, least: float = -torch.inf) -> tuple[Tensor, Tensor, Tensor]:
         if not constrained:
             return self.start, self.transitions, self.end
-        penalties: Tensor = self.penalties  # type: ignore[assignment]
+        penalties = self.penalties.clamp(min=least)  # type: ignore[operator]
         return (
             self.start + penalties[-1, :-1],
             self.transitions + penalties[:-1, :-1],
@@ -110,14 +109,12 @@ class LinearChainCRF(nn.Module):
         )
 
 
-def _score(
-    emissions: Tensor, tags: Tensor, mask: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor
-) -> Tensor:
+def _score(emissions: Tensor, tags: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
     """The score of the given tags (batch,)."""
     tags = tags * mask  # padding may hold anything
     emitted = emissions.gather(2, tags[:, :, None]).squeeze(2)  # (batch, time)
     moved = transitions[tags[:, :-1], tags[:, 1:]]
-    last = tags.gather(1, (lengths - 1)[:, None]).squeeze(1)
+    last = tags.gather(1, mask.sum(dim=1, keepdim=True) - 1).squeeze(1)
     return (
         start[tags[:, 0]]
         + torch.where(mask, emitted, 0.0).sum(dim=1)
@@ -126,10 +123,13 @@ def _score(
     )
 
 
-def _log_partition(emissions: Tensor, lengths: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+def _log_partition(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> Tensor:
+    emissions = emissions.masked_fill(~mask[:, :, None], 0.0)  # padding may hold anything
+    lengths = mask.sum(dim=1)
     spread = transitions.detach().max() - transitions.detach().min()
     if spread < _WIDEST:
-        return _LogPartition.apply(emissions, start, transitions, end, lengths)
+        with torch.autocast(emissions.device.type, enabled=False):  # half precision cannot hold e^-60
+            return _LogPartition.apply(emissions, start, transitions, end, lengths)
     return log_partition_by_logs(emissions, start, transitions, end, lengths)
 
 

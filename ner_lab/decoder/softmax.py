@@ -24,7 +24,7 @@ class Softmax(nn.Module):
         The negative log-likelihood of each sentence, summed over its tokens.
         """
         scores = self.projection(hidden, direct)
-        per_token = F.cross_entropy(scores.transpose(1, 2), tags, reduction="none")  # (batch, time)
+        per_token = F.cross_entropy(scores.transpose(1, 2), tags * mask, reduction="none")  # (batch, time)
         return (per_token * mask).sum(dim=1)
 
     def decode(self, hidden: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:

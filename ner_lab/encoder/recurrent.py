@@ -36,6 +36,8 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         if stacks not in ("joint", "separate"):
             raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
+        if num_layers < 1:
+            raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
         if input_dim < 1:
             raise UserError(
                 "The encoder has nothing to read: word_embedding, char_encoder and features are all none. Choose one."
@@ -49,8 +51,7 @@ class RecurrentEncoder(nn.Module):
         def stack() -> nn.ModuleList:
             dims = [input_dim, *[between] * (num_layers - 1)]
             return nn.ModuleList(
-                Recurrence(cell, dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial)
-                for dim in dims
+                Recurrence(cell, dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial) for dim in dims
             )
 
         self.ahead = stack()

@@ -1,10 +1,12 @@
 """Weights & Biases: one run for each run folder, offline without a key, never a question."""
 
 import logging
+import netrc
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger
 
@@ -66,9 +68,7 @@ class WandbTracker(Tracker):
     def _wanted_mode(self) -> str:
         if self.mode != "auto":
             return self.mode
-        import wandb
-
-        return "online" if wandb.api.api_key else "offline"
+        return "online" if _has_key(self.base_url) else "offline"
 
     def _start(self, run: Path, name: str, config: dict[str, Any], mode: str) -> Any:
         import wandb
@@ -84,3 +84,13 @@ class WandbTracker(Tracker):
             mode=mode,  # type: ignore[arg-type]
             settings=wandb.Settings(init_timeout=self.init_timeout, silent=True, console="off"),
         )
+
+
+def _has_key(base_url: str) -> bool:
+    """Whether a key is at hand: in the environment, or where `wandb login` keeps it."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators(urlsplit(base_url).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

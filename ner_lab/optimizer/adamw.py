@@ -28,6 +28,7 @@ class AdamW(OptimizerRecipe):
         self.betas = (betas[0], betas[1])
         self.eps = eps
         self.weight_decay = weight_decay
+        self.check()
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return TorchAdamW(

@@ -28,8 +28,7 @@ class Nadam(OptimizerRecipe):
         self.betas = (betas[0], betas[1])
         self.eps = eps
         self.weight_decay = weight_decay
+        self.check()
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return TorchNAdam(
-            parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay
-        )
+        return TorchNAdam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)

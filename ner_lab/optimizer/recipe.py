@@ -29,6 +29,10 @@ class OptimizerRecipe(ABC):
             raise UserError(f"optimizer.loss is '{loss}'. It takes {', '.join(LOSSES)}.")
         if lr <= 0:
             raise UserError(f"optimizer.lr is {lr}. It must be above 0.")
+        if decay < 0:
+            raise UserError(f"optimizer.decay is {decay}. It must be 0 or above.")
+        if clip != "none" and clip_at <= 0:
+            raise UserError(f"optimizer.clip_at is {clip_at}. It must be above 0; optimizer.clip=none clips nothing.")
         self.lr = lr
         self.decay = decay
         self.clip = clip
@@ -38,6 +42,13 @@ class OptimizerRecipe(ABC):
     @abstractmethod
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """The optimizer over these parameters, at the first epoch's rate."""
+
+    def check(self) -> None:
+        """Raise UserError where torch refuses the options, now and not after the data are read."""
+        try:
+            self.optimizer([nn.Parameter(torch.zeros(1))])
+        except ValueError as error:
+            raise UserError(f"optimizer: {error}.") from None
 
     def rate_factor(self, epoch: int) -> float:
         """The share of `lr` that holds after `epoch` epochs."""

@@ -28,6 +28,7 @@ class SGD(OptimizerRecipe):
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
+        self.check()
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return TorchSGD(

@@ -48,9 +48,7 @@ class PretrainedEmbedding(WordEmbedding):
     min_coverage: least share of the corpus's words (types) that must be found.
     """
 
-    def __init__(
-        self, *, path: str | None, trainable: bool, lookup: Sequence[str], min_coverage: float
-    ) -> None:
+    def __init__(self, *, path: str | None, trainable: bool, lookup: Sequence[str], min_coverage: float) -> None:
         self.path = path
         self.trainable = trainable
         self.lookup = check_lookup(lookup)
@@ -59,8 +57,7 @@ class PretrainedEmbedding(WordEmbedding):
     def file(self, cache: Path, progress: Progress | None) -> Path:
         if self.path is None:
             raise UserError(
-                f"{type(self).__name__} vectors have no public place to be fetched from: give "
-                "word_embedding.path=FILE."
+                f"{type(self).__name__} vectors have no public place to be fetched from: give word_embedding.path=FILE."
             )
         path = Path(self.path).expanduser()
         if not path.is_file():

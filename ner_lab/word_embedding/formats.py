@@ -1,12 +1,12 @@
 """File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
 
 import gzip
-import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
@@ -22,21 +22,19 @@ def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     try:
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as file:
-                yield io.BufferedReader(file, 1 << 20)  # type: ignore[arg-type]
-        elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                name = _choose(archive, member, path)
-                with archive.open(name) as file:
-                    yield io.BufferedReader(file, 1 << 20)  # type: ignore[arg-type]
+                yield cast(IO[bytes], file)
+        elif path.suffix == ".zip" or zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, archive.open(_choose(archive, member, path)) as unpacked:
+                yield unpacked
         else:
-            with path.open("rb", buffering=1 << 20) as file:
-                yield file
-    except (EOFError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+            with path.open("rb", buffering=1 << 20) as plain:
+                yield plain
+    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: the archive is damaged ({error}). Fetch it again.") from None
 
 
 def read_text(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
-    """`word number number ...` a line; a first line of two whole numbers (word2vec's header) is passed over.
+    """`word number number ...` a line; a first line of two whole numbers is word2vec's header.
 
     Words may hold blanks (GloVe 840B has such): the last `dim` fields are the vector. Of a word
     that stands twice the first is taken.
@@ -47,34 +45,39 @@ def read_text(path: Path, wanted: set[str] | None, member: str | None = None) ->
 
 
 def _read_lines(file: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
-    dim, dim_line = 0, 0
+    dim = dim_line = promised = number = 0
     found: dict[bytes, bytes] = {}
     lines: list[int] = []
     for number, line in enumerate(file, 1):
-        word, _, rest = line.rstrip().partition(b" ")
+        row = line.rstrip().replace(b"\t", b" ")
+        word, _, rest = row.partition(b" ")
         if number == 1 and word.isdigit() and rest.isdigit():
+            promised = int(word)
             continue
-        if not rest and b"\t" in word:
-            word, _, rest = line.rstrip().replace(b"\t", b" ").partition(b" ")
+        fields = rest.count(b" ") + 1 if rest else 0
         if not dim:
-            dim, dim_line = rest.count(b" ") + 1, number
+            dim, dim_line = fields, number
             if dim < 2:
                 raise UserError(f"{path}:{number}: expected a word and its vector, got {line[:60]!r}.")
-        fields = rest.count(b" ") + 1
-        if fields != dim:
-            if fields < dim or not rest:
-                raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file whole?")
-            word, *numbers_of_it = line.rstrip().rsplit(b" ", dim)
+        if fields < dim:
+            raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file whole?")
+        if fields > dim:
+            word, *numbers_of_it = row.rsplit(b" ", dim)
             rest = b" ".join(numbers_of_it)
         if (wanted is None or word in wanted) and word not in found:
             found[word] = rest
             lines.append(number)
     if not dim:
         raise UserError(f"{path}: no vector in it.")
+    if number - 1 < promised:
+        raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file whole?")
     try:
         numbers = np.array(b" ".join(found.values()).split(), dtype=np.float32)
+        sound = len(numbers) == len(found) * dim and bool(np.isfinite(numbers).all())
     except ValueError:
-        raise UserError(_first_bad(path, found, lines)) from None
+        sound = False
+    if not sound:
+        raise UserError(_first_bad(path, found, lines, dim))
     words = [_decode(word, path, line) for word, line in zip(found, lines, strict=True)]
     return words, numbers.reshape(len(found), dim)
 
@@ -129,22 +132,27 @@ def _decode(word: bytes, path: Path, line: int) -> str:
         raise UserError(f"{path}:{line}: {word!r} is not UTF-8.") from None
 
 
-def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int]) -> str:
+def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int], dim: int) -> str:
     for (word, rest), line in zip(found.items(), lines, strict=True):
+        fields = rest.split()
+        reason = "" if len(fields) == dim else f"{len(fields)} numbers between {dim - 1} blanks"
         try:
-            np.array(rest.split(), dtype=np.float32)
+            if not np.isfinite(np.array(fields, dtype=np.float32)).all():
+                reason = "a number is not finite"
         except ValueError as error:
-            return f"{path}:{line}: the vector of {word.decode(errors='replace')!r} is damaged: {error}."
-    return f"{path}: a vector is damaged."
+            reason = str(error)
+        if reason:
+            return f"{path}:{line}: the vector of {word.decode(errors='replace')!r} is damaged: {reason}."
+    raise AssertionError("every vector is sound")
 
 
 def _choose(archive: zipfile.ZipFile, member: str | None, path: Path) -> str:
-    names = archive.namelist()
-    if member is not None:
-        name = find_member(archive, member)
-        if name is None:
-            raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}.")
-        return name
-    if len(names) != 1:
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    if len(names) == 1:
+        return names[0]
+    if member is None:
         raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
-    return names[0]
+    name = find_member(archive, member)
+    if name is None:
+        raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}.")
+    return name

@@ -1,7 +1,9 @@
 """SENNA's vectors (Collobert et al. 2011): a word list and a file of vectors, line by line."""
 
+import gzip
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -51,7 +53,7 @@ class Senna(PretrainedEmbedding):
         """As in `WordEmbedding.rows`."""
         word_list = self._word_list(path)
         words = word_list.read_text(encoding="latin-1").rstrip("\n").split("\n")
-        lines = path.read_text(encoding="ascii").rstrip("\n").split("\n")
+        lines = path.read_text(encoding="latin-1").rstrip("\n").split("\n")
         if len(words) != len(lines):
             raise UserError(
                 f"{word_list}: {len(words):,} words, but {path} has {len(lines):,} vectors. They belong together."
@@ -63,13 +65,18 @@ class Senna(PretrainedEmbedding):
             numbers = lines[row].split()
             if len(numbers) != dim:
                 raise UserError(f"{path}:{row + 1}: {len(numbers)} numbers, line 1 has {dim}.")
-            matrix[number] = numbers
+            try:
+                matrix[number] = numbers
+            except ValueError as error:
+                raise UserError(f"{path}:{row + 1}: {error}.") from None
         return [words[row] for row in chosen], matrix
 
     def fingerprint(self) -> dict[str, Any]:
         """As in `WordEmbedding.fingerprint`; the word list counts as well."""
-        words = Path(self.words).expanduser() if self.words else None
-        stamp = hashlib.sha256(words.read_bytes()).hexdigest() if words and words.is_file() else None
+        stamp = None  # the published archive holds one list
+        if self.path or self.words:
+            word_list = self._word_list(Path(self.path or "").expanduser())
+            stamp = hashlib.sha256(word_list.read_bytes()).hexdigest()
         return super().fingerprint() | {"words": stamp}
 
     def _word_list(self, vectors: Path) -> Path:
@@ -99,5 +106,5 @@ def _unpack(archive: Path, folder: Path) -> None:
                 draft = target.with_suffix(".draft")
                 draft.write_bytes(source.read())
                 draft.replace(target)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{archive}: {error}. Delete the file and start again.") from None

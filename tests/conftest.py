@@ -1,0 +1,118 @@
+"""What the tests share: a corpus, a trained run, ways to call the commands; nothing of the user's own is touched."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, marked, write_corpus
+
+from ner_lab import cli as command_line
+from ner_lab.compose import compose_config
+from ner_lab.train import train
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of its own, no account of W&B, one thread."""
+    place = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("NER_LAB_CACHE", str(place / "cache"))
+        patch.setenv("NETRC", str(place / "netrc"))
+        for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+            patch.setenv(name, str(place / "wandb"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.conll, dev.conll and test.conll."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for name, text in (("train", TRAIN), ("dev", DEV), ("test", TEST)):
+        write_corpus(folder / f"{name}.conll", marked(text))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(corpus: Path) -> list[str]:
+    """Overrides for a small tagger on the small corpus."""
+    files = [f"data.{name}={corpus / name}.conll" for name in ("train", "dev", "test")]
+    return ["data=files", *files, "data.batch_size=4", *SMALL]
+
+
+@pytest.fixture(scope="session")
+def able(small: list[str]) -> list[str]:
+    """Overrides for a small tagger that knows the small corpus nearly by heart."""
+    return [*small, *NO_DROPOUT, "optimizer.lr=0.03", "trainer.max_epochs=12"]
+
+
+@pytest.fixture(scope="session")
+def run(able: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; tests only read it."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(compose_config(able), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def subprocess_cli() -> Callable[..., Outcome]:
+    """`ner-lab ...` as a person calls it; takes seconds to start, so only where a process of its own is the point."""
+    program = Path(sys.executable).with_name("ner-lab")
+
+    def call(*arguments: str, **options: Any) -> Outcome:
+        options = {"stdin": subprocess.DEVNULL, "timeout": 300} | options
+        done = subprocess.run([program, *arguments], capture_output=True, encoding="utf-8", **options)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """`ner-lab ...` within this process. Errors that are not the user's come out as they are."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__spec__", getattr(main, "__spec__", None), raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the commands set it: put back afterwards
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["ner-lab", *arguments])
+        root.handlers[:] = []
+        code: Any = 0
+        capsys.readouterr()
+        try:
+            command_line.main()
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    yield call
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)

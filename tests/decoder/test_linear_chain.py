@@ -1,0 +1,426 @@
+"""The linear-chain CRF against enumeration, against pytorch-crf, and against itself in log space."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torchcrf import CRF as Oracle
+
+from ner_lab.decoder import linear_chain
+from ner_lab.decoder.crf import LinearChainCRF
+from ner_lab.decoder.linear_chain import log_partition_by_logs
+
+
+def random_crf(
+    num_tags: int,
+    seed: int = 0,
+    spread: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+    allowed: Sequence[Sequence[bool]] | None = None,
+) -> LinearChainCRF:
+    """A CRF whose scores are drawn from a normal distribution of that deviation."""
+    crf = LinearChainCRF(num_tags, allowed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    return crf.to(dtype)
+
+
+def random_emissions(batch: int, time: int, num_tags: int, seed: int = 0, spread: float = 2.0) -> Tensor:
+    return spread * torch.randn(batch, time, num_tags, generator=torch.Generator().manual_seed(seed))
+
+
+def random_tags(batch: int, time: int, num_tags: int, seed: int = 0) -> Tensor:
+    return torch.randint(num_tags, (batch, time), generator=torch.Generator().manual_seed(seed))
+
+
+def mask_of(lengths: Sequence[int]) -> Tensor:
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def enumerate_paths(crf: LinearChainCRF, emissions: Tensor) -> tuple[Tensor, Tensor]:
+    """Every tag sequence for emissions (time, tags), and its score in double precision."""
+    time, num_tags = emissions.shape
+    paths = torch.tensor(list(product(range(num_tags), repeat=time)))
+    start, transitions, end = (part.detach().double() for part in (crf.start, crf.transitions, crf.end))
+    scores = start[paths[:, 0]] + end[paths[:, -1]]
+    for step in range(time):
+        scores = scores + emissions.double()[step, paths[:, step]]
+    for step in range(time - 1):
+        scores = scores + transitions[paths[:, step], paths[:, step + 1]]
+    return paths, scores
+
+
+def marginals_by_enumeration(paths: Tensor, scores: Tensor, num_tags: int) -> Tensor:
+    """-> (time, tags)."""
+    one_hot = torch.nn.functional.one_hot(paths, num_tags).double()  # (paths, time, tags)
+    return torch.einsum("p,ptk->tk", torch.softmax(scores, dim=0), one_hot)
+
+
+def close(found: Tensor, expected: Tensor, *, rtol: float = 0.0, atol: float = 1e-4) -> None:
+    torch.testing.assert_close(found.double(), expected.double(), rtol=rtol, atol=atol)
+
+
+# enumeration
+
+
+def test_probabilities_of_all_sequences_equal_enumeration_and_sum_to_one() -> None:
+    crf = random_crf(3)
+    emissions = random_emissions(1, 4, 3)[0]
+    paths, scores = enumerate_paths(crf, emissions)
+    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
+    close(found, torch.log_softmax(scores, dim=0))
+    close(found.exp().sum(), torch.tensor(1.0))
+
+
+def test_masked_sentences_equal_enumeration_over_their_own_tokens() -> None:
+    crf = random_crf(3)
+    lengths = [4, 2, 1, 3]
+    emissions, tags = random_emissions(4, 4, 3), random_tags(4, 4, 3)
+    mask = mask_of(lengths)
+    likelihood = crf.log_likelihood(emissions, tags, mask)
+    marginals = crf.marginals(emissions, mask)
+    best, score = crf.decode(emissions, mask)
+    for row, length in enumerate(lengths):
+        paths, scores = enumerate_paths(crf, emissions[row, :length])
+        gold = int((paths == tags[row, :length]).all(dim=1).nonzero())
+        close(likelihood[row], scores[gold] - torch.logsumexp(scores, dim=0))
+        close(marginals[row, :length], marginals_by_enumeration(paths, scores, 3))
+        assert torch.equal(best[row, :length], paths[scores.argmax()])
+        close(score[row], scores.max())
+
+
+@given(
+    num_tags=st.integers(1, 4),
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    spread=st.sampled_from([0.1, 1.0, 5.0]),
+    seed=st.integers(0, 2**20),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_small_batch_equals_enumeration(num_tags: int, lengths: list[int], spread: float, seed: int) -> None:
+    crf = random_crf(num_tags, seed, spread)
+    batch, time = len(lengths), max(lengths)
+    emissions = random_emissions(batch, time, num_tags, seed + 1, spread)
+    tags = random_tags(batch, time, num_tags, seed)
+    mask = mask_of(lengths)
+    likelihood = crf.log_likelihood(emissions, tags, mask)
+    marginals = crf.marginals(emissions, mask)
+    best, score = crf.decode(emissions, mask)
+    for row, length in enumerate(lengths):
+        paths, scores = enumerate_paths(crf, emissions[row, :length])
+        gold = (paths == tags[row, :length]).all(dim=1)
+        close(likelihood[row], (scores[gold] - torch.logsumexp(scores, dim=0))[0])
+        close(marginals[row, :length], marginals_by_enumeration(paths, scores, num_tags))
+        close(score[row], scores.max())
+        close(scores[(paths == best[row, :length]).all(dim=1)][0], scores.max())
+        assert not best[row, length:].any()
+
+
+# pytorch-crf
+
+
+def oracle_of(crf: LinearChainCRF) -> Oracle:
+    oracle = Oracle(crf.num_tags, batch_first=True)
+    with torch.no_grad():
+        oracle.start_transitions.copy_(crf.start)
+        oracle.transitions.copy_(crf.transitions)
+        oracle.end_transitions.copy_(crf.end)
+    return oracle
+
+
+@pytest.mark.parametrize("lengths", [[9, 9, 9], [9, 1, 4], [1, 2], [2, 7, 3, 5, 1, 7]], ids=str)
+def test_likelihood_and_all_gradients_equal_pytorch_crf(lengths: list[int]) -> None:
+    crf = random_crf(6, seed=3)
+    oracle = oracle_of(crf)
+    batch, time = len(lengths), max(lengths)
+    tags, mask = random_tags(batch, time, 6), mask_of(lengths)
+    ours, theirs = (random_emissions(batch, time, 6).requires_grad_() for _ in range(2))
+    found = crf.log_likelihood(ours, tags, mask)
+    expected = oracle(theirs, tags, mask, reduction="none")
+    close(found, expected)
+    weights = torch.linspace(0.5, 2.0, batch)  # sentences that count differently must not mix
+    (found @ weights).backward()
+    (expected @ weights).backward()
+    close(ours.grad, theirs.grad)
+    close(crf.start.grad, oracle.start_transitions.grad)
+    close(crf.transitions.grad, oracle.transitions.grad)
+    close(crf.end.grad, oracle.end_transitions.grad)
+
+
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5), seed=st.integers(0, 2**20))
+@settings(max_examples=20, deadline=None)
+def test_best_paths_equal_pytorch_crf(lengths: list[int], seed: int) -> None:
+    crf = random_crf(5, seed)
+    emissions, mask = random_emissions(len(lengths), max(lengths), 5, seed + 1), mask_of(lengths)
+    best, _ = crf.decode(emissions, mask)
+    found = [path[:length] for path, length in zip(best.tolist(), lengths, strict=True)]
+    assert found == oracle_of(crf).decode(emissions, mask)
+
+
+# the closed form against log space
+
+
+def test_closed_form_gradients_pass_gradcheck() -> None:
+    crf = random_crf(3, dtype=torch.float64)
+    emissions = random_emissions(4, 4, 3).double().requires_grad_()
+    lengths = torch.tensor([4, 1, 2, 3])
+    inputs = (emissions, crf.start, crf.transitions, crf.end)
+    assert torch.autograd.gradcheck(lambda *scores: linear_chain._LogPartition.apply(*scores, lengths), inputs)
+
+
+def partition_and_gradients(function: object, emissions: Tensor, crf: LinearChainCRF, lengths: Tensor) -> list[Tensor]:
+    leaf = emissions.detach().clone().requires_grad_()
+    scores = (leaf, crf.start, crf.transitions, crf.end)
+    value = function(*scores, lengths)  # type: ignore[operator]
+    weights = torch.linspace(-1.0, 2.0, len(value), dtype=value.dtype)
+    return [value.detach(), *torch.autograd.grad(value @ weights, scores, materialize_grads=True)]
+
+
+@given(
+    num_tags=st.integers(1, 6),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 2**20),
+)
+@settings(max_examples=20, deadline=None)
+def test_closed_form_equals_log_space_under_autograd(num_tags: int, lengths: list[int], seed: int) -> None:
+    crf = random_crf(num_tags, seed, spread=3.0, dtype=torch.float64)
+    emissions = random_emissions(len(lengths), max(lengths), num_tags, seed).double()
+    closed, logs = (
+        partition_and_gradients(function, emissions, crf, torch.tensor(lengths))
+        for function in (linear_chain._LogPartition.apply, log_partition_by_logs)
+    )
+    for found, expected in zip(closed, logs, strict=True):
+        close(found, expected, atol=1e-9)
+
+
+def test_the_widest_transitions_of_the_closed_form_lose_nothing_in_single_precision() -> None:
+    crf = random_crf(4, seed=5)
+    with torch.no_grad():
+        crf.transitions.copy_(torch.linspace(-29.9, 29.9, 16).view(4, 4)[:, torch.tensor([2, 0, 3, 1])])
+    emissions = random_emissions(3, 8, 4, spread=30.0)
+    lengths = torch.tensor([8, 3, 5])
+    found = partition_and_gradients(linear_chain._LogPartition.apply, emissions, crf, lengths)
+    exact = partition_and_gradients(log_partition_by_logs, emissions.double(), crf.double(), lengths)
+    for ours, expected in zip(found, exact, strict=True):
+        close(ours, expected, rtol=1e-6, atol=1e-4)
+
+
+def test_gradient_of_the_likelihood_is_gold_minus_marginals() -> None:
+    crf = random_crf(4)
+    mask, tags = mask_of([5, 2]), random_tags(2, 5, 4)
+    emissions = random_emissions(2, 5, 4).requires_grad_()
+    crf.log_likelihood(emissions, tags, mask).sum().backward()
+    gold = torch.nn.functional.one_hot(tags, 4) * mask[:, :, None]
+    close(emissions.grad, gold - crf.marginals(emissions, mask))
+
+
+# extremes
+
+
+def test_one_token_is_a_softmax_over_its_scores() -> None:
+    crf = random_crf(5)
+    emissions, tags = random_emissions(3, 1, 5), random_tags(3, 1, 5)
+    scores = crf.start + emissions[:, 0] + crf.end
+    close(crf.log_likelihood(emissions, tags), torch.log_softmax(scores, dim=1).gather(1, tags).squeeze(1))
+    close(crf.marginals(emissions)[:, 0], torch.softmax(scores, dim=1))
+    assert torch.equal(crf.decode(emissions)[0][:, 0], scores.argmax(dim=1))
+
+
+@pytest.mark.parametrize(("time", "scale"), [(1000, 1.0), (20, 1000.0), (1000, 1000.0)])
+def test_long_sentences_and_large_emissions_stay_right_in_single_precision(time: int, scale: float) -> None:
+    crf = random_crf(5)
+    emissions = scale * random_emissions(2, time, 5, spread=1.0)
+    tags, mask = random_tags(2, time, 5), mask_of([time, time // 2])
+    leaf = emissions.clone().requires_grad_()
+    likelihood = crf.log_likelihood(leaf, tags, mask)
+    likelihood.sum().backward()
+    marginals, best = crf.marginals(emissions, mask), crf.decode(emissions, mask)[0]
+    transitions_grad = crf.transitions.grad
+    exact = random_crf(5, dtype=torch.float64)
+    wide = emissions.double().requires_grad_()
+    score = exact.log_likelihood(wide, tags, mask)
+    score.sum().backward()
+    close(likelihood, score, rtol=1e-6, atol=1e-3)
+    assert leaf.grad.isfinite().all()
+    # a score of some thousands has a grain of 2e-4 in single precision: no probability can be finer
+    close(marginals, exact.marginals(emissions.double(), mask), atol=1e-4 if scale == 1.0 else 2e-3)
+    close(leaf.grad, wide.grad, atol=1e-4 if scale == 1.0 else 2e-3)
+    close(transitions_grad, exact.transitions.grad, rtol=1e-4, atol=1e-2)
+    assert torch.equal(best, exact.decode(emissions.double(), mask)[0])
+
+
+def test_forbidden_transitions_give_finite_values_and_gradients() -> None:
+    crf = random_crf(3)
+    with torch.no_grad():
+        crf.transitions[0, 2] = crf.transitions[2, 1] = -1e4
+    emissions = random_emissions(1, 4, 3)[0]
+    paths, scores = enumerate_paths(crf, emissions)
+    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
+    close(found, torch.log_softmax(scores, dim=0), rtol=1e-6)
+    found.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in crf.parameters())
+    close(crf.marginals(emissions[None])[0], marginals_by_enumeration(paths, scores, 3))
+
+
+def test_a_sentence_that_cannot_avoid_a_forbidden_transition_keeps_its_score() -> None:
+    # exp(-1e4) is zero in any precision: only log space tells these paths apart
+    crf = random_crf(2)
+    with torch.no_grad():
+        crf.transitions[0] = -1e4
+        crf.start[1] = -1e6
+    emissions = random_emissions(1, 3, 2)[0]
+    paths, scores = enumerate_paths(crf, emissions)
+    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
+    reachable = paths[:, 0] == 0
+    close(found[reachable], torch.log_softmax(scores, dim=0)[reachable], rtol=1e-6, atol=5e-3)
+    found[reachable].sum().backward()
+    assert crf.transitions.grad.isfinite().all()
+
+
+def test_half_precision_around_the_crf_does_not_reach_into_it() -> None:
+    crf = random_crf(5, spread=3.0)
+    emissions, tags = random_emissions(2, 30, 5), random_tags(2, 30, 5)
+    alone = crf.log_likelihood(emissions, tags)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        close(crf.log_likelihood(emissions, tags), alone, atol=1e-5)
+
+
+# constraints
+
+ALLOWED = [
+    # to 0, to 1, to 2, to the end
+    [True, False, True, True],
+    [True, True, False, False],
+    [False, True, True, True],
+    [True, True, False, True],  # from the border
+]
+
+
+def allowed_paths(paths: Tensor) -> Tensor:
+    border = torch.full((len(paths), 1), 3)
+    steps = torch.cat([border, paths, border], dim=1)
+    return torch.tensor(ALLOWED)[steps[:, :-1], steps[:, 1:]].all(dim=1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_constrained_decoding_finds_the_best_of_the_allowed_sequences(length: int, scale: float) -> None:
+    crf = random_crf(3, allowed=ALLOWED)
+    for seed in range(10):
+        emissions = scale * random_emissions(1, length, 3, seed)
+        best, score = crf.decode(emissions, constrained=True)
+        paths, scores = enumerate_paths(crf, emissions[0])
+        scores[~allowed_paths(paths)] = -torch.inf
+        assert torch.equal(best[0], paths[scores.argmax()])
+        close(score[0], scores.max(), rtol=1e-6)
+
+
+def test_constrained_likelihood_shares_all_probability_among_allowed_sequences() -> None:
+    crf = random_crf(3, allowed=ALLOWED)
+    emissions = random_emissions(1, 4, 3)[0]
+    paths, scores = enumerate_paths(crf, emissions)
+    allowed = allowed_paths(paths)
+    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths, constrained=True)
+    close(found[allowed], torch.log_softmax(scores[allowed], dim=0))
+    assert (found[~allowed] < -5000).all()
+    assert found.isfinite().all()
+
+
+def test_constraints_bind_no_call_that_does_not_ask_for_them() -> None:
+    free, bound = random_crf(3), random_crf(3, allowed=ALLOWED)
+    emissions, tags = random_emissions(6, 5, 3), random_tags(6, 5, 3)
+    assert torch.equal(free.log_likelihood(emissions, tags), bound.log_likelihood(emissions, tags))
+    assert torch.equal(free.decode(emissions)[0], bound.decode(emissions)[0])
+    assert not torch.equal(bound.decode(emissions)[0], bound.decode(emissions, constrained=True)[0])
+
+
+# marginals
+
+
+@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=4), seed=st.integers(0, 2**20))
+@settings(max_examples=20, deadline=None)
+def test_marginals_sum_to_one_at_tokens_and_are_zero_at_padding(lengths: list[int], seed: int) -> None:
+    crf = random_crf(7, seed)
+    mask = mask_of(lengths)
+    marginals = crf.marginals(random_emissions(len(lengths), max(lengths), 7, seed), mask)
+    assert (marginals >= 0).all()
+    close(marginals.sum(dim=2), mask, atol=1e-5)
+
+
+def test_marginals_need_no_gradient_and_leave_none() -> None:
+    crf = random_crf(3)
+    emissions = random_emissions(2, 4, 3)
+    with torch.no_grad():
+        marginals = crf.marginals(emissions)
+    assert not marginals.requires_grad
+    assert all(parameter.grad is None for parameter in crf.parameters())
+
+
+# padding
+
+
+@pytest.mark.parametrize("forbid", [False, True], ids=["closed form", "log space"])
+@pytest.mark.parametrize("garbage", [-3.0, 1e30, float("inf"), float("nan")])
+def test_garbage_at_padding_changes_nothing(garbage: float, forbid: bool) -> None:
+    crf = random_crf(4)
+    if forbid:
+        with torch.no_grad():
+            crf.transitions[0, 1] = -1e4
+    mask = mask_of([6, 2, 4])
+    emissions, tags = random_emissions(3, 6, 4), random_tags(3, 6, 4)
+    results = []
+    for filler, wrong in ((0.0, 0), (garbage, -100), (garbage, 10**6)):
+        filled = emissions.masked_fill(~mask[:, :, None], filler).requires_grad_()
+        crf.zero_grad()
+        likelihood = crf.log_likelihood(filled, tags.masked_fill(~mask, wrong), mask)
+        likelihood.sum().backward()
+        gradients = [filled.grad, *(parameter.grad.clone() for parameter in crf.parameters())]
+        results.append([likelihood, *gradients, crf.marginals(filled, mask), *crf.decode(filled, mask)])
+    assert not results[0][1][~mask].any()
+    for result in results[1:]:
+        for found, expected in zip(result, results[0], strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_a_sentence_alone_is_the_same_in_a_padded_batch() -> None:
+    crf = random_crf(4)
+    lengths = [7, 1, 3]
+    emissions, tags = random_emissions(3, 7, 4), random_tags(3, 7, 4)
+    together = crf.log_likelihood(emissions, tags, mask_of(lengths))
+    best, score = crf.decode(emissions, mask_of(lengths))
+    for row, length in enumerate(lengths):
+        own = emissions[row : row + 1, :length]
+        close(crf.log_likelihood(own, tags[row : row + 1, :length])[0], together[row], atol=1e-5)
+        path, alone = crf.decode(own)
+        assert torch.equal(path[0], best[row, :length])
+        assert torch.equal(alone[0], score[row])
+
+
+# messages
+
+
+def test_wrong_shapes_are_refused_with_both_shapes_named() -> None:
+    crf = random_crf(3)
+    emissions, tags = random_emissions(2, 4, 3), random_tags(2, 4, 3)
+    with pytest.raises(ValueError, match=r"emissions are \(2, 4, 5\), expected \(batch, time, 3\)"):
+        crf.log_likelihood(random_emissions(2, 4, 5), tags)
+    with pytest.raises(ValueError, match=r"emissions are \(4, 3\), expected \(batch, time, 3\)"):
+        crf.decode(emissions[0])
+    with pytest.raises(ValueError, match=r"mask is \(2, 3\), emissions are \(2, 4, 3\)"):
+        crf.marginals(emissions, mask_of([3, 2]))
+    with pytest.raises(ValueError, match=r"tags are \(4,\), emissions are \(2, 4, 3\)"):
+        crf.log_likelihood(emissions, tags[0])
+    with pytest.raises(ValueError, match=r"tags are \(2, 1\), emissions are \(2, 4, 3\)"):
+        crf.log_likelihood(emissions, tags[:, :1])
+
+
+def test_a_sentence_without_tokens_and_a_crf_without_tags_are_refused() -> None:
+    with pytest.raises(ValueError, match="a sentence without a token"):
+        random_crf(3).decode(random_emissions(2, 4, 3), mask_of([4, 0]))
+    with pytest.raises(ValueError, match="at least one tag, got 0"):
+        LinearChainCRF(0)

@@ -1,0 +1,222 @@
+"""Sentence encoders: ragged batches, directions, stacks, dropout; torch's packed networks as the oracle."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from ner_lab.encoder.bilstm import BiLSTM
+from ner_lab.encoder.birnn import BiRNN
+from ner_lab.encoder.lstm import LSTM
+from ner_lab.encoder.none import NoEncoder
+from ner_lab.encoder.recurrent import RecurrentEncoder
+from ner_lab.encoder.rnn import RNN
+from ner_lab.errors import UserError
+
+LENGTHS = torch.tensor([5, 3, 1])
+MASK = torch.arange(5) < LENGTHS[:, None]
+
+
+def bilstm(**options: Any) -> BiLSTM:
+    return BiLSTM(**_options(options, forget_bias=1.0, stacks="joint"))
+
+
+def lstm(**options: Any) -> LSTM:
+    return LSTM(**_options(options, forget_bias=1.0))
+
+
+def birnn(**options: Any) -> BiRNN:
+    return BiRNN(**_options(options))
+
+
+def rnn(**options: Any) -> RNN:
+    return RNN(**_options(options))
+
+
+def _options(given: dict[str, Any], **own: Any) -> dict[str, Any]:
+    torch.manual_seed(0)
+    common = {"input_dim": 4, "hidden_dim": 3, "num_layers": 1, "learn_initial": False}
+    return common | {"input_dropout": 0.0, "output_dropout": 0.0} | own | given
+
+
+def separate(**options: Any) -> BiLSTM:
+    return bilstm(stacks="separate", **options)
+
+
+def none(**options: Any) -> NoEncoder:
+    return NoEncoder(input_dim=4, input_dropout=options.get("input_dropout", 0.0))
+
+
+RECURRENT = [bilstm, separate, birnn, lstm, rnn]
+BOTH_WAYS = [bilstm, separate, birnn]
+ONE_WAY = [lstm, rnn]
+
+Make = Callable[..., RecurrentEncoder]
+
+
+def inputs_of(seed: int = 0) -> Tensor:
+    return torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("learn", [False, True], ids=["zero", "learnt"])
+@pytest.mark.parametrize("make", [*RECURRENT, none])
+def test_a_sentence_alone_is_the_same_in_a_padded_batch(make: Make, learn: bool, layers: int) -> None:
+    encoder = make(num_layers=layers, learn_initial=learn)
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter)
+    together = encoder(inputs_of(), LENGTHS)
+    assert together.shape == (3, 5, encoder.output_dim)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = encoder(inputs_of()[row : row + 1, :length], LENGTHS[row : row + 1])
+        torch.testing.assert_close(together[row, :length], alone[0])
+
+
+@pytest.mark.parametrize("make", RECURRENT)
+def test_padding_never_touches_a_state(make: Make) -> None:
+    encoder = make(num_layers=2)
+    spoilt = inputs_of().masked_fill(~MASK[:, :, None], float("nan"))
+    assert torch.equal(encoder(spoilt, LENGTHS)[MASK], encoder(inputs_of(), LENGTHS)[MASK])
+
+
+def changed_states(encoder: RecurrentEncoder, token: int) -> list[bool]:
+    """Which states of a whole sentence change when one of its tokens does."""
+    inputs, lengths = inputs_of()[:1], torch.tensor([5])
+    other = inputs.clone()
+    other[0, token] += 1.0
+    return (encoder(inputs, lengths) != encoder(other, lengths)).any(dim=2)[0].tolist()
+
+
+@pytest.mark.parametrize("make", BOTH_WAYS)
+@pytest.mark.parametrize("token", [0, 2, 4])
+def test_every_state_of_both_directions_sees_every_token(make: Make, token: int) -> None:
+    assert changed_states(make(), token) == [True] * 5
+
+
+@pytest.mark.parametrize("make", ONE_WAY)
+@pytest.mark.parametrize("token", [0, 2, 4])
+def test_left_to_right_states_see_no_later_token(make: Make, token: int) -> None:
+    assert changed_states(make(num_layers=2), token) == [position >= token for position in range(5)]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(("make", "module"), [(bilstm, nn.LSTM), (birnn, nn.RNN), (lstm, nn.LSTM), (rnn, nn.RNN)])
+def test_states_equal_torchs_packed_network_with_the_same_weights(
+    make: Make, module: type[nn.RNNBase], layers: int
+) -> None:
+    encoder = make(num_layers=layers)
+    oracle = module(4, 3, layers, batch_first=True, bidirectional=len(encoder.back) > 0)
+    for stack, ending in ((encoder.ahead, ""), (encoder.back, "_reverse")):
+        for number, layer in enumerate(stack):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(oracle, f"{name}_l{number}{ending}").data = getattr(layer.cell, f"{name}_l0").data
+    inputs = inputs_of().requires_grad_()
+    packed = pack_padded_sequence(inputs, LENGTHS, batch_first=True)
+    expected, _ = pad_packed_sequence(oracle(packed)[0], batch_first=True)
+    found = encoder(inputs, LENGTHS)
+    torch.testing.assert_close(found[MASK], expected[MASK])
+    gradients = [torch.autograd.grad(states[MASK].square().sum(), inputs)[0] for states in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_separate_stacks_are_two_networks_that_never_meet() -> None:
+    encoder = separate(num_layers=2)
+    halves = []
+    for stack, turn in ((encoder.ahead, False), (encoder.back, True)):
+        oracle = nn.LSTM(4, 3, 2, batch_first=True)
+        for number, layer in enumerate(stack):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(oracle, f"{name}_l{number}").data = getattr(layer.cell, f"{name}_l0").data
+        sentence = inputs_of()[:1].flip(1) if turn else inputs_of()[:1]
+        states = oracle(sentence)[0]
+        halves.append(states.flip(1) if turn else states)
+    torch.testing.assert_close(encoder(inputs_of()[:1], torch.tensor([5])), torch.cat(halves, dim=-1))
+
+
+def test_second_layer_sees_both_directions_when_joint_and_only_its_own_when_separate() -> None:
+    other = inputs_of()[:1].clone()
+    other[0, -1] += 1.0
+    for make, sees in ((bilstm, True), (separate, False)):
+        encoder = make(num_layers=2)
+        before, after = (encoder(sentence, torch.tensor([5]))[0, 0, :3] for sentence in (inputs_of()[:1], other))
+        assert torch.equal(before, after) != sees  # the forward half of the first token's state
+    assert [layer.cell.input_size for layer in bilstm(num_layers=2).ahead] == [4, 6]
+    assert [layer.cell.input_size for layer in separate(num_layers=2).back] == [4, 3]
+
+
+def test_joint_and_separate_are_the_same_with_one_layer() -> None:
+    joint, apart = bilstm(), separate()
+    apart.load_state_dict(joint.state_dict())
+    assert torch.equal(joint(inputs_of(), LENGTHS), apart(inputs_of(), LENGTHS))
+
+
+@pytest.mark.parametrize("make", [bilstm, separate, lstm])
+def test_forget_bias_reaches_every_layer_of_every_direction(make: Make) -> None:
+    encoder = make(num_layers=2, forget_bias=0.7)
+    for layer in [*encoder.ahead, *encoder.back]:
+        torch.testing.assert_close(layer.cell.bias_ih_l0[3:6], torch.full((3,), 0.7))
+        assert layer.cell.bias_ih_l0.count_nonzero() == 3
+
+
+@pytest.mark.parametrize("make", RECURRENT)
+def test_every_learnt_initial_state_gets_a_gradient(make: Make) -> None:
+    encoder = make(num_layers=2, learn_initial=True)
+    encoder(inputs_of(), LENGTHS)[MASK].sum().backward()
+    initial = [parameter for name, parameter in encoder.named_parameters() if name.endswith("initial")]
+    assert len(initial) == len(encoder.ahead) + len(encoder.back)
+    assert all(state.grad.abs().sum() > 0 for state in initial)
+
+
+@pytest.mark.parametrize("make", [*RECURRENT, none])
+def test_dropout_is_off_in_eval(make: Make) -> None:
+    encoder, plain = make(input_dropout=0.5, output_dropout=0.5), make()
+    encoder.load_state_dict(plain.state_dict())
+    encoder.eval()
+    assert torch.equal(encoder(inputs_of(), LENGTHS), plain(inputs_of(), LENGTHS))
+
+
+@pytest.mark.parametrize("make", RECURRENT)
+def test_output_dropout_drops_or_doubles_single_outputs_in_training(make: Make) -> None:
+    encoder = make(output_dropout=0.5)
+    dropped = encoder(inputs_of(), LENGTHS)
+    encoder.eval()
+    whole = encoder(inputs_of(), LENGTHS)
+    kept = dropped != 0
+    assert 0 < kept.sum() < kept.numel()
+    torch.testing.assert_close(dropped, 2 * whole * kept)
+
+
+@pytest.mark.parametrize("make", [*RECURRENT, none])
+def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
+    encoder, plain = make(input_dropout=0.5), make()
+    encoder.load_state_dict(plain.state_dict())
+    torch.manual_seed(1)
+    found = encoder(inputs_of(), LENGTHS)
+    torch.manual_seed(1)
+    read = nn.functional.dropout(inputs_of(), 0.5)
+    assert torch.equal(found, plain(read, LENGTHS))
+    assert not torch.equal(found, plain(inputs_of(), LENGTHS))
+
+
+def test_both_directions_read_the_same_dropped_inputs() -> None:
+    encoder = birnn(input_dropout=0.5)
+    encoder.back.load_state_dict(encoder.ahead.state_dict())
+    ahead, back = encoder(inputs_of()[:, :1], torch.ones(3, dtype=torch.long)).chunk(2, dim=-1)
+    assert torch.equal(ahead, back)
+
+
+def test_output_dim_counts_the_directions() -> None:
+    assert [make(hidden_dim=7).output_dim for make in RECURRENT] == [14, 14, 14, 7, 7]
+    assert none().output_dim == 4
+
+
+def test_mistaken_options_are_refused() -> None:
+    with pytest.raises(UserError, match=r"'split'\. It takes joint or separate"):
+        bilstm(stacks="split")
+    with pytest.raises(UserError, match=r"encoder\.num_layers is 0\. It must be at least 1"):
+        rnn(num_layers=0)
+    with pytest.raises(UserError, match=r"nothing to read.*Choose one"):
+        lstm(input_dim=0)
