@@ -1,7 +1,7 @@
 """Write what the documentation says of `conf/`: the table in README.md and docs/config.md.
 
-    python docs/generate.py            write both
-    python docs/generate.py --check    exit 1 where they are not current
+python docs/generate.py            write both
+python docs/generate.py --check    exit 1 where they are not current
 """
 
 import re

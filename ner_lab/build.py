@@ -27,13 +27,13 @@ def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     words = word_embedding_of(cfg).layer(
         num_words=len(vocabs.words), num_known=len(vocabs.words.known), vector_dim=vocabs.vector_dim
     )
-    chars = _part(cfg, "char_encoder")(chars=vocabs.chars.items)
+    chars = _sized(cfg, "char_encoder", chars=vocabs.chars.items)
     features = feature_set_of(cfg).layers(
         {name: len(vocab) for name, vocab in vocabs.features.columns.items()}, len(vocabs.features.sparse), len(tags)
     )
     embedder = Embedder(words, chars, features)
-    encoder = _part(cfg, "encoder")(input_dim=embedder.output_dim)
-    decoder = _part(cfg, "decoder")(input_dim=encoder.output_dim, tags=tags, scheme=scheme)
+    encoder = _sized(cfg, "encoder", input_dim=embedder.output_dim)
+    decoder = _sized(cfg, "decoder", input_dim=encoder.output_dim, tags=tags, scheme=scheme)
     return Tagger(embedder, encoder, decoder)
 
 
@@ -55,6 +55,16 @@ def feature_set_of(cfg: DictConfig) -> FeatureSet:
 def optimizer_of(cfg: DictConfig) -> OptimizerRecipe:
     """The `optimizer` group."""
     return _part(cfg, "optimizer")
+
+
+def _sized(cfg: DictConfig, group: str, **sizes: Any) -> Any:
+    """A part that waits for sizes, with them."""
+    try:
+        return _part(cfg, group)(**sizes)
+    except UserError:
+        raise
+    except ValueError as error:  # what torch says of a number that cannot be
+        raise UserError(f"{group}: {error}.") from error
 
 
 def _part(cfg: DictConfig, group: str) -> Any:

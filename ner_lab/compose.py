@@ -40,6 +40,9 @@ def _run_name(*, _root_: DictConfig) -> str:
     if choices is None:
         return "run"
     paper = choices.get("paper") or "none"
+    for group in ("data", *_PARTS):
+        if not isinstance(choices.get(group), str):
+            raise UserError(f"{group} needs one option: {group}={'|'.join(options_of(group))}.")
     place = choices["data"] if paper == "none" else f"{paper}/{choices['data']}"
     return f"{place}/{'-'.join(str(choices[group]) for group in _PARTS)}"
 
@@ -67,20 +70,26 @@ def _compare(cfg: DictConfig, known: DictConfig, place: str) -> None:
         if where in _OPEN_KEYS:
             continue
         inner, known_inner = cfg._get_node(name), known._get_node(name)
-        if isinstance(inner, DictConfig) and isinstance(known_inner, DictConfig) and not inner._is_none():
+        if not isinstance(known_inner, DictConfig):
+            _check_kind(where, cfg, known, name)
+        elif isinstance(inner, DictConfig) and not inner._is_none():
             _compare(inner, known_inner, f"{where}.")
         else:
-            _check_kind(where, cfg, known, name)
+            raise UserError(
+                f"{where} is '{cfg[name]}', but it has keys of its own: {', '.join(map(str, known_inner))}."
+            )
 
 
 def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> None:
-    """A number stays a number, a switch a switch; what is null by default may become anything."""
+    """A (whole) number stays one, a switch a switch; what is null by default may become anything."""
     if where in _OPEN_VALUES or OmegaConf.is_missing(cfg, name) or OmegaConf.is_missing(known, name):
         return
     given, usual = cfg[name], known[name]
     if isinstance(usual, bool):
         expected, fits = "true or false", isinstance(given, bool)
-    elif isinstance(usual, int | float):
+    elif isinstance(usual, int):
+        expected, fits = "a whole number", isinstance(given, int) and not isinstance(given, bool)
+    elif isinstance(usual, float):
         expected, fits = "a number", isinstance(given, int | float) and not isinstance(given, bool)
     else:
         return
@@ -147,17 +156,30 @@ def run_command(command: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the message is ours to word
     try:
         command()
-    except UserError as error:
-        stop(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except (HydraException, OmegaConfBaseException) as error:
-        own = user_error_behind(error)
-        stop(own or explain(error))
+    except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except Exception as error:
+        if (mistake := mistake_behind(error)) is None:
+            raise
+        stop(mistake)
 
 
-def stop(error: UserError | str) -> NoReturn:
+def mistake_behind(error: Exception) -> str | None:
+    """What the user can put right, in words; None where the error is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return str(user_error_behind(error) or explain(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return None
+
+
+def stop(error: str) -> NoReturn:
     """End with exit code 2 and a message; a run's log gets it as well."""
     if log.hasHandlers():
         log.error("error: %s", error)
@@ -187,7 +209,7 @@ def explain(error: Exception) -> str:
     if match := re.search(r"full_key: (\S+)", text):
         if "is not in struct" in text or "not in" in text:
             return _unknown_key(match[1])
-        return f"{match[1]}: {text.splitlines()[0]}"
+        return f"{match[1]}: {error.__cause__ or text.splitlines()[0]}"
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
         options = options_of(group)
@@ -202,6 +224,9 @@ def _unknown_key(key: str) -> str:
     known = all_keys()
     if "." not in key and (CONF_DIR / key).is_dir():
         return f"'{key}' is a group: choose an option, {key}={'|'.join(options_of(key))}."
+    if key in known:
+        group, _, name = key.partition(".")
+        return f"the chosen option of '{group}' does not take '{name}'; other options of {group} do."
     return f"unknown config key '{key}'{nearest(key, known)} `ner-lab train --cfg job` shows all keys."
 
 

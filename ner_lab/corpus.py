@@ -13,7 +13,7 @@ from ner_lab.data.sentence import Counts, Split
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
 from ner_lab.summary import counts_table
-from ner_lab.tags import convert
+from ner_lab.tags import check_scheme, convert
 from ner_lab.terminal import download_bar, start_logging
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ def _export(options: DataOptions, own: dict[str, str]) -> None:
     if "output" not in own:
         raise UserError(f"where to? Give output=DIR.\n\n{_USAGE}")
     splits = read_corpus(options, locate(options, download_bar()))
-    for path in export(splits, Path(own["output"]).expanduser(), own.get("scheme", "IOB2")):
+    scheme = check_scheme(own.get("scheme", "IOB2"))
+    for path in export(splits, Path(own["output"]).expanduser(), scheme):
         log.info("%s", path)
 
 

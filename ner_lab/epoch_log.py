@@ -27,7 +27,8 @@ class EpochLog(pl.Callback):
         self._task: Any = None
         self._started = 0.0
         self._epoch_tokens = 0
-        self._epoch_seconds = 0.0
+        self._epoch_seconds: float | None = None
+        self._learning_rate = 0.0
 
     @property
     def tokens_per_second(self) -> float:
@@ -47,6 +48,8 @@ class EpochLog(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()
         self._epoch_tokens = 0
+        self._epoch_seconds = None
+        self._learning_rate = trainer.optimizers[0].param_groups[0]["lr"]  # at the end it is the next epoch's
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -70,6 +73,8 @@ class EpochLog(pl.Callback):
                 f"training diverged: the loss of epoch {trainer.current_epoch + 1} is {loss}. "
                 "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
             )
+        if self._epoch_seconds is None:  # not scored: cut off by max_steps, or dev is scored every few epochs
+            return
         self.tokens += self._epoch_tokens
         self.training_seconds += self._epoch_seconds
         rate = self._epoch_tokens / self._epoch_seconds
@@ -77,7 +82,7 @@ class EpochLog(pl.Callback):
             "epoch": trainer.current_epoch + 1,
             "train_loss": loss,
             "dev": {name: numbers[f"dev/{name}"] for name in ("precision", "recall", "f1", "accuracy")},
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": self._learning_rate,
             "seconds": self._epoch_seconds,
             "tokens_per_second": rate,
         }

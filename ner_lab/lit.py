@@ -36,8 +36,9 @@ class TaggerModule(pl.LightningModule):
         if not batch.counts:
             losses = losses * 0
         loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
+        tokens = int(batch.mask.sum()) if batch.counts else 0
         per_token = losses.detach().sum() / batch.mask.sum()
-        self.log("train/loss", per_token, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()))
+        self.log("train/loss", per_token, on_step=False, on_epoch=True, sync_dist=True, batch_size=tokens)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -68,4 +69,4 @@ class TaggerModule(pl.LightningModule):
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = self.recipe.clip_gradients(trained)
         if norm is not None:
-            self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, batch_size=1)
+            self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, sync_dist=True, batch_size=1)

@@ -17,6 +17,7 @@ class SpanF1(Metric):
     labels: the tags by number, in any scheme; they are read as conlleval reads them (see
         `ner_lab.tags`).
     scheme: the scheme predictions should obey; sentences that break it are counted.
+    sync_on_compute: sum over processes in `compute`; False where one process scores alone.
 
     Only counts are kept and summed over processes; scores are computed from the sums, so they are
     exact however the sentences were parted.
@@ -32,8 +33,8 @@ class SpanF1(Metric):
     improper: Tensor
     improper_iob2: Tensor
 
-    def __init__(self, labels: Sequence[str], scheme: str) -> None:
-        super().__init__()
+    def __init__(self, labels: Sequence[str], scheme: str, *, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
         iob = [split_tag(tag) for tag in as_iob(labels)]
         self.types = sorted({entity_type for _, entity_type in iob} - {""})
         number = {entity_type: index for index, entity_type in enumerate(self.types)}
@@ -61,7 +62,9 @@ class SpanF1(Metric):
         self.predicted = self.predicted + self._count(guess_types[guess_starts])
         self.gold = self.gold + self._count(gold_types[gold_starts])
         self.tokens = self.tokens + mask.sum()
-        same = (guess_types == gold_types) & (self._written_b(guess, guess_starts) == self._written_b(truth, gold_starts))
+        same = (guess_types == gold_types) & (
+            self._written_b(guess, guess_starts) == self._written_b(truth, gold_starts)
+        )
         self.correct_tokens = self.correct_tokens + (same & (truth != border)).sum()
         self.sentences = self.sentences + mask.shape[0]
         self.improper = self.improper + _broken(guess, self.allowed, mask.shape)  # type: ignore[arg-type]

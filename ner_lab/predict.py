@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import torch
 from omegaconf import DictConfig
 from rich.progress import TextColumn
 
@@ -25,6 +24,7 @@ from ner_lab.tagger import Tagger
 from ner_lab.tags import as_iob, spans_of
 from ner_lab.terminal import bar
 from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
+from ner_lab.threads import set_threads
 
 _KEYS = ("run", "input", "output", "format", "input_format", "threads")
 _CHUNK = 512  # sentences tagged together: enough to group by length, few enough to stream
@@ -123,7 +123,7 @@ def _command() -> None:
     write = _choice(own, "format", "conll", OUTPUT_FORMATS)
     read_as = _choice(own, "input_format", "auto", {"auto": None, **INPUT_FORMATS})
     if "threads" in own:
-        torch.set_num_threads(int(own["threads"]))
+        set_threads(own["threads"])
     trained = load(own["run"])
     with ExitStack() as stack:
         source, size, name = _open_input(own.get("input", "-"), stack)

@@ -55,7 +55,7 @@ def predict_labels(tagger: Tagger, split: EncodedSplit, batch_tokens: int) -> li
 def score(tagger: Tagger, split: EncodedSplit, labels: list[str], scheme: str, batch_tokens: int) -> Scored:
     """Tag the whole split and score it; `labels` are the tags by number, in `scheme`."""
     guesses = predict_labels(tagger, split, batch_tokens)
-    metric = SpanF1(labels, scheme)
+    metric = SpanF1(labels, scheme, sync_on_compute=False)
     gold, predicted = [], []
     for number, guess in enumerate(guesses):
         truth = split.labels[split.starts[number] : split.starts[number + 1]].tolist()

@@ -10,7 +10,6 @@ from typing import Any
 
 import hydra
 import pytorch_lightning as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -19,7 +18,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, run_command, stop, user_error_behind
+from ner_lab.compose import CONF_DIR, check_keys, mistake_behind, register_resolvers, run_command, stop
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import EpochLog
@@ -30,6 +29,7 @@ from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import score, score_table
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.terminal import download_bar
+from ner_lab.threads import set_threads
 from ner_lab.word_embedding.base import WordTable
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,10 @@ def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
     In a distributed run all processes take part in training; the first one alone writes and scores,
     and the others get an empty dictionary.
     """
-    if cfg.threads:
-        torch.set_num_threads(cfg.threads)
+    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
+    if cfg.threads is not None:
+        set_threads(cfg.threads)
     run = RunFolder(folder)
     tracker: Tracker = instantiate(cfg.logger)
     failed = True
@@ -81,12 +83,14 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
         return {}
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if not epochs.history:
+        raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
 
     splits = _score_best(run, prepared, cfg, options.eval_batch_tokens)
     metrics = {
         "seed": cfg.seed,
         "best_epoch": epochs.best["epoch"],
-        "epochs": len(epochs.history),
+        "epochs": epochs.history[-1]["epoch"],
         "train_seconds": train_seconds,
         "train_tokens_per_second": epochs.tokens_per_second,
         "data_seconds": data_seconds,
@@ -156,6 +160,8 @@ def _score_best(run: RunFolder, prepared: Prepared, cfg: DictConfig, batch_token
 def _close(metrics: dict[str, Any], run: RunFolder) -> None:
     scores: dict[str, Any] = {name: metrics[name] for name in ("dev", "test") if name in metrics}
     log.info("\nbest epoch %d of %d\n\n%s\n", metrics["best_epoch"], metrics["epochs"], score_table(scores))
+    here = Path.cwd()
+    folder = run.path.relative_to(here) if run.path.is_relative_to(here) else run.path
     log.info(
         "trained in %.0f s, %s tokens/s\nrun folder   %s\n"
         "  metrics.json, config.yaml, checkpoints/best.ckpt, predictions/, train.log\n"
@@ -163,9 +169,9 @@ def _close(metrics: dict[str, Any], run: RunFolder) -> None:
         "  ner-lab train char_encoder=bilstm decoder=softmax seed=2",
         metrics["train_seconds"],
         f"{metrics['train_tokens_per_second']:,.0f}",
-        run.path,
-        run.path,
-        run.path,
+        folder,
+        folder,
+        folder,
     )
 
 
@@ -194,9 +200,9 @@ def _job(cfg: DictConfig) -> float:
             )
         metrics = train(cfg, Path(runtime.output_dir), name=f"{cfg.run_name}/seed={cfg.seed}")
     except Exception as error:  # Hydra would print a line of its own before run_command sees it
-        if (mistake := user_error_behind(error)) is not None:
-            stop(mistake)
-        raise
+        if (mistake := mistake_behind(error)) is None:
+            raise
+        stop(mistake)
     return metrics["dev"]["f1"] if metrics else 0.0
 
 

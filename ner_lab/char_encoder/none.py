@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -15,4 +16,4 @@ class NoChars(nn.Module):
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """chars (forms, letters), lengths (forms,) -> (forms, 0)."""
-        return chars.new_zeros((chars.shape[0], 0), dtype=lengths.new_zeros(0).float().dtype)
+        return torch.zeros((chars.shape[0], 0), device=chars.device)

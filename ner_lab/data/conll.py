@@ -67,7 +67,7 @@ def sentences_of(lines: Iterable[str], columns: ColumnFormat, source: str) -> It
     start, document = 0, -1
     for number, line in enumerate(lines, 1):
         text = line.rstrip(" \t\r\n")
-        is_docstart = text.startswith(DOCSTART)
+        is_docstart = DOCSTART in text and _marks_document(text, columns.word)
         if rows and (is_docstart or not text.strip()):
             yield _sentence(rows, columns, document, start)
             rows = []
@@ -120,6 +120,12 @@ def write_columns(out: TextIO, rows: Iterable[Sequence[Sequence[str]]]) -> None:
         for cells in zip(*columns, strict=True):
             out.write(" ".join(cells) + "\n")
         out.write("\n")
+
+
+def _marks_document(text: str, word: int) -> bool:
+    """Such lines need not have the columns of the others, so the mark may stand first or as the word."""
+    cells = _BLANKS.split(text.strip())
+    return DOCSTART in (cells[0], *cells[word:][:1])
 
 
 def _cells(text: str, separator: str) -> list[str]:

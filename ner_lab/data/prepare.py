@@ -85,6 +85,8 @@ def prepare(
         return _to_entry(_prepare(options, places, features, vectors, vector_file))
 
     prepared = _from_entry(*get_or_make(cache / "prepared", key, make))
+    if prepared.coverage is not None:
+        check_coverage(prepared.coverage, vectors.min_coverage, str(vector_file))
     for warning in prepared.warnings:
         log.warning("%s", warning)
     return prepared
@@ -115,7 +117,6 @@ def _prepare(
         file_words, file_matrix = vectors.rows(vector_file, wanted)
         file = VectorRows({word: row for row, word in enumerate(file_words)}, file_matrix, vectors.lookup)
         found = coverage(every, file)
-        check_coverage(found, vectors.min_coverage, str(vector_file))
         words, matrix = with_vectors(words, every, file, options.vocabulary)
 
     vocabs = Vocabs(

@@ -74,6 +74,7 @@ class WordVocab(Vocab):
     known_ids: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # a text may hold the word "<pad>"
         self.ids = {word: number for number, word in enumerate(self.items) if number > UNK}
         self.known_ids = {word: len(self.items) + number for number, word in enumerate(self.known)}
 
