@@ -1,5 +1,6 @@
 """What a person sees: messages that do not tear a progress bar, tables, bars. Plain when not a terminal."""
 
+import atexit
 import logging
 import sys
 from collections.abc import Sequence
@@ -79,6 +80,7 @@ class DownloadBar:
                 disable=not is_terminal(),
             )
             self._progress.start()
+            atexit.register(self._progress.stop)  # a download broken off would leave the cursor hidden
             self._progress.add_task("", total=total or None)
         self._progress.update(self._progress.task_ids[0], completed=done)
         if total and done >= total:

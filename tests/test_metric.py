@@ -47,7 +47,7 @@ def conlleval(gold: Tags, predicted: Tags) -> dict[str, dict[str, int] | int]:
     for truth, guess in zip(gold, predicted, strict=True):
         lines.extend(zip(truth, guess, strict=True))
         lines.append(None)
-    correct, found, there = ({kind: 0 for kind in TYPES} for _ in range(3))
+    correct, found, there = (dict.fromkeys(TYPES, 0) for _ in range(3))
     tokens = correct_tags = 0
     in_correct = False
     last_gold = last_guess = ("O", "")
@@ -252,8 +252,8 @@ def test_improper_and_bordering_entities_are_counted_as_worked_out_by_hand(case:
 
 
 def test_scores_per_type_are_as_worked_out_by_hand() -> None:
-    gold = ["B-PER I-PER O B-LOC B-LOC O".split(), "B-LOC O".split()]
-    predicted = ["B-PER I-PER O B-LOC I-LOC O".split(), "B-LOC B-PER".split()]
+    gold = [["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "O"], ["B-LOC", "O"]]
+    predicted = [["B-PER", "I-PER", "O", "B-LOC", "I-LOC", "O"], ["B-LOC", "B-PER"]]
     scores = span_f1(gold, predicted, "IOB2")["per_type"]
     assert list(scores) == ["LOC", "ORG", "PER"]
     third = 100 / 3

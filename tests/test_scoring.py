@@ -1,6 +1,7 @@
 """Scoring a split: the order of the file, conlleval's F1 and seqeval's strict one, the file that is written."""
 
 import warnings
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def score_tags(prepared: Prepared, tags: list[list[str]]) -> Scored:
 
 def gold_rows(prepared: Prepared) -> list[list[int]]:
     split = prepared.splits["dev"]
-    return [split.labels[begin:end].tolist() for begin, end in zip(split.starts, split.starts[1:])]
+    return [split.labels[begin:end].tolist() for begin, end in pairwise(split.starts)]
 
 
 def random_rows(prepared: Prepared, seed: int) -> list[list[int]]:
@@ -164,8 +165,8 @@ def test_scores_in_memory_are_those_of_the_file_of_predictions(tmp_path: Path, s
         per_type = classification_report(gold, predicted, output_dict=True)
     assert scored.scores["f1_strict"] == pytest.approx(100 * strict, rel=1e-12)
     assert all(row["gold"] == per_type[name]["support"] for name, row in scored.scores["per_type"].items())
-    right = sum(truth == guess for rows in zip(gold, predicted) for truth, guess in zip(*rows))
-    assert scored.scores["accuracy"] == pytest.approx(100 * right / sum(map(len, gold)), rel=1e-12)
+    same = [truth == guess for truth, guess in zip(chain(*gold), chain(*predicted), strict=True)]
+    assert scored.scores["accuracy"] == pytest.approx(100 * sum(same) / len(same), rel=1e-12)
 
 
 def test_a_file_of_predictions_has_a_token_a_line_and_a_blank_line_behind_each_sentence(tmp_path: Path) -> None:
@@ -177,8 +178,8 @@ def test_a_file_of_predictions_has_a_token_a_line_and_a_blank_line_behind_each_s
     written = [["O"] * len(row) for row in DEV_TAGS]
     written[1] = ["B-PER", "I-PER", "O", "I-PER", "B-LOC"]  # letter by letter: nothing is mended
     expected = ""
-    for columns in zip(DEV_WORDS, DEV_TAGS, written):
-        expected += "".join(f"{word} {gold} {guess}\n" for word, gold, guess in zip(*columns)) + "\n"
+    for columns in zip(DEV_WORDS, DEV_TAGS, written, strict=True):
+        expected += "".join(f"{word} {gold} {guess}\n" for word, gold, guess in zip(*columns, strict=True)) + "\n"
     assert (tmp_path / "dev.conll").read_text(encoding="utf-8") == expected
 
 
@@ -228,7 +229,9 @@ def test_strict_f1_needs_the_whole_entity_opened_by_b() -> None:
     gold = [["B-PER", "I-PER", "O", "B-LOC"]]
     assert strict_f1(gold, gold) == 100
     assert strict_f1(gold, [["I-PER", "I-PER", "O", "B-LOC"]]) == pytest.approx(200 / 3)
-    assert strict_f1(gold, [["B-PER", "I-LOC", "O", "B-LOC"]]) == 50  # one of two: I-LOC is no entity, B-PER a short one
+    assert (
+        strict_f1(gold, [["B-PER", "I-LOC", "O", "B-LOC"]]) == 50
+    )  # one of two: I-LOC is no entity, B-PER a short one
     assert strict_f1(gold, [["O"] * 4]) == 0
 
 

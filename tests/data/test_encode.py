@@ -1,5 +1,6 @@
 """Sentences as arrays: forms, letters, labels, features."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,9 +112,7 @@ def test_every_spelling_of_a_word_that_train_has_once_is_marked() -> None:
     vocabs.words = WordVocab.of(["ann", "met"])
     vocabs.words.lowercase = True
     words = ["Ann", "ANN", "met", "Oslo"]
-    table = FormTable.of(
-        words, vocabs, digits="keep", unknown_chars="unk", max_word_length=None, singletons={"ann"}
-    )
+    table = FormTable.of(words, vocabs, digits="keep", unknown_chars="unk", max_word_length=None, singletons={"ann"})
     assert table.singletons.tolist() == [True, True, False, False]
 
 
@@ -123,7 +122,7 @@ def test_labels_are_the_files_entities_in_the_scheme_and_new_tags_are_numbered_b
     tags = vocabs_for(scheme).tags
     names = list(labels)
     assert names[: len(tags)] == tags.items
-    rows = [split.labels[begin:end] for begin, end in zip(split.starts, split.starts[1:])]
+    rows = [split.labels[begin:end] for begin, end in pairwise(split.starts)]
     for sentence, row in zip(SENTENCES, rows, strict=True):
         assert spans_of([names[label] for label in row]) == spans_of(sentence.tags)
     beyond = {names[label] for label in split.labels if label >= len(tags)}
@@ -138,9 +137,7 @@ def test_in_io_train_has_no_label_that_a_tagger_lacks() -> None:
     words = distinct_words(SENTENCES)
     labels = dict(vocabs.tags.ids)
     form_ids = {word: number for number, word in enumerate(words)}
-    split = encode_split(
-        "train", "-", SENTENCES, table_of(words), form_ids, labels, vocabs, Endings(), train=True
-    )
+    split = encode_split("train", "-", SENTENCES, table_of(words), form_ids, labels, vocabs, Endings(), train=True)
     assert labels == vocabs.tags.ids
     expected = [tag for sentence in SENTENCES for tag in convert(sentence.tags, "IO")]
     assert [vocabs.tags.items[label] for label in split.labels] == expected
@@ -154,7 +151,7 @@ def test_dense_features_are_numbered_and_unknown_values_are_unknown() -> None:
 
 def test_each_tokens_sparse_features_lie_one_behind_another_without_unknown_ones() -> None:
     split, _ = encoded()
-    per_token = [split.sparse[a:b].tolist() for a, b in zip(split.sparse_starts, split.sparse_starts[1:])]
+    per_token = [split.sparse[a:b].tolist() for a, b in pairwise(split.sparse_starts)]
     #                    Ann  met Ann  Oslo    Berg Holm Åse
     assert per_token == [[0], [], [0], [1, 1], [], [1], []]
 

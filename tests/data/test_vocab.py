@@ -136,7 +136,7 @@ def test_no_entities_of_known_types_need_a_tag_beyond_the_vocabulary(scheme: str
 
 
 def test_an_unknown_scheme_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="'BMES' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
+    with pytest.raises(UserError, match=r"'BMES' is no tag scheme\. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
         TagVocab.of(["PER"], "BMES")
 
 

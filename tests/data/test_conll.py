@@ -1,0 +1,352 @@
+"""Column files: what is read, what is forgiven, and what a refusal says."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ner_lab.data.conll import ColumnFormat, read_split, read_text, sentences_of, write_columns
+from ner_lab.data.sentence import DOCSTART, Counts, Sentence
+from ner_lab.errors import UserError
+from ner_lab.tags import SCHEMES, Span, spans_of, tags_of
+
+PLAIN = "Tom NNP B-PER\nAshby NNP I-PER\nsang VBD O\n\nYork NNP B-LOC\n. . O\n"
+SENTENCES = [(["Tom", "Ashby", "sang"], ["B-PER", "I-PER", "O"]), (["York", "."], ["B-LOC", "O"])]
+
+
+def write(folder: Path, text: str | bytes, name: str = "eng.train") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def read(path: Path, scheme: str = "auto", **columns: object) -> list[tuple[list[str], list[str]]]:
+    split = read_split("train", path, ColumnFormat(**columns), scheme)  # type: ignore[arg-type]
+    return [(sentence.words, sentence.tags) for sentence in split.sentences]
+
+
+def read_lines(text: str, **columns: object) -> list[Sentence]:
+    return list(sentences_of(text.splitlines(keepends=True), ColumnFormat(**columns), "input"))  # type: ignore[arg-type]
+
+
+# columns
+
+
+@pytest.mark.parametrize(
+    ("between", "separator"),
+    [(" ", "auto"), ("\t", "auto"), ("  ", "auto"), (" ", "space"), ("\t", "tab"), ("  ", "any"), (" \t ", "any")],
+)
+@pytest.mark.parametrize("width", [2, 3, 4, 7])
+def test_any_number_of_columns_between_spaces_or_tabs(tmp_path: Path, between: str, separator: str, width: int) -> None:
+    rows = [[word, *["x"] * (width - 2), tag] for word, tag in zip(*SENTENCES[0], strict=True)]
+    path = write(tmp_path, "".join(between.join(row) + "\n" for row in rows))
+    assert read(path, separator=separator) == SENTENCES[:1]
+
+
+@pytest.mark.parametrize(("word", "tag"), [(w, t) for w in range(-4, 4) for t in range(-4, 4) if w % 4 != t % 4])
+def test_word_and_tag_are_read_from_the_columns_asked_for(tmp_path: Path, word: int, tag: int) -> None:
+    cells = ["_"] * 4
+    cells[word], cells[tag] = "York", "B-LOC"
+    assert read(write(tmp_path, " ".join(cells) + "\n"), word=word, tag=tag) == [(["York"], ["B-LOC"])]
+
+
+def test_further_columns_are_kept_under_their_names(tmp_path: Path) -> None:
+    path = write(tmp_path, "York NNP I-NP B-LOC\nwon VBD I-VP O\n")
+    (sentence,) = read_split("train", path, ColumnFormat(others={"pos": 1, "chunk": -2})).sentences
+    assert sentence.columns == {"pos": ["NNP", "VBD"], "chunk": ["I-NP", "I-VP"]}
+
+
+def test_words_between_tabs_may_hold_blanks(tmp_path: Path) -> None:
+    assert read(write(tmp_path, "New York\tB-LOC\n 7 1/2\tO\n")) == [(["New York", " 7 1/2"], ["B-LOC", "O"])]
+
+
+def test_blanks_that_are_no_ascii_blanks_belong_to_a_word(tmp_path: Path) -> None:
+    words = ["10\u00a0000", "\u3000", "a\u2028b", "\x85"]
+    text = "".join(f"{word} O\n" for word in words)
+    assert read(write(tmp_path, text)) == [(words, ["O"] * 4)]
+
+
+def test_a_file_without_tags_is_read_as_outside(tmp_path: Path) -> None:
+    assert read(write(tmp_path, "York\nwon\n"), tag=None) == [(["York", "won"], ["O", "O"])]
+
+
+def test_a_sentence_knows_the_line_of_its_first_word(tmp_path: Path) -> None:
+    path = write(tmp_path, "\n-DOCSTART- O\n\nYork O\nwon O\n\n\nLeeds O\n")
+    split = read_split("dev", path, ColumnFormat())
+    assert [sentence.line for sentence in split.sentences] == [4, 8]
+    assert (split.name, split.path) == ("dev", str(path))
+
+
+def test_reading_a_stream_gives_a_sentence_as_soon_as_it_ends() -> None:
+    asked = []
+
+    def lines() -> "object":
+        for line in ["York O\n", "\n", "Leeds O\n", "\n"]:
+            asked.append(line)
+            yield line
+
+    sentences = sentences_of(lines(), ColumnFormat(), "stdin")  # type: ignore[arg-type]
+    assert next(sentences).words == ["York"]
+    assert asked == ["York O\n", "\n"]
+
+
+words_and_tags = st.lists(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_characters=" \t\r\n", exclude_categories=["Cs"]), min_size=1, max_size=5),
+            st.sampled_from(["O", "B-PER", "I-PER", "B-LOC"]),
+        ).filter(lambda row: row[0].strip() and row[0] != DOCSTART),
+        min_size=1,
+        max_size=4,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(sentences=words_and_tags, separator=st.sampled_from([" ", "\t"]), end=st.sampled_from(["\n", "\r\n"]))
+def test_what_was_written_is_read_again(sentences: list[list[tuple[str, str]]], separator: str, end: str) -> None:
+    lines = [separator.join(row) + end for rows in sentences for row in [*rows, ("", "")]]
+    found = list(sentences_of(lines, ColumnFormat(), "input"))
+    assert [list(zip(sentence.words, sentence.tags, strict=True)) for sentence in found] == sentences
+
+
+def test_columns_are_written_with_single_spaces_and_an_empty_line_behind_each_sentence() -> None:
+    out = io.StringIO()
+    write_columns(out, [[["York", "won"], ["B-LOC", "O"]], [["."], ["O"]]])
+    assert out.getvalue() == "York B-LOC\nwon O\n\n. O\n\n"
+
+
+def test_columns_of_unequal_length_are_not_written() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        write_columns(io.StringIO(), [[["York", "won"], ["B-LOC"]]])
+
+
+# what is forgiven
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN.rstrip("\n"),
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", "\r\n").rstrip("\r\n"),
+        "\ufeff" + PLAIN,
+        "\ufeff" + PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("\n", " \n"),
+        PLAIN.replace("\n", "\t \t\r\n"),
+        PLAIN.replace("\n\n", "\n   \n"),
+        PLAIN.replace("\n\n", "\n\t\n"),
+        PLAIN.replace("\n\n", "\n\n \n\n\n"),
+        "\n \n" + PLAIN + "\n\n",
+        PLAIN.replace("\n", "\n ").replace("\n \n", "\n\n"),
+        PLAIN.replace(" ", "\t"),
+        PLAIN.replace(" ", "   "),
+    ],
+    ids=[
+        "as it is",
+        "no last newline",
+        "CRLF",
+        "CRLF, no last newline",
+        "byte order mark",
+        "byte order mark and CRLF",
+        "trailing blank",
+        "trailing blanks and CRLF",
+        "blank line of blanks",
+        "blank line of a tab",
+        "many blank lines",
+        "blank lines at both ends",
+        "leading blanks",
+        "tabs",
+        "wide blanks",
+    ],
+)
+def test_what_cannot_change_a_score_is_forgiven(tmp_path: Path, text: str) -> None:
+    assert read(write(tmp_path, text)) == SENTENCES
+
+
+# documents
+
+
+DOCUMENTS = "-DOCSTART- -X- O\n\nYork NNP B-LOC\n\nLeeds NNP B-LOC\n\n-DOCSTART- -X- O\n\nHull NNP B-LOC\n"
+
+
+def test_document_marks_are_borders_and_no_sentences() -> None:
+    sentences = read_lines(DOCUMENTS)
+    assert [(sentence.words, sentence.document) for sentence in sentences] == [
+        (["York"], 0),
+        (["Leeds"], 0),
+        (["Hull"], 1),
+    ]
+
+
+def test_document_marks_can_be_kept_as_sentences_of_one_word() -> None:
+    sentences = read_lines(DOCUMENTS, docstart="keep", others={"pos": 1})
+    assert [sentence.words for sentence in sentences] == [[DOCSTART], ["York"], ["Leeds"], [DOCSTART], ["Hull"]]
+    assert [sentence.document for sentence in sentences] == [0, 0, 0, 1, 1]
+    assert [sentence.line for sentence in sentences] == [1, 3, 5, 7, 9]
+    assert all(len(s.words) == len(s.tags) == len(s.columns["pos"]) for s in sentences)
+    assert sentences[0].tags == ["O"]
+
+
+def test_keeping_document_marks_changes_no_count() -> None:
+    assert Counts.of(read_lines(DOCUMENTS)) == Counts.of(read_lines(DOCUMENTS, docstart="keep"))
+    assert Counts.of(read_lines(DOCUMENTS)) == Counts(2, 3, 3, 3, {"LOC": 3})
+
+
+def test_a_document_mark_ends_a_sentence_even_without_a_blank_line() -> None:
+    assert [s.words for s in read_lines("York O\n-DOCSTART- O\nHull O\n")] == [["York"], ["Hull"]]
+
+
+@pytest.mark.parametrize(
+    "mark", ["-DOCSTART-", "-DOCSTART- -X- -X- O", "-DOCSTART- -DOCSTART- O", "-DOCSTART-\tO", " -DOCSTART- O"]
+)
+def test_document_marks_need_not_have_the_columns_of_words(mark: str) -> None:
+    sentences = read_lines(f"{mark}\n\nYork B-LOC\n\n{mark}\n\nHull B-LOC\n")
+    assert [(sentence.words, sentence.document) for sentence in sentences] == [(["York"], 0), (["Hull"], 1)]
+
+
+@pytest.mark.parametrize("word", [1, -2])
+def test_document_marks_are_known_in_the_word_column_too(word: int) -> None:
+    sentences = read_lines("1 -DOCSTART- O\n\n1 York B-LOC\n2 won O\n", word=word)
+    assert [(sentence.words, sentence.document) for sentence in sentences] == [(["York", "won"], 0)]
+
+
+def test_a_file_without_marks_has_no_documents() -> None:
+    assert {sentence.document for sentence in read_lines(PLAIN)} == {-1}
+
+
+# schemes
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> list[tuple[list[Span], int]]:
+    """Sentences as spans and a length; the first has two touching entities, which tells IOB1 from IO."""
+    corpus = [([Span("PER", 0, 2), Span("PER", 2, 3)], 4)]
+    for pieces in draw(
+        st.lists(st.lists(st.tuples(st.sampled_from(["", "PER", "LOC"]), st.integers(1, 3)), min_size=1))
+    ):
+        ends = [sum(length for _, length in pieces[: index + 1]) for index in range(len(pieces))]
+        spans = [Span(kind, end - n, end) for (kind, n), end in zip(pieces, ends, strict=True) if kind]
+        corpus.append((spans, ends[-1]))
+    return corpus
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@settings(max_examples=15, deadline=None)
+@given(corpus=corpora())
+def test_a_files_scheme_is_recognised_and_its_spans_are_the_same_in_every_scheme(
+    scheme: str, corpus: list[tuple[list[Span], int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = "".join("".join(f"w {tag}\n" for tag in tags_of(spans, length, scheme)) + "\n" for spans, length in corpus)
+    path = write(tmp_path_factory.mktemp("corpus"), text)
+    split = read_split("train", path, ColumnFormat())
+    assert split.scheme == scheme
+    assert read_split("train", path, ColumnFormat(), scheme).sentences == split.sentences
+    if scheme != "IO":
+        assert [spans_of(sentence.tags) for sentence in split.sentences] == [spans for spans, _ in corpus]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags", "line", "wrong"),
+    [
+        ("IOB2", "O I-PER O", 4, "I-PER may not follow O"),
+        ("IOB2", "B-PER I-LOC O", 4, "I-LOC may not follow B-PER"),
+        ("IOB2", "B-PER E-PER O", 4, "E-PER may not follow B-PER"),
+        ("IOB1", "O O B-PER", 5, "B-PER may not follow O"),
+        ("IOBES", "B-PER O O", 4, "O may not follow B-PER"),
+        ("IOBES", "O O B-PER", 5, "O may not follow B-PER"),
+        ("BILOU", "S-PER O O", 3, "S-PER may not follow O"),
+        ("IO", "B-PER O O", 3, "B-PER may not follow O"),
+    ],
+)
+def test_tags_that_break_the_stated_scheme_are_refused_with_their_line(
+    tmp_path: Path, scheme: str, tags: str, line: int, wrong: str
+) -> None:
+    path = write(tmp_path, "York O\n\n" + "".join(f"w {tag}\n" for tag in tags.split()))
+    expected = rf"{re.escape(str(path))}:{line}: {wrong} in {scheme}\. Mend the tag, or state another data\.file_scheme"
+    with pytest.raises(UserError, match=expected):
+        read(path, scheme)
+
+
+def test_letters_of_two_schemes_in_one_file_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "York S-LOC\n\nHull U-LOC\n")
+    with pytest.raises(UserError, match=rf"{re.escape(str(path))}: tags mix .*IOBES and BILOU.*data\.file_scheme"):
+        read(path)
+
+
+# what is refused, and what the refusal says
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "says"),
+    [
+        ("a O\nb x O\n", {}, [":2: 3 columns, line 1 has 2", "split on spaces or tabs", "data.separator"]),
+        ("\na x O\n\nb O\n", {}, [":4: 2 columns, line 2 has 3", "mend the line"]),
+        ("a x O\n-DOCSTART-\nb\n", {}, [":3: 1 column, line 1 has 3"]),
+        ("a\tO\nb O\n", {}, [":2: 1 column, line 1 has 2", "split on tabs"]),
+        ("a  O\nb O\n", {"separator": "space"}, [":2: 2 columns, line 1 has 3", "split on spaces;"]),
+        ("a O\n", {"tag": 3}, [":1: column 3 (tag) was asked for, but the line has 2 columns", "data.columns"]),
+        ("a O\n", {"word": -3}, [":1: column -3 (word) was asked for", "2 columns"]),
+        ("a O\n", {"others": {"pos": 2}}, [":1: column 2 (pos) was asked for", "data.columns or data.separator"]),
+        ("a\nb\n", {}, [":1: 1 column, so word and tag would be the same", "at least two columns", "data.separator"]),
+        ("a O\n", {"separator": "tab"}, [":1: 1 column,", "data.separator"]),
+        ("a O\n", {"word": 1}, [":1: 2 columns, so word and tag would be the same"]),
+        ("a O\nb PER\n", {}, [":2: 'PER' is no tag: expected O, or one of B- I-", "column 1", "data.columns.tag"]),
+        ("a O NNP\n", {}, [":1: 'NNP' is no tag", "read from column 2; set data.columns.tag"]),
+        ("a O\n\nb X-PER\n", {}, [":3: 'X-PER' is no tag"]),
+        ("a\t\tO\n", {"tag": 1}, [":1: '' is no tag"]),
+        ("", {}, [": no sentence in it", "The train split needs at least one", "data.train"]),
+        (" \n\n", {}, [": no sentence in it"]),
+        ("-DOCSTART- O\n\n", {}, [": no sentence in it"]),
+        ("-DOCSTART- O\n\n", {"docstart": "keep"}, [": no sentence in it"]),
+    ],
+)
+def test_a_refusal_names_file_and_line_what_was_expected_and_the_next_step(
+    tmp_path: Path, text: str, columns: dict[str, object], says: list[str]
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(UserError) as refusal:
+        read(path, **columns)
+    message = str(refusal.value)
+    assert message.startswith(f"{path}{says[0]}")
+    for part in says:
+        assert part in message
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("before", [b"", b"York O\n", b"York O\r\n\r\nHull O\r\n", b"K\xc3\xb6ln O\n\n"])
+def test_bytes_that_are_not_utf8_are_named_with_their_line_and_a_way_out(
+    tmp_path: Path, start: bytes, before: bytes
+) -> None:
+    path = write(tmp_path, start + before + "Málaga O\nw O\n".encode("latin1"))
+    line = before.count(b"\n") + 1
+    with pytest.raises(UserError) as refusal:
+        read(path)
+    assert str(refusal.value).startswith(f"{path}:{line}: byte 0xe1 is not UTF-8.")
+    assert "iconv -f latin1 -t utf-8 eng.train" in str(refusal.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(str(tmp_path / 'none'))}: there is no such file"):
+        read_text(tmp_path / "none")
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(str(tmp_path))} is a folder; a column file was expected"):
+        read_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "takes"),
+    [({"separator": "comma"}, "auto, tab, space or any"), ({"docstart": "skip"}, "drop or keep")],
+)
+def test_unknown_ways_of_reading_are_refused_with_those_there_are(columns: dict[str, str], takes: str) -> None:
+    (key, value), *_ = columns.items()
+    with pytest.raises(UserError, match=rf"data\.{key} is '{value}'. It takes {takes}"):
+        ColumnFormat(**columns)  # type: ignore[arg-type]

@@ -1,0 +1,399 @@
+"""Fetching from a server on this machine that cuts off, ignores ranges, redirects, or holds something else."""
+
+import gzip
+import hashlib
+import io
+import logging
+import re
+import socket
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ner_lab.data.fetch import Download, extract_gzip, extract_zip, fetch, find_member
+from ner_lab.errors import UserError
+
+HINT = "Without the network, give data.dir=FOLDER."
+CONTENT = bytes(range(256)) * 40
+SUM = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Site(ThreadingHTTPServer):
+    """Serves `files` and notes the requests; what else it does, a test sets."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {"/corpus.txt": CONTENT}
+        self.ranges = True
+        self.chunked = False
+        self.cut_after: int | None = None
+        """Bytes of a body after which the line goes dead"""
+        self.redirects: dict[str, str] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        """(path, what part of it was asked for)"""
+
+    def url(self, path: str = "/corpus.txt") -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Site
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.requests.append((self.path, wanted))
+        self.close_connection = True
+        if self.path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content = self.server.files.get(self.path.partition("?")[0])
+        if content is None:
+            self.send_error(404)
+            return
+        first = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.ranges else 0
+        if first >= len(content) > 0:
+            self.send_error(416)
+            return
+        self._send(content[first:], partial=first > 0)
+
+    def _send(self, body: bytes, partial: bool) -> None:
+        self.send_response(206 if partial else 200)
+        self.send_header("Connection", "close")
+        sent = body[: self.server.cut_after]
+        if self.server.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            end = b"\r\n0\r\n\r\n" if len(sent) == len(body) else b""
+            self.wfile.write(f"{len(body):x}\r\n".encode() + sent + end)
+        else:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("no_proxy", "*")
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def refusal(download: Download, folder: Path) -> str:
+    with pytest.raises(UserError) as error:
+        fetch(download, folder, HINT)
+    assert str(error.value).endswith(HINT)
+    assert not (folder / download.file_name).exists()
+    return str(error.value)
+
+
+def parts(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.glob("*.part")]
+
+
+# what arrives
+
+
+@pytest.mark.parametrize("checksum", [SUM, f"md5:{hashlib.md5(CONTENT).hexdigest()}", None])
+def test_a_file_is_fetched_whole_and_only_once(site: Site, tmp_path: Path, checksum: str | None) -> None:
+    download = Download(site.url(), checksum)
+    first = fetch(download, tmp_path / "new" / "folder", HINT)
+    again = fetch(download, tmp_path / "new" / "folder", HINT)
+    assert first == again == tmp_path / "new" / "folder" / "corpus.txt"
+    assert first.read_bytes() == CONTENT
+    assert site.requests == [("/corpus.txt", None)]
+    assert parts(first.parent) == []
+
+
+def test_the_files_name_is_that_of_the_address_without_its_query() -> None:
+    assert Download("https://example.org/a/train.txt.gz?raw=1#x").file_name == "train.txt.gz"
+
+
+def test_a_file_that_is_there_already_needs_no_server(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_bytes(b"here")
+    assert fetch(Download("https://example.org/corpus.txt", SUM), tmp_path, HINT).read_bytes() == b"here"
+
+
+def test_a_file_without_a_length_arrives_too(site: Site, tmp_path: Path) -> None:
+    site.chunked = True
+    assert fetch(Download(site.url(), SUM), tmp_path, HINT).read_bytes() == CONTENT
+
+
+def test_a_file_without_a_published_sum_is_noted_with_the_one_it_has(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        fetch(Download(site.url()), tmp_path, HINT)
+    assert f"{site.url()} has no published sum; its SHA-256 here is {SUM.removeprefix('sha256:')}" in caplog.text
+
+
+def test_progress_ends_at_the_whole_size_and_never_goes_back(site: Site, tmp_path: Path) -> None:
+    site.files["/big"] = CONTENT * 300  # more than one block
+    seen: list[tuple[int, int]] = []
+    fetch(Download(site.url("/big")), tmp_path, HINT, lambda done, total: seen.append((done, total)))
+    size = 300 * len(CONTENT)
+    assert seen == sorted(seen)
+    assert len(seen) > 1
+    assert seen[-1] == (size, size)
+    assert {total for _, total in seen} == {size}
+
+
+def test_runs_that_want_one_file_at_once_fetch_it_once(site: Site, tmp_path: Path) -> None:
+    site.files["/big"] = CONTENT * 300
+    together = threading.Barrier(4)
+    found: list[bytes] = []
+
+    def run() -> None:
+        together.wait()
+        found.append(fetch(Download(site.url("/big")), tmp_path, HINT).read_bytes())
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [site.files["/big"]] * 4
+    assert len(site.requests) == 1
+
+
+# what breaks off
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_connection_cut_in_the_middle_is_an_error_that_says_what_is_kept(
+    site: Site, tmp_path: Path, chunked: bool
+) -> None:
+    site.cut_after, site.chunked = 5000, chunked
+    message = refusal(Download(site.url(), SUM), tmp_path)
+    assert message.startswith(f"{site.url()} could not be fetched: ")
+    (kept,) = parts(tmp_path)
+    assert f"{len(kept):,} bytes are kept and will be continued" in message
+    assert kept == CONTENT[: len(kept)]
+    if not chunked:
+        assert "the connection ended after 5,000 of 10,240 bytes" in message
+        assert len(kept) == 5000
+
+
+def test_a_cut_transfer_is_resumed_where_it_ended(site: Site, tmp_path: Path) -> None:
+    download = Download(site.url(), SUM)
+    seen: list[tuple[int, int]] = []
+    site.cut_after = 4000
+    for _ in range(2):
+        refusal(download, tmp_path)
+    site.cut_after = None
+    assert fetch(download, tmp_path, HINT, lambda *done: seen.append(done)).read_bytes() == CONTENT
+    assert [part for _, part in site.requests] == [None, "bytes=4000-", "bytes=8000-"]
+    assert seen == [(10240, 10240)]
+    assert parts(tmp_path) == []
+
+
+def test_a_server_that_knows_no_ranges_sends_all_of_it_again(site: Site, tmp_path: Path) -> None:
+    download = Download(site.url(), SUM)
+    site.ranges, site.cut_after = False, 4000
+    refusal(download, tmp_path)
+    site.cut_after = None
+    assert fetch(download, tmp_path, HINT).read_bytes() == CONTENT
+    assert [part for _, part in site.requests] == [None, "bytes=4000-"]
+
+
+def test_a_part_that_is_whole_already_is_taken_as_the_file(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt.part").write_bytes(CONTENT)
+    assert fetch(Download(site.url(), SUM), tmp_path, HINT).read_bytes() == CONTENT
+    assert site.requests == [("/corpus.txt", "bytes=10240-")]
+
+
+@pytest.mark.parametrize("part", [b"of another file", CONTENT + b"!"])
+def test_a_part_that_does_not_belong_is_found_out_and_gone_at_the_next_attempt(
+    site: Site, tmp_path: Path, part: bytes
+) -> None:
+    (tmp_path / "corpus.txt.part").write_bytes(part)
+    download = Download(site.url(), SUM)
+    assert "The file was deleted; try again" in refusal(download, tmp_path)
+    assert fetch(download, tmp_path, HINT).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_a_wrong_sum_names_the_one_found_and_the_one_expected_and_leaves_nothing(
+    site: Site, tmp_path: Path, algorithm: str
+) -> None:
+    found = hashlib.new(algorithm, CONTENT).hexdigest()
+    expected = found[::-1]
+    message = refusal(Download(site.url(), f"{algorithm}:{expected}"), tmp_path)
+    assert f"{site.url()}: its {algorithm} is {found}, expected {expected}." in message
+    assert "try again, or the publisher has changed it" in message
+    assert parts(tmp_path) == []
+
+
+def test_offline_the_address_and_the_way_without_a_network_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/corpus.txt"
+        message = refusal(Download(url, SUM), tmp_path)
+    assert message.startswith(f"{url} could not be fetched: ")
+    assert "refused" in message
+    assert "kept" not in message
+
+
+def test_a_file_that_the_server_lacks_is_an_error(site: Site, tmp_path: Path) -> None:
+    assert f"{site.url('/none')} could not be fetched: Not Found." in refusal(Download(site.url("/none")), tmp_path)
+
+
+# where it may come from
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/corpus.txt",
+        "http://127.0.0.1.example.org/corpus.txt",
+        "ftp://127.0.0.1/corpus.txt",
+        "file:///corpus.txt",
+        "corpus.txt",
+    ],
+)
+def test_only_https_is_fetched_from_other_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    def no_connection(*address: object, **options: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket, "create_connection", no_connection)
+    assert refusal(Download(url, SUM), tmp_path).startswith(f"{url}: only https addresses are fetched.")
+
+
+def test_a_redirect_is_followed_within_what_may_be_fetched(site: Site, tmp_path: Path) -> None:
+    site.redirects["/old.txt"] = site.url()
+    path = fetch(Download(site.url("/old.txt"), SUM), tmp_path, HINT)
+    assert path.name == "old.txt"
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_redirect_to_plain_http_elsewhere_is_refused(site: Site, tmp_path: Path) -> None:
+    site.redirects["/old.txt"] = "http://example.invalid/corpus.txt"
+    message = refusal(Download(site.url("/old.txt"), SUM), tmp_path)
+    assert "it redirects to http://example.invalid/corpus.txt, and only https addresses are fetched" in message
+
+
+# archives
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+TEXT = b"York NNP B-LOC\nwon VBD O\n\n" * 30
+ARCHIVES = {
+    "zip": (zipped({"corpus/README": b"about", "corpus/train.txt": TEXT}), extract_zip),
+    "gz": (gzip.compress(TEXT), extract_gzip),
+}
+
+
+def extract(kind: str, archive: Path, target: Path) -> Path:
+    if kind == "zip":
+        return extract_zip(archive, "train.txt", target, HINT)
+    return extract_gzip(archive, target, HINT)
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_a_file_is_taken_out_of_its_archive_whole_and_once(tmp_path: Path, kind: str) -> None:
+    archive, target = tmp_path / f"a.{kind}", tmp_path / "train.txt"
+    archive.write_bytes(ARCHIVES[kind][0])
+    assert extract(kind, archive, target) == target
+    assert target.read_bytes() == TEXT
+    archive.write_bytes(b"gone bad since")
+    assert extract(kind, archive, target).read_bytes() == TEXT
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([archive.name, "train.txt"])
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_that_ends_too_early_is_an_error_wherever_it_ends(tmp_path: Path, kind: str) -> None:
+    whole = ARCHIVES[kind][0]
+    archive, target = tmp_path / f"a.{kind}", tmp_path / "train.txt"
+    for end in range(kind == "gz", len(whole)):  # a gzip file of nothing is one of no parts
+        archive.write_bytes(whole[:end])
+        with pytest.raises(UserError, match=rf"^{re.escape(str(archive))}: .*Delete the file and start again\. {HINT}"):
+            extract(kind, archive, target)
+        assert [path.name for path in tmp_path.iterdir()] == [archive.name]
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_a_changed_byte_of_the_packed_text_never_goes_unnoticed(tmp_path: Path, kind: str) -> None:
+    whole = ARCHIVES[kind][0]
+    archive, target = tmp_path / f"a.{kind}", tmp_path / "train.txt"
+    packed = gzip.compress(TEXT)[10:-8] if kind == "gz" else packed_in_zip(whole)
+    begin = whole.index(packed)
+    for place in range(begin, begin + len(packed)):
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with pytest.raises(UserError, match="Delete the file and start again"):
+            extract(kind, archive, target)
+        assert not target.exists()
+
+
+def packed_in_zip(whole: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        member = archive.getinfo("corpus/train.txt")
+    begin = member.header_offset + 30 + len(member.filename)
+    return whole[begin : begin + member.compress_size]
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_what_is_no_archive_is_an_error(tmp_path: Path, kind: str) -> None:
+    archive = tmp_path / f"a.{kind}"
+    archive.write_bytes(b"<html>Please log in</html>")
+    with pytest.raises(UserError, match="Delete the file and start again"):
+        extract(kind, archive, tmp_path / "train.txt")
+
+
+def test_a_zip_file_without_the_member_says_what_it_holds(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(zipped({"corpus/README": b"", "corpus/eng.train": TEXT}))
+    expected = rf"no 'train.txt' in it; it holds corpus/README, corpus/eng\.train\. {HINT}"
+    with pytest.raises(UserError, match=expected):
+        extract_zip(archive, "train.txt", tmp_path / "train.txt", HINT)
+
+
+def test_a_member_is_found_by_its_own_name_in_whatever_folder() -> None:
+    content = zipped({"__MACOSX/._train.txt": b"", "old/mytrain.txt": b"", "a/b/train.txt": b"", "train.txt.bak": b""})
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert find_member(archive, "train.txt") == "a/b/train.txt"
+        assert find_member(archive, "b") is None
+
+
+def test_runs_that_unpack_one_archive_at_once_all_get_it_whole(tmp_path: Path) -> None:
+    text = TEXT * 2000
+    archive, target = tmp_path / "a.gz", tmp_path / "train.txt"
+    archive.write_bytes(gzip.compress(text, 1))
+    together = threading.Barrier(4)
+    found: list[bytes] = []
+
+    def run() -> None:
+        together.wait()
+        found.append(extract_gzip(archive, target, HINT).read_bytes())
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [text] * 4

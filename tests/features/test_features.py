@@ -1,0 +1,174 @@
+"""Features: classes of capitals, and a toy set of dense and sparse ones from sentences to scores."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ner_lab.data.batch import Batch, BatchMaker
+from ner_lab.data.options import DataOptions
+from ner_lab.data.prepare import encode
+from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
+from ner_lab.features.base import FeatureLayers, FeatureSet
+from ner_lab.features.caps import Caps, caps
+from ner_lab.features.none import NoFeatures
+
+SENTENCES = [
+    Sentence(["Anna", "Berg", "saw", "3", "cranes"], ["B-PER", "I-PER", "O", "O", "O"]),
+    Sentence(["rain"], ["O"]),
+    Sentence(["NATO", "met", "Anna"], ["O", "O", "B-PER"]),
+]
+TAGS = TagVocab.of(["PER"], "IOB2")
+
+
+class Toy(FeatureSet):
+    """A column of word lengths; sparse features for the first letter, the last two, and a digit."""
+
+    columns = ("length", "caps")
+
+    def dense(self, sentence: Sentence) -> list[list[str]]:
+        return [[str(len(word)) for word in sentence.words], [caps(word) for word in sentence.words]]
+
+    def sparse(self, sentence: Sentence) -> list[list[str]]:
+        return [[f"first={word[0]}", f"last={word[-2:]}"] if word.isalpha() else [] for word in sentence.words]
+
+    def dims(self) -> dict[str, int]:
+        return {"length": 3, "caps": 2}
+
+
+LENGTHS = Vocab.of(["1", "3", "4", "6"])
+CAPS = Vocab.of(["allCaps", "lowercase", "noinfo", "upperInitial"])
+SPARSE = Vocab(["first=A", "last=na", "last=rg", "first=s", "last=et"])  # not all that `Toy` finds
+
+
+def vocabs(features: FeatureVocab) -> Vocabs:
+    words = WordVocab.of(sorted({word for sentence in SENTENCES for word in sentence.words}))
+    return Vocabs(words=words, chars=Vocab.of("abc"), tags=TAGS, features=features)
+
+
+def batch_of(features: FeatureSet, vocab: FeatureVocab, *sentences: int) -> Batch:
+    split, _ = encode(SENTENCES, vocabs(vocab), DataOptions(name="toy"), features)
+    tokens = sum(len(SENTENCES[number].words) for number in sentences)
+    return BatchMaker(split)[np.array(sentences), len(sentences), tokens, True]
+
+
+def toy(*sentences: int) -> tuple[Batch, FeatureLayers]:
+    """A batch of these sentences with toy features, and layers with random weights."""
+    vocab = FeatureVocab({"length": LENGTHS, "caps": CAPS}, SPARSE)
+    layers = Toy().layers({"length": len(LENGTHS), "caps": len(CAPS)}, len(SPARSE), len(TAGS))
+    torch.manual_seed(0)
+    torch.nn.init.normal_(layers.scores.weight)
+    return batch_of(Toy(), vocab, *sentences), layers
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0), (1,), (0,), (1, 2, 1)])
+def test_direct_scores_are_the_sum_over_the_features_of_each_token(order: tuple[int, ...]) -> None:
+    batch, layers = toy(*order)
+    scores = layers.direct(batch)
+    assert scores.shape == (*batch.words.shape, len(TAGS))
+    for row, number in enumerate(order):
+        for column, names in enumerate(Toy().sparse(SENTENCES[number])):
+            expected = torch.zeros(len(TAGS))
+            for name in names:
+                if name in SPARSE.ids:
+                    expected = expected + layers.scores.weight[SPARSE.ids[name]]
+            torch.testing.assert_close(scores[row, column], expected)
+
+
+def test_a_worked_example_of_direct_scores() -> None:
+    batch, layers = toy(0, 2)
+    weight = layers.scores.weight
+    scores = layers.direct(batch)
+    torch.testing.assert_close(scores[0, 0], weight[0] + weight[1])  # Anna: first=A, last=na
+    torch.testing.assert_close(scores[1, 2], weight[0] + weight[1])
+    torch.testing.assert_close(scores[0, 1], weight[2])  # Berg: last=rg; no word begins with B in the vocabulary
+    assert not scores[0, 3].any()  # 3: no feature
+    assert not scores[1, 3:].any()  # padding
+
+
+def test_a_batch_without_any_active_feature_scores_zero_everywhere() -> None:
+    batch, layers = toy(1)
+    assert len(batch.sparse) == 0
+    assert torch.equal(layers.direct(batch), torch.zeros(1, 1, len(TAGS)))
+
+
+def test_training_moves_the_scores_of_active_features_alone() -> None:
+    batch, layers = toy(2)
+    layers.direct(batch)[:, :, 1].sum().backward()
+    active = [SPARSE.ids[name] for name in ("first=A", "last=na", "last=et")]
+    expected = torch.zeros(len(SPARSE), len(TAGS))
+    expected[active, 1] = 1.0
+    assert torch.equal(layers.scores.weight.grad, expected)
+
+
+def test_dense_vectors_are_looked_up_column_by_column() -> None:
+    batch, layers = toy(0, 1)
+    vectors = layers(batch)
+    assert vectors.shape == (2, 5, layers.output_dim) == (2, 5, 5)
+    lengths, capitals = layers.tables
+    for column, word in enumerate(SENTENCES[0].words):
+        expected = torch.cat([lengths.weight[LENGTHS[str(len(word))]], capitals.weight[CAPS[caps(word)]]])
+        assert torch.equal(vectors[0, column], expected)
+    assert not vectors[1, 1:].any()
+
+
+def test_sparse_features_start_without_a_say() -> None:
+    layers = Toy().layers({"length": 3, "caps": 3}, 5, 4)
+    assert not layers.scores.weight.any()
+
+
+def test_a_set_of_dense_features_has_no_direct_scores() -> None:
+    features = Caps(dim=6)
+    batch = batch_of(features, FeatureVocab({"caps": CAPS}), 0, 1)
+    layers = features.layers({"caps": len(CAPS)}, 0, len(TAGS))
+    assert layers.direct(batch) is None
+    assert layers(batch).shape == (2, 5, 6)
+    assert layers.output_dim == 6
+
+
+def test_no_features_give_vectors_without_dimensions_and_no_scores() -> None:
+    features = NoFeatures()
+    batch = batch_of(features, FeatureVocab(), 0, 1)
+    layers = features.layers({}, 0, len(TAGS))
+    assert layers(batch).shape == (2, 5, 0)
+    assert layers.output_dim == 0
+    assert layers.direct(batch) is None
+    assert not list(layers.parameters())
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        *[("NATO", "allCaps"), ("U.S.", "allCaps"), ("F-16S", "allCaps"), ("ŽÁK", "allCaps")],
+        *[("Anna", "upperInitial"), ("A", "upperInitial"), ("I.", "upperInitial"), ("Élan", "upperInitial")],
+        *[("rain", "lowercase"), ("e-mail", "lowercase"), ("1st", "lowercase"), ("中国", "lowercase")],
+        *[("McNeil", "mixedCaps"), ("iPhone", "mixedCaps"), ("3D", "mixedCaps"), ("AC/dc", "mixedCaps")],
+        *[("1996", "noinfo"), (".", "noinfo"), ("10-2", "noinfo"), ("--", "noinfo")],
+    ],
+)
+def test_caps_has_the_five_classes_of_the_paper(word: str, expected: str) -> None:
+    assert caps(word) == expected
+
+
+@given(st.text("abéXYŽ中.3-", min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_capitals_alone_decide_the_class(word: str) -> None:
+    letters = [letter for letter in word if letter in "abéXYŽ中"]
+    assert (caps(word) == "noinfo") == (not letters)
+    assert (caps(word) == "lowercase") == (bool(letters) and word == word.lower())
+    assert caps(word.lower()) in ("lowercase", "noinfo")
+    if len(letters) > 1 and "中" not in word:
+        assert caps(word.upper()) == "allCaps"
+
+
+def test_caps_gives_one_column_with_one_value_a_word() -> None:
+    assert Caps(dim=3).dense(SENTENCES[2]) == [["allCaps", "lowercase", "upperInitial"]]
+    assert Caps(dim=3).dims() == {"caps": 3}
+
+
+def test_fingerprints_tell_sets_and_settings_apart() -> None:
+    prints = [features.fingerprint() for features in (Caps(dim=3), Caps(dim=4), Toy(), NoFeatures())]
+    assert all(one != other for place, one in enumerate(prints) for other in prints[:place])
+    assert Caps(dim=3).fingerprint() == prints[0]

@@ -1,0 +1,208 @@
+"""Every file of conf/ and sweeps/: it composes, fits its class, and what it says can be trained."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from sample import DEV, TEST, TRAIN, marked, write_corpus
+
+import ner_lab
+from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
+from ner_lab.compose import CONF_DIR, compose_config, options_of
+from ner_lab.data.batch import eval_batches
+from ner_lab.data.options import DataOptions
+from ner_lab.data.prepare import prepare
+from ner_lab.lit import TaggerModule
+from ner_lab.logger.tracker import Tracker
+from ner_lab.word_embedding.base import WordTable
+
+GROUPS = sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
+OPTIONS = [(group, option) for group in GROUPS for option in options_of(group)]
+BUILDABLE = [(group, option) for group, option in OPTIONS if group not in ("paper", "trainer")]
+GIVEN_BY_BUILD = {"chars", "input_dim", "tags", "scheme"}
+SWEEPS = sorted((CONF_DIR.parent / "sweeps").glob("*.yaml"))
+
+
+def own_lines(group: str, option: str) -> DictConfig:
+    loaded = OmegaConf.load(CONF_DIR / group / f"{option}.yaml")
+    assert isinstance(loaded, DictConfig)
+    return loaded
+
+
+def target_of(section: DictConfig) -> Any:
+    module, _, name = section["_target_"].rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def keys_of(section: DictConfig) -> set[str]:
+    return {str(key) for key in section if not str(key).startswith("_")}
+
+
+@pytest.fixture(scope="module")
+def place_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DictConfig], None]:
+    """Gives an experiment the files it lacks: the small corpus in its columns, and vectors."""
+    sentences = {"train": marked(TRAIN), "dev": marked(DEV), "test": marked(TEST)}
+    folder = tmp_path_factory.mktemp("vectors")
+    words = sorted({word.lower() for split in sentences.values() for sentence in split for word in sentence.words})
+    numbers = np.random.default_rng(1).normal(size=(len(words), 5)).round(3)
+    rows = [" ".join(map(str, row)) for row in numbers]
+    (folder / "vectors.txt").write_text("".join(f"{word} {row}\n" for word, row in zip(words, rows, strict=True)))
+    (folder / "embeddings.txt").write_text("".join(row + "\n" for row in rows))
+    (folder / "words.lst").write_text("".join(word + "\n" for word in words))
+
+    def columns_of(columns: Mapping[str, int]) -> list[str]:
+        return sorted(columns, key=lambda name: columns[name] if columns[name] >= 0 else 1000 + columns[name])
+
+    def place(cfg: DictConfig) -> None:
+        if cfg.data.format == "columns":
+            corpus = tmp_path_factory.mktemp("corpus")
+            separator = "\t" if cfg.data.separator == "tab" else " "
+            for split, content in sentences.items():
+                path = corpus / f"{split}.conll"
+                cfg.data[split] = str(path)
+                write_corpus(path, content, columns=columns_of(cfg.data.columns), separator=separator)
+            cfg.data.verify = False
+        if "path" in cfg.word_embedding:
+            senna = "words" in cfg.word_embedding
+            cfg.word_embedding.path = str(folder / ("embeddings.txt" if senna else "vectors.txt"))
+            cfg.word_embedding.min_coverage = 0.9
+
+    return place
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_builds_and_takes_a_training_step(
+    group: str, option: str, place_files: Callable[[DictConfig], None]
+) -> None:
+    cfg = compose_config([f"{group}={option}"] if group == "data" else ["data=files", f"{group}={option}"])
+    place_files(cfg)
+    prepared = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
+    torch.manual_seed(1)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
+    if prepared.vectors is not None:
+        assert isinstance(module.tagger.embedder.words, WordTable)
+        module.tagger.embedder.words.fill(prepared.vectors)
+    batch = next(eval_batches(prepared.splits["train"], 200))
+    trained = {name: part for name, part in module.named_parameters() if part.requires_grad}
+    before = {name: part.detach().clone() for name, part in trained.items()}
+    optimizer = module.recipe.optimizer(trained.values())
+
+    losses = module.tagger(batch)
+    loss = module.recipe.reduce(losses, len(batch), int(batch.mask.sum()), world=1)
+    loss.backward()
+    module.recipe.clip_gradients(list(trained.values()))
+    optimizer.step()
+
+    assert losses.shape == (len(batch),)
+    assert bool(torch.isfinite(losses).all())
+    assert bool((losses > 0).all())
+    for name, part in trained.items():
+        assert part.grad is not None, name
+        assert bool(torch.isfinite(part.grad).all()), name
+        assert bool(part.grad.any()), f"no gradient reaches {name}"
+        assert not torch.equal(part, before[name]), f"{name} stays as it is"
+
+
+@pytest.mark.parametrize(("group", "option"), BUILDABLE)
+def test_the_target_lies_in_the_package_of_the_groups_name(group: str, option: str) -> None:
+    target = compose_config([f"{group}={option}"])[group]["_target_"]
+    package, room, module, _ = target.split(".")
+    assert (package, room) == ("ner_lab", group)
+    if group == "data":
+        assert module == "options"
+    else:  # cnn_chiu.yaml is of cnn_chiu.py, or a variant of what cnn.py holds
+        assert option == module or option.startswith(f"{module}_")
+
+
+@pytest.mark.parametrize("option", options_of("trainer"))
+def test_a_trainer_option_is_made_of_lightnings_own_arguments(option: str) -> None:
+    section = compose_config([f"trainer={option}", "trainer.accelerator=cpu"]).trainer
+    assert section["_target_"] == "pytorch_lightning.Trainer"
+    assert keys_of(section) <= set(inspect.signature(pl.Trainer).parameters)
+    assert isinstance(instantiate(section, logger=False), pl.Trainer)
+
+
+@pytest.mark.parametrize(("group", "option"), BUILDABLE)
+def test_an_option_states_every_argument_of_its_class(group: str, option: str) -> None:
+    section = compose_config([f"{group}={option}"])[group]
+    arguments = set(inspect.signature(target_of(section)).parameters)
+    waits = GIVEN_BY_BUILD if section.get("_partial_") else set()
+    assert keys_of(section) == arguments - waits
+
+
+@pytest.mark.parametrize("group", ["char_encoder", "encoder", "decoder"])
+def test_parts_wait_for_their_sizes_and_get_plain_lists(group: str) -> None:
+    for option in options_of(group):
+        section = compose_config([f"{group}={option}"])[group]
+        assert section["_partial_"] is True
+        assert section["_convert_"] == "all"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_has_a_package_of_its_name(group: str) -> None:
+    if group not in ("paper", "trainer"):  # a paper only chooses, the trainer is Lightning's
+        assert (Path(ner_lab.__file__).parent / group / "__init__.py").is_file()
+
+
+def test_every_group_is_chosen_from_in_the_experiment() -> None:
+    chosen = {str(next(iter(line))) for line in OmegaConf.load(CONF_DIR / "config.yaml").defaults if line != "_self_"}
+    assert {name for name in chosen if "hydra" not in name} == set(GROUPS)
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if (CONF_DIR / group / "none.yaml").exists()])
+def test_nothing_has_no_settings(group: str) -> None:
+    allowed = {"encoder": {"input_dropout"}}.get(group, set())
+    assert keys_of(own_lines(group, "none")) == allowed
+
+
+def test_the_base_of_data_says_what_the_record_has_as_defaults() -> None:
+    said = OmegaConf.to_container(own_lines("data", "base"))
+    assert isinstance(said, dict)
+    for field in fields(DataOptions):
+        if field.name == "name":
+            continue
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        assert said[field.name] == default, field.name
+
+
+def test_every_logger_option_makes_a_tracker_that_can_be_closed_before_it_was_opened() -> None:
+    for option in options_of("logger"):
+        tracker = instantiate(compose_config([f"logger={option}"]).logger)
+        assert isinstance(tracker, Tracker)
+        tracker.close(failed=True)
+
+
+@pytest.mark.parametrize("option", options_of("paper"))
+def test_a_paper_sets_no_key_in_a_group_that_ablations_swap(option: str) -> None:
+    free = {"data", "trainer", "early_stopping", "seed", "threads"}
+    assert {str(key) for key in own_lines("paper", option)} - {"defaults"} <= free
+
+
+@pytest.mark.parametrize("file", [file for file in CONF_DIR.glob("*/*.yaml")], ids=lambda file: file.stem)
+def test_every_file_says_first_what_it_is(file: Path) -> None:
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "@package" not in line]
+    assert lines[0].startswith("# ")
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
+def test_every_sweep_composes_and_sweeps_over_options_that_exist(file: Path) -> None:
+    compose_config([], [str(file.parent)], file.stem)
+    params = OmegaConf.load(file).hydra.sweeper.params
+    assert params
+    for key, values in params.items():
+        for value in str(values).split(","):
+            cfg = compose_config([f"{key}={value}"])
+            if key in GROUPS:
+                assert value in options_of(str(key))
+            else:
+                assert OmegaConf.select(cfg, str(key)) is not None
