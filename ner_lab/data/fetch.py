@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import shutil
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -99,13 +100,11 @@ def extract_gzip(archive: Path, target: Path, hint: str) -> Path:
 
 
 def _write(source: IO[bytes] | gzip.GzipFile, target: Path) -> None:
-    draft = target.with_name(f"{target.name}.{os.getpid()}.draft")  # its own: parallel runs may unpack at once
-    try:
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # its own: parallel runs may unpack at once
+        draft = Path(folder) / target.name
         with draft.open("wb") as out:
             shutil.copyfileobj(source, out)
         os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> None:

@@ -1,5 +1,7 @@
 """Stacked recurrent encoders, the common ground of BiLSTM, LSTM, BiRNN and RNN."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from ner_lab.recurrence import Recurrence, reorder, reversal
 
 
 class RecurrentEncoder(nn.Module):
-    """Layers of a recurrent cell in one direction or two.
+    """Layers of a recurrent cell in one direction or two; a subclass says which cell and how many.
 
     input_dim: dimensions of a word's vector.
     hidden_dim: size of each direction.
@@ -19,11 +21,12 @@ class RecurrentEncoder(nn.Module):
     forget_bias, learn_initial: see `Recurrence`.
     """
 
+    cell: ClassVar[str]
+    directions: ClassVar[int]
+
     def __init__(
         self,
         *,
-        cell: str,
-        directions: int,
         input_dim: int,
         hidden_dim: int,
         num_layers: int,
@@ -45,17 +48,18 @@ class RecurrentEncoder(nn.Module):
         self.input_dropout = nn.Dropout(input_dropout)
         self.output_dropout = nn.Dropout(output_dropout)
         self.separate = stacks == "separate"
-        self.output_dim = directions * hidden_dim
+        self.output_dim = self.directions * hidden_dim
         between = hidden_dim if self.separate else self.output_dim
 
         def stack() -> nn.ModuleList:
             dims = [input_dim, *[between] * (num_layers - 1)]
             return nn.ModuleList(
-                Recurrence(cell, dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial) for dim in dims
+                Recurrence(self.cell, dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial)
+                for dim in dims
             )
 
         self.ahead = stack()
-        self.back = stack() if directions == 2 else nn.ModuleList()
+        self.back = stack() if self.directions == 2 else nn.ModuleList()
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, output_dim)."""

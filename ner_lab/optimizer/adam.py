@@ -1,9 +1,11 @@
 """Adam (Kingma & Ba 2015)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import ClassVar
 
+import torch
 from torch import nn
-from torch.optim import Adam as TorchAdam
 from torch.optim import Optimizer
 
 from ner_lab.optimizer.recipe import OptimizerRecipe
@@ -11,6 +13,8 @@ from ner_lab.optimizer.recipe import OptimizerRecipe
 
 class Adam(OptimizerRecipe):
     """betas, eps, weight_decay as in torch. Other arguments as in `OptimizerRecipe`."""
+
+    implementation: ClassVar[Callable[..., Optimizer]] = partial(torch.optim.Adam, fused=True)
 
     def __init__(
         self,
@@ -25,12 +29,8 @@ class Adam(OptimizerRecipe):
         loss: str,
     ) -> None:
         super().__init__(lr=lr, decay=decay, clip=clip, clip_at=clip_at, loss=loss)
-        self.betas = (betas[0], betas[1])
-        self.eps = eps
-        self.weight_decay = weight_decay
+        self.settings = {"betas": (betas[0], betas[1]), "eps": eps, "weight_decay": weight_decay}
         self.check()
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return TorchAdam(
-            parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True
-        )
+        return type(self).implementation(parameters, lr=self.lr, **self.settings)

@@ -1,36 +1,13 @@
 """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-from collections.abc import Iterable, Sequence
+from functools import partial
 
-from torch import nn
-from torch.optim import AdamW as TorchAdamW
-from torch.optim import Optimizer
+import torch
 
-from ner_lab.optimizer.recipe import OptimizerRecipe
+from ner_lab.optimizer.adam import Adam
 
 
-class AdamW(OptimizerRecipe):
-    """betas, eps, weight_decay as in torch. Other arguments as in `OptimizerRecipe`."""
+class AdamW(Adam):
+    """Arguments as in `Adam`."""
 
-    def __init__(
-        self,
-        *,
-        lr: float,
-        betas: Sequence[float],
-        eps: float,
-        weight_decay: float,
-        decay: float,
-        clip: str,
-        clip_at: float,
-        loss: str,
-    ) -> None:
-        super().__init__(lr=lr, decay=decay, clip=clip, clip_at=clip_at, loss=loss)
-        self.betas = (betas[0], betas[1])
-        self.eps = eps
-        self.weight_decay = weight_decay
-        self.check()
-
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return TorchAdamW(
-            parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True
-        )
+    implementation = partial(torch.optim.AdamW, fused=True)
