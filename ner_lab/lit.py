@@ -36,9 +36,9 @@ class TaggerModule(pl.LightningModule):
         if not batch.counts:
             losses = losses * 0
         loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
-        tokens = int(batch.mask.sum()) if batch.counts else 0
-        per_token = losses.detach().sum() / batch.mask.sum()
-        self.log("train/loss", per_token, on_step=False, on_epoch=True, sync_dist=True, batch_size=tokens)
+        # every process weighs its part alike: Lightning averages the weights as whole numbers
+        per_token = losses.detach().sum() * (self.trainer.world_size / batch.global_tokens)
+        self.log("train/loss", per_token, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch.global_tokens)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

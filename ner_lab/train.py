@@ -124,7 +124,8 @@ def _trainer(cfg: DictConfig, run: RunFolder, epochs: EpochLog, loggers: list[An
         ),
     ]
     if cfg.early_stopping.patience is not None:
-        callbacks.append(EarlyStopping(monitor="dev/f1", mode="max", patience=cfg.early_stopping.patience))
+        patience = cfg.early_stopping.patience
+        callbacks.append(EarlyStopping(monitor="dev/f1", mode="max", patience=patience, check_on_train_epoch_end=False))
     for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -5,30 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, marked, write_corpus
+from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, Outcome, marked, write_corpus
 
 from ner_lab import cli as command_line
 from ner_lab.compose import compose_config
 from ner_lab.train import train
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        return self.out + self.err
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -116,3 +102,22 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def console_run(
+    able: list[str], subprocess_cli: Callable[..., Outcome], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Outcome]:
+    """The run of `run` once more: from the console, with the default logger, no key, and standard input closed."""
+    home = tmp_path_factory.mktemp("home")
+    settings = [setting for setting in able if not setting.startswith("logger")]
+    outcome = subprocess_cli(
+        "train",
+        *settings,
+        "hydra.run.dir=run",
+        cwd=home,
+        env={**os.environ, "HOME": str(home), "PYTHONHASHSEED": "7"},
+        preexec_fn=lambda: os.close(0),
+        stdin=None,
+    )
+    return home / "run", outcome

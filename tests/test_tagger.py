@@ -1,6 +1,7 @@
 """The whole tagger, for every combination of its parts."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,11 @@ def prepared(cfg: DictConfig) -> Prepared:
 @pytest.fixture(scope="module")
 def parts() -> Mapping[tuple[str, str], DictConfig]:
     """The section of each option of the groups."""
-    return {
-        (group, option): compose_config([f"{group}={option}"])[group]
-        for group in GROUPS
-        for option in options_of(group)
-    }
+    found = {}
+    for chosen in zip_longest(*([(group, option) for option in options_of(group)] for group in GROUPS)):
+        cfg = compose_config([f"{group}={option}" for group, option in filter(None, chosen)])
+        found.update({(group, option): cfg[group] for group, option in filter(None, chosen)})
+    return found
 
 
 def some(prepared: Prepared, *sentences: int) -> Batch:

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +100,10 @@ def _load(entry: Path) -> Entry | None:
 
 def _save(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     draft = Path(tempfile.mkdtemp(dir=entry.parent))
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / "arrays.safetensors")
-    (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
     try:
-        os.rename(draft, entry)
-    except OSError:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / "arrays.safetensors")
+        (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        with suppress(OSError):  # a damaged entry that could not be removed stands there
+            os.rename(draft, entry)
+    finally:
         shutil.rmtree(draft, ignore_errors=True)

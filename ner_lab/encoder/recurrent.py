@@ -18,7 +18,7 @@ class RecurrentEncoder(nn.Module):
     output_dropout: on the output of every layer (Ma & Hovy 2016; Chiu & Nichols 2016).
     stacks: `joint`, layer n + 1 reads both directions of layer n; or `separate`, each direction is a
         stack of its own (Chiu & Nichols 2016, section 2.1).
-    forget_bias, learn_initial: see `Recurrence`.
+    forget_bias, learn_initial: see `Recurrence`; a simple cell has no forget gate.
     """
 
     cell: ClassVar[str]

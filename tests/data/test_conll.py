@@ -2,7 +2,9 @@
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,13 +25,13 @@ def write(folder: Path, text: str | bytes, name: str = "eng.train") -> Path:
     return path
 
 
-def read(path: Path, scheme: str = "auto", **columns: object) -> list[tuple[list[str], list[str]]]:
-    split = read_split("train", path, ColumnFormat(**columns), scheme)  # type: ignore[arg-type]
+def read(path: Path, scheme: str = "auto", **columns: Any) -> list[tuple[list[str], list[str]]]:
+    split = read_split("train", path, ColumnFormat(**columns), scheme)
     return [(sentence.words, sentence.tags) for sentence in split.sentences]
 
 
-def read_lines(text: str, **columns: object) -> list[Sentence]:
-    return list(sentences_of(text.splitlines(keepends=True), ColumnFormat(**columns), "input"))  # type: ignore[arg-type]
+def read_lines(text: str, **columns: Any) -> list[Sentence]:
+    return list(sentences_of(text.splitlines(keepends=True), ColumnFormat(**columns), "input"))
 
 
 # columns
@@ -83,12 +85,12 @@ def test_a_sentence_knows_the_line_of_its_first_word(tmp_path: Path) -> None:
 def test_reading_a_stream_gives_a_sentence_as_soon_as_it_ends() -> None:
     asked = []
 
-    def lines() -> "object":
+    def lines() -> Iterator[str]:
         for line in ["York O\n", "\n", "Leeds O\n", "\n"]:
             asked.append(line)
             yield line
 
-    sentences = sentences_of(lines(), ColumnFormat(), "stdin")  # type: ignore[arg-type]
+    sentences = sentences_of(lines(), ColumnFormat(), "stdin")
     assert next(sentences).words == ["York"]
     assert asked == ["York O\n", "\n"]
 
@@ -308,7 +310,7 @@ def test_letters_of_two_schemes_in_one_file_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_refusal_names_file_and_line_what_was_expected_and_the_next_step(
-    tmp_path: Path, text: str, columns: dict[str, object], says: list[str]
+    tmp_path: Path, text: str, columns: dict[str, Any], says: list[str]
 ) -> None:
     path = write(tmp_path, text)
     with pytest.raises(UserError) as refusal:
@@ -346,7 +348,7 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     ("columns", "takes"),
     [({"separator": "comma"}, "auto, tab, space or any"), ({"docstart": "skip"}, "drop or keep")],
 )
-def test_unknown_ways_of_reading_are_refused_with_those_there_are(columns: dict[str, str], takes: str) -> None:
+def test_unknown_ways_of_reading_are_refused_with_those_there_are(columns: dict[str, Any], takes: str) -> None:
     (key, value), *_ = columns.items()
     with pytest.raises(UserError, match=rf"data\.{key} is '{value}'. It takes {takes}"):
-        ColumnFormat(**columns)  # type: ignore[arg-type]
+        ColumnFormat(**columns)

@@ -302,7 +302,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-TEXT = b"York NNP B-LOC\nwon VBD O\n\n" * 30
+TEXT = b"York NNP B-LOC\nwon VBD O\n\n" * 9
 ARCHIVES = {
     "zip": (zipped({"corpus/README": b"about", "corpus/train.txt": TEXT}), extract_zip),
     "gz": (gzip.compress(TEXT), extract_gzip),
@@ -343,11 +343,19 @@ def test_a_changed_byte_of_the_packed_text_never_goes_unnoticed(tmp_path: Path, 
     archive, target = tmp_path / f"a.{kind}", tmp_path / "train.txt"
     packed = gzip.compress(TEXT)[10:-8] if kind == "gz" else packed_in_zip(whole)
     begin = whole.index(packed)
+    harmless = 0  # padding behind the packed text, for instance
     for place in range(begin, begin + len(packed)):
         archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-        with pytest.raises(UserError, match="Delete the file and start again"):
+        try:
             extract(kind, archive, target)
-        assert not target.exists()
+        except UserError as error:
+            assert "Delete the file and start again" in str(error)  # noqa: PT017
+            assert not target.exists()
+        else:
+            harmless += 1
+            assert target.read_bytes() == TEXT
+            target.unlink()
+    assert harmless <= 2
 
 
 def packed_in_zip(whole: bytes) -> bytes:

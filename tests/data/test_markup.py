@@ -1,6 +1,7 @@
 """The built-in corpus' markup: entities in brackets, one sentence a line, documents under `#` lines."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,9 @@ def test_a_split_in_markup_is_iob2_and_knows_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [lambda t: "\ufeff" + t, lambda t: t.replace("\n", "\r\n"), lambda t: t.rstrip("\n")]
 )
-def test_byte_order_mark_crlf_and_last_newline_do_not_matter(tmp_path: Path, change: "object") -> None:
+def test_byte_order_mark_crlf_and_last_newline_do_not_matter(tmp_path: Path, change: Callable[[str], str]) -> None:
     text = "# a | report\n[LOC Hull] won.\nRain.\n"
-    assert read(tmp_path, change(text)) == read(tmp_path, text)  # type: ignore[operator]
+    assert read(tmp_path, change(text)) == read(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,283 @@
+"""The cache: whole entries or none, made once however many want them, remade when damaged."""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ner_lab.data import cache
+from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock, write_whole
+
+ARRAYS: dict[str, np.ndarray] = {
+    "starts": np.array([0, 3, 7], dtype=np.int64),
+    "vectors": np.array([[0.5, np.nan], [-1.0, 2.0]], dtype=np.float32),
+    "single": np.array([True, False]),
+    "none": np.zeros((0, 4), dtype=np.int64),
+    "across": np.arange(6).reshape(2, 3).T,
+}
+META: dict[str, Any] = {
+    "labels": ["O", "B-PER"],
+    "path": "Málaga",
+    "counts": {"train": {"tokens": 7}},
+    "coverage": None,
+}
+
+
+class Maker:
+    """Makes the entry, and counts how often it was asked to."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> Entry:
+        self.times += 1
+        return ARRAYS, META
+
+
+def same(found: Entry) -> bool:
+    arrays, meta = found
+    return (
+        meta == META
+        and arrays.keys() == ARRAYS.keys()
+        and all(
+            arrays[name].dtype == array.dtype and np.array_equal(arrays[name], array, equal_nan=array.dtype.kind == "f")
+            for name, array in ARRAYS.items()
+        )
+    )
+
+
+def folders(place: Path) -> list[str]:
+    return [path.name for path in place.iterdir() if path.is_dir()]
+
+
+# entries
+
+
+def test_an_entry_is_made_once_and_then_read(tmp_path: Path) -> None:
+    make = Maker()
+    assert all(same(get_or_make(tmp_path / "prepared", "key", make)) for _ in range(3))
+    assert make.times == 1
+
+
+def test_entries_of_other_keys_are_others(tmp_path: Path) -> None:
+    make = Maker()
+    get_or_make(tmp_path, "one", make)
+    assert get_or_make(tmp_path, "two", lambda: ({}, {"two": 2})) == ({}, {"two": 2})
+    assert same(get_or_make(tmp_path, "one", make))
+    assert make.times == 1
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("name", ["arrays.safetensors", "meta.json"])
+@pytest.mark.parametrize("damage", [truncate, empty, remove])
+def test_a_damaged_entry_is_made_anew_and_said_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: Callable[[Path], None]
+) -> None:
+    make = Maker()
+    get_or_make(tmp_path, "key", make)
+    damage(tmp_path / "key" / name)
+    with caplog.at_level(logging.WARNING):
+        assert same(get_or_make(tmp_path, "key", make))
+    assert f"{tmp_path / 'key'} is damaged" in caplog.text
+    assert make.times == 2
+    assert same(get_or_make(tmp_path, "key", make))
+    assert make.times == 2
+
+
+def test_a_failure_while_making_leaves_no_entry_and_no_lock(tmp_path: Path) -> None:
+    def fail() -> Entry:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        get_or_make(tmp_path, "key", fail)
+    assert folders(tmp_path) == []
+    make = Maker()
+    assert same(get_or_make(tmp_path, "key", make))
+
+
+def test_a_failure_while_writing_leaves_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(arrays: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    make = Maker()
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "save_file", full)
+        with pytest.raises(OSError, match="no space"):
+            get_or_make(tmp_path, "key", make)
+        assert folders(tmp_path) == []
+    assert same(get_or_make(tmp_path, "key", make))
+    assert make.times == 2
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from ner_lab.data.cache import get_or_make
+
+folder, name, other = Path(sys.argv[1]), *sys.argv[2:]
+
+def make():
+    with (folder / "made").open("a") as out:
+        out.write(name)
+    time.sleep(0.3)
+    return {"array": np.arange(5)}, {"maker": name}
+
+(folder / f"{name}.ready").touch()
+while not (folder / f"{other}.ready").exists():
+    time.sleep(0.001)
+arrays, meta = get_or_make(folder / "prepared", "key", make)
+print(meta["maker"], arrays["array"].tolist())
+"""
+
+
+def test_two_processes_that_want_an_entry_at_once_make_it_once(tmp_path: Path) -> None:
+    runs = [
+        subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), *names], stdout=subprocess.PIPE, text=True)
+        for names in ("ab", "ba")
+    ]
+    said = {run.communicate(timeout=60)[0] for run in runs}
+    maker = (tmp_path / "made").read_text()
+    assert maker in ("a", "b")
+    assert said == {f"{maker} [0, 1, 2, 3, 4]\n"}
+
+
+def test_a_lock_is_free_again_after_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), lock(tmp_path / "key.lock"):
+        raise RuntimeError
+    with lock(tmp_path / "key.lock"):
+        pass
+
+
+# names and hashes
+
+
+def test_a_key_depends_on_every_part_and_not_on_their_order() -> None:
+    assert key_of(a=1, b={"x": 1, "y": [2]}) == key_of(b={"y": [2], "x": 1}, a=1)
+    others = [key_of(a=1), key_of(a=2), key_of(b=1), key_of(a="1"), key_of(a=None), key_of(a=1, b=None), key_of()]
+    assert len(set(others)) == len(others)
+    assert all(name.isalnum() and len(name) == 32 for name in others)
+
+
+def test_a_key_of_what_is_no_plain_data_is_refused() -> None:
+    with pytest.raises(TypeError):
+        key_of(a=object())
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_content_hash_is_the_files_sha256(tmp_path: Path) -> None:
+    file = tmp_path / "train.txt"
+    file.write_bytes(b"York O\n" * 1000)
+    for _ in range(2):
+        assert content_hash(file, tmp_path / "cache") == sha256(b"York O\n" * 1000)
+
+
+def test_a_content_hash_is_remembered_and_not_worked_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "train.txt"
+    file.write_bytes(b"York O\n")
+    first = content_hash(file, tmp_path / "cache")
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("the file was read again")
+
+    monkeypatch.setattr(cache.hashlib, "file_digest", never)
+    assert content_hash(file, tmp_path / "cache") == first
+    (tmp_path / "link.txt").symlink_to(file)
+    assert content_hash(tmp_path / "link.txt", tmp_path / "cache") == first
+
+
+def longer(file: Path) -> None:
+    before = file.stat()
+    file.write_bytes(b"Hull O\n\nYork O\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def as_long(file: Path) -> None:
+    before = file.stat()
+    file.write_bytes(b"Hull O\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+def put_in_its_place(file: Path) -> None:
+    before = file.stat()
+    other = file.with_name("other")
+    other.write_bytes(b"Hull O\n")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(file)
+
+
+@pytest.mark.parametrize("change", [longer, as_long, put_in_its_place])
+def test_a_content_hash_notices_a_changed_file(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    file = tmp_path / "train.txt"
+    file.write_bytes(b"York O\n")
+    content_hash(file, tmp_path / "cache")
+    change(file)
+    assert content_hash(file, tmp_path / "cache") == sha256(file.read_bytes())
+
+
+def test_the_cache_lies_where_stated_else_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NER_LAB_CACHE", str(tmp_path / "environment"))
+    assert cache_dir(tmp_path / "stated") == tmp_path / "stated"
+    assert cache_dir("~/mine") == tmp_path / "mine"
+    assert cache_dir() == cache_dir(None) == tmp_path / "environment"
+    monkeypatch.delenv("NER_LAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_dir() == tmp_path / "xdg" / "ner_lab"
+
+
+# text files
+
+
+def test_a_text_is_written_over_the_old_one(tmp_path: Path) -> None:
+    for text in ("old and long", "Málaga"):
+        write_whole(tmp_path / "a.json", text)
+        assert (tmp_path / "a.json").read_text(encoding="utf-8") == text
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.json", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(tmp_path / "a.json", "new \ud800")
+    assert (tmp_path / "a.json").read_text() == "old"
+
+
+def test_a_reader_never_sees_half_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, "a" * 100_000)
+    script = (
+        "import sys; from pathlib import Path; from ner_lab.data.cache import write_whole\n"
+        "for i in range(60): write_whole(Path(sys.argv[1]), 'ab'[i % 2] * 100_000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(path)]) as writer:
+        while writer.poll() is None:
+            text = path.read_text()
+            assert text in ("a" * 100_000, "b" * 100_000)
+            time.sleep(0.001)
+    assert writer.returncode == 0

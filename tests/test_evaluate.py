@@ -1,0 +1,104 @@
+"""Scoring a run: on its own corpus, and on files written otherwise."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sample import TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
+
+from ner_lab.errors import UserError
+from ner_lab.evaluate import evaluate
+
+
+def test_on_its_own_corpus_a_run_scores_what_its_metrics_say(run: Path) -> None:
+    scored = evaluate(run)
+    assert {name: split.scores for name, split in scored.items()} == {
+        name: metrics_of(run)[name] for name in ("dev", "test")
+    }
+
+
+def test_only_the_splits_asked_for_are_scored(run: Path) -> None:
+    assert list(evaluate(run, splits=["test"])) == ["test"]
+    assert evaluate(run, splits=["train"])["train"].scores["gold"] == sum(len(s.spans) for s in marked(TRAIN))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "columns", "separator", "overrides"),
+    [
+        ("BILOU", ("tag", "pos", "word"), " ", ["data.columns.word=2", "data.columns.tag=0"]),
+        ("IOBES", ("pos", "word", "tag", "chunk"), "\t", ["data.columns.word=1", "data.columns.tag=2"]),
+        ("IOB1", ("tag", "word"), " ", ["data.columns={word: -1, tag: 0}"]),
+        ("IOB2", ("word", "tag"), "\t", []),
+    ],
+)
+def test_scheme_and_order_of_columns_of_another_file_do_not_matter(
+    scheme: str, columns: tuple[str, ...], separator: str, overrides: list[str], run: Path, tmp_path: Path
+) -> None:
+    file = write_corpus(tmp_path / "other", marked(TEST), scheme=scheme, columns=columns, separator=separator)
+    scored = evaluate(run, ["data=files", f"data.test={file}", *overrides])
+    assert list(scored) == ["test"]
+    assert scored["test"].scores == metrics_of(run)["test"]
+
+
+def test_without_a_data_option_single_keys_of_the_runs_own_are_changed(run: Path, corpus: Path) -> None:
+    scored = evaluate(run, [f"data.test={corpus / 'dev.conll'}"])
+    assert scored["test"].scores == scored["dev"].scores == metrics_of(run)["dev"]
+
+
+def test_words_are_read_as_the_tagger_was_trained_to_read_them(run: Path, corpus: Path) -> None:
+    # lower-casing is the tagger's, not the new corpus's: asking for it here must change nothing
+    file = f"data.test={corpus / 'test.conll'}"
+    other = evaluate(run, ["data=files", file, "data.lowercase=true", "data.digits=zero", "data.scheme=IOB2"])
+    assert other["test"].scores == metrics_of(run)["test"]
+
+
+def test_a_type_the_tagger_never_saw_counts_as_missed(run: Path, tmp_path: Path) -> None:
+    known = marked(TEST)
+    new = marked("[MISC Norwegian] boats left .\n[MISC Welsh] [LOC Oslo]")
+    file = write_corpus(tmp_path / "new.conll", [*known, *new])
+    scores = evaluate(run, ["data=files", f"data.test={file}"])["test"].scores
+    assert scores["per_type"]["MISC"] == {
+        "precision": 0.0,
+        "recall": 0.0,
+        "f1": 0.0,
+        "correct": 0,
+        "predicted": 0,
+        "gold": 2,
+    }
+    assert scores["gold"] == sum(len(sentence.spans) for sentence in [*known, *new])
+    assert scores["recall"] == pytest.approx(100 * scores["correct"] / scores["gold"])
+
+
+def test_an_unknown_split_is_refused_with_those_there_are(run: Path) -> None:
+    with pytest.raises(UserError, match="this corpus has train, dev, test"):
+        evaluate(run, splits=["tset"])
+
+
+def test_files_without_a_split_to_score_are_refused(run: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.test=FILE"):
+        evaluate(run, ["data=files"])
+
+
+def test_the_command_prints_scores_and_writes_them_where_told(
+    run: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    outcome = cli("evaluate", f"run={run}", "splits=test,dev", f"output={tmp_path / 'here'}")
+    assert outcome.code == 0, outcome.said
+    metrics = metrics_of(run)
+    for split in ("dev", "test"):
+        assert f"{metrics[split]['f1']:.2f}" in outcome.out
+    written = json.loads((tmp_path / "here" / "evaluation.json").read_text(encoding="utf-8"))
+    assert {split: written[split] for split in ("dev", "test")} == {split: metrics[split] for split in ("dev", "test")}
+    path = Path("predictions") / "test.conll"
+    assert read_columns(tmp_path / "here" / path) == read_columns(run / path)
+
+
+def test_without_output_nothing_is_written(
+    run: Path, tmp_path: Path, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(run.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert cli("evaluate", f"run={run}").code == 0
+    assert sorted(run.rglob("*")) == before
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,278 @@
+"""Tagging new text with a run: in Python, and from file to file."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample import DEV, TEST, TRAIN, Outcome, marked, read_columns, write_corpus
+
+import ner_lab
+from ner_lab import predict
+from ner_lab.predict import Entity, TrainedTagger, load, tag_stream
+from ner_lab.tags import spans_of
+from ner_lab.text_io import Piece
+
+WORDS = [sentence.words for sentence in marked(TRAIN)]
+TEXT = "Anna Holm lives in Oslo.\nJonas Vik of Nordbank met Anna Holm in 1997. It rained.\n\nIda Berg was born in Bergen.\n"
+
+
+@pytest.fixture(scope="module")
+def tagger(run: Path) -> TrainedTagger:
+    return load(run)
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Puts bytes on standard input."""
+
+    def put(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
+
+    return put
+
+
+def unmarked(text: str) -> str:
+    return re.sub(r"\[[A-Z]+ ([^]]*)\]", r"\1", text)
+
+
+def test_the_package_loads_a_run(run: Path, tagger: TrainedTagger) -> None:
+    assert ner_lab.load(run).predict(WORDS) == tagger.predict(WORDS)
+    assert ner_lab.load(str(run)).predict([["Oslo"]]) == tagger.predict([["Oslo"]])
+
+
+@pytest.mark.parametrize(("split", "text"), [("dev", DEV), ("test", TEST)])
+def test_predictions_are_those_the_training_run_wrote(run: Path, tagger: TrainedTagger, split: str, text: str) -> None:
+    written = [[row[2] for row in rows] for rows in read_columns(run / "predictions" / f"{split}.conll")]
+    assert tagger.predict([sentence.words for sentence in marked(text)]) == written
+
+
+def test_what_was_learned_by_heart_is_found(tagger: TrainedTagger) -> None:
+    found = tagger.predict(WORDS)
+    right = sum(tags == sentence.tags() for tags, sentence in zip(found, marked(TRAIN), strict=True))
+    assert right >= len(WORDS) - 2
+
+
+def test_tags_do_not_depend_on_the_company_of_a_sentence(tagger: TrainedTagger) -> None:
+    together = tagger.predict(WORDS)
+    assert [tagger.predict([words])[0] for words in WORDS] == together
+    assert tagger.predict(WORDS[::-1]) == together[::-1]
+
+
+def test_sentences_without_words_get_no_tags(tagger: TrainedTagger) -> None:
+    assert tagger.predict([]) == []
+    assert tagger.predict([[], ["Oslo"], []]) == [[], tagger.predict([["Oslo"]])[0], []]
+    assert tagger.predict([[], []]) == [[], []]
+
+
+def test_letters_and_words_never_seen_are_tagged_all_the_same(tagger: TrainedTagger) -> None:
+    words = ["\u5317\u4eac", "\U0001f600", "\u0416\u0443\u043a", "a" * 300, "\u0301", "\x07"]
+    tags = tagger.predict([words])[0]
+    assert len(tags) == len(words)
+    assert all(re.fullmatch(r"O|[BI]-(LOC|ORG|PER)", tag) for tag in tags)
+
+
+def test_a_very_long_sentence_is_tagged(tagger: TrainedTagger) -> None:
+    assert len(tagger.predict([["Oslo", "rained"] * 3000])[0]) == 6000
+
+
+def test_entities_have_their_places_in_the_text(tagger: TrainedTagger) -> None:
+    text = "  Anna Holm lives in Oslo.\r\n\nIda Berg   was born in Bergen."
+    found = tagger.entities(text)
+    assert {(entity.type, entity.text) for entity in found} >= {("PER", "Anna Holm"), ("LOC", "Oslo")}
+    assert found[0] == Entity("PER", 2, 11, "Anna Holm")
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["Anna Holm", "Oslo", "Nordbank", "Ida Berg", "lives in", ".", "\n\n", "\u00e9\U0001f600", "'s"]
+        ),
+        max_size=12,
+    ).map(" ".join)
+    | st.text(max_size=40)
+)
+def test_an_entity_is_the_text_between_its_offsets(run: Path, tagger: TrainedTagger, text: str) -> None:
+    found = tagger.entities(text)
+    for entity in found:
+        assert text[entity.start : entity.end] == entity.text
+        assert entity.text.strip() == entity.text != ""
+    assert all(before.end <= after.start for before, after in zip(found, found[1:], strict=False))
+
+
+def test_a_stream_is_tagged_in_bounded_chunks_as_it_comes(
+    tagger: TrainedTagger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "_CHUNK", 8)
+    taken = 0
+
+    def endless() -> Iterator[Piece]:
+        nonlocal taken
+        for number in count():
+            taken += 1
+            yield Piece(WORDS[number % len(WORDS)])
+
+    stream = tag_stream(tagger, endless())
+    assert taken == 0, "nothing is read before somebody asks"
+    expected = tagger.predict(WORDS)
+    for number, (piece, tags) in enumerate(islice(stream, 30)):
+        assert (piece.words, tags) == (WORDS[number % len(WORDS)], expected[number % len(WORDS)])
+        assert taken <= number + 8
+
+
+# From file to file. Each input holds the same sentences; the tags must be the same whatever the formats.
+
+INPUTS = {
+    "tokens": "".join(" ".join(words) + "\n" for words in WORDS),
+    "conll": "".join("".join(f"{word} X O\n" for word in words) + "\n" for words in WORDS),
+    "jsonl": "".join(json.dumps({"tokens": words}) + "\n" for words in WORDS),
+}
+
+
+def read_output(form: str, text: str) -> list[tuple[list[str], list[tuple[str, int, int]]]]:
+    """Sentences as words and (type, first word, behind the last word), from any output format."""
+    if form == "conll":
+        blocks = [[line.split(" ") for line in block.split("\n")] for block in text.split("\n\n") if block]
+        return [([row[0] for row in rows], [tuple(s) for s in spans_of([row[1] for row in rows])]) for rows in blocks]
+    if form == "jsonl":
+        found = []
+        for item in map(json.loads, text.splitlines()):
+            spans = [tuple(span) for span in spans_of(item["tags"])]
+            assert [(e["type"], e["start"], e["end"]) for e in item["entities"]] == spans
+            for entity in item["entities"]:
+                assert entity["text"] == " ".join(item["tokens"][entity["start"] : entity["end"]])
+            found.append((item["tokens"], spans))
+        return found
+    return [(line.words, [tuple(span) for span in line.spans]) for line in marked(text)]
+
+
+@pytest.mark.parametrize("output", ["conll", "jsonl", "text"])
+@pytest.mark.parametrize("source", list(INPUTS))
+def test_every_input_format_goes_into_every_output_format(
+    source: str, output: str, run: Path, tagger: TrainedTagger, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "in").write_text(INPUTS[source], encoding="utf-8")
+    files = [f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
+    outcome = cli("predict", f"run={run}", f"input_format={source}", f"format={output}", *files)
+    assert (outcome.code, outcome.out) == (0, "")
+    expected = [
+        (words, [tuple(span) for span in spans_of(tags)])
+        for words, tags in zip(WORDS, tagger.predict(WORDS), strict=True)
+    ]
+    assert read_output(output, (tmp_path / "out").read_text(encoding="utf-8")) == expected
+
+
+@pytest.mark.parametrize("output", ["conll", "jsonl", "text"])
+def test_running_text_goes_into_every_output_format(
+    output: str, run: Path, tagger: TrainedTagger, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "in.txt").write_text(TEXT, encoding="utf-8")
+    outcome = cli("predict", f"run={run}", f"input={tmp_path / 'in.txt'}", "input_format=text", f"format={output}")
+    assert outcome.code == 0
+    entities = [entity.text for entity in tagger.entities(TEXT)]
+    assert {"Anna Holm", "Oslo"} <= set(entities)
+    if output == "text":
+        assert unmarked(outcome.out) == TEXT
+        assert [text for _, text in re.findall(r"\[([A-Z]+) ([^]]*)\]", outcome.out)] == entities
+    else:
+        found = [
+            " ".join(words[start:end]) for words, spans in read_output(output, outcome.out) for _, start, end in spans
+        ]
+        assert found == entities
+        assert len(read_output(output, outcome.out)) == 4
+
+
+@pytest.mark.parametrize("source", list(INPUTS))
+def test_the_format_is_recognised_where_it_is_not_stated(
+    source: str, run: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    name = {"tokens": "in.tok", "conll": "in", "jsonl": "in"}[source]
+    (tmp_path / name).write_text(INPUTS[source], encoding="utf-8")
+    outcome = cli("predict", f"run={run}", f"input={tmp_path / name}")
+    assert [words for words, _ in read_output("conll", outcome.out)] == WORDS
+
+
+def test_standard_input_is_read_as_utf8_whatever_the_terminal_says(
+    run: Path, cli: Callable[..., Outcome], feed: Callable[[bytes], None]
+) -> None:
+    feed("\ufeffAnna Holm lives in \u00c5lesund .\n".encode())
+    outcome = cli("predict", f"run={run}", "input_format=tokens")
+    assert [words for words, _ in read_output("conll", outcome.out)] == [
+        ["Anna", "Holm", "lives", "in", "\u00c5lesund", "."]
+    ]
+
+
+@pytest.mark.parametrize("form", ["text", "tokens", "conll", "jsonl", "auto"])
+@pytest.mark.parametrize("output", ["conll", "jsonl", "text"])
+def test_an_empty_input_gives_an_empty_output(
+    form: str, output: str, run: Path, cli: Callable[..., Outcome], feed: Callable[[bytes], None]
+) -> None:
+    feed(b"")
+    outcome = cli("predict", f"run={run}", f"input_format={form}", f"format={output}")
+    assert outcome == Outcome(0, "", "")
+
+
+@pytest.mark.parametrize("form", ["text", "tokens", "conll", "jsonl"])
+def test_windows_line_ends_and_empty_lines_change_nothing(
+    form: str, run: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    content = INPUTS.get(form, TEXT)
+    usual, windows = tmp_path / "usual", tmp_path / "windows"
+    usual.write_bytes(content.encode())
+    windows.write_bytes(b"\r\n\r\n" + content.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    said = [cli("predict", f"run={run}", f"input={file}", f"input_format={form}").out for file in (usual, windows)]
+    assert said[0] == said[1] != ""
+
+
+def test_running_text_keeps_its_empty_lines(run: Path, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    (tmp_path / "in").write_text("\n\n  Anna Holm  lives in Oslo .  \n\n\nIt rained .", encoding="utf-8")
+    outcome = cli("predict", f"run={run}", f"input={tmp_path / 'in'}", "input_format=text", "format=text")
+    assert unmarked(outcome.out) == "\n\n  Anna Holm  lives in Oslo .  \n\n\nIt rained .\n"
+    assert "[PER Anna Holm]" in outcome.out
+
+
+def test_a_run_is_used_from_any_folder(
+    run: Path, tagger: TrainedTagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(os.path.relpath(run)).predict(WORDS) == tagger.predict(WORDS)
+
+
+def test_a_gold_file_can_be_tagged_as_it_stands(
+    run: Path, tagger: TrainedTagger, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    file = write_corpus(tmp_path / "gold.conll", marked(TEST), columns=("word", "pos", "tag"))
+    outcome = cli("predict", f"run={run}", f"input={file}", "threads=1")
+    words = [sentence.words for sentence in marked(TEST)]
+    found = [[line.split(" ")[1] for line in block.split("\n")] for block in outcome.out.split("\n\n") if block]
+    assert found == tagger.predict(words)
+
+
+def test_a_reader_that_has_enough_ends_the_command_in_silence(run: Path) -> None:
+    """`cat text | ner-lab predict run=... | head -1`, processes and all."""
+    program = Path(sys.executable).with_name("ner-lab")
+    with subprocess.Popen(
+        [program, "predict", f"run={run}", "input_format=tokens"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(INPUTS["tokens"] * 400)
+        process.stdin.close()
+        assert process.stdout.readline().startswith("Anna ")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=120) == 141

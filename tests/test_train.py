@@ -1,0 +1,303 @@
+"""Training from config to run folder."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sample import (
+    DEV,
+    NO_DROPOUT,
+    TEST,
+    TRAIN,
+    Outcome,
+    marked,
+    metrics_of,
+    read_columns,
+    write_corpus,
+)
+
+from ner_lab.compose import compose_config
+from ner_lab.errors import UserError
+from ner_lab.evaluate import evaluate
+from ner_lab.run_folder import RunFolder
+from ner_lab.train import train
+
+TIMES = {"train_seconds", "train_tokens_per_second", "data_seconds", "seconds", "tokens_per_second"}
+
+
+def trained(folder: Path, *overrides: str) -> dict[str, Any]:
+    return train(compose_config(overrides), folder)
+
+
+def without_times(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: without_times(value) for key, value in tree.items() if key not in TIMES}
+    return [without_times(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return RunFolder(folder).read_weights()[0]
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, other = weights_of(first), weights_of(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def conlleval_f1(rows: Sequence[Sequence[Sequence[str]]]) -> float:
+    """F1 of `token gold predicted` as the shared task's script counts: a chunk ends where the next tag is O or B-,
+    or of another type, and begins at B-, at the first I- behind O, or where the type changes."""
+
+    def chunks(tags: Sequence[str]) -> set[tuple[int, int, str]]:
+        found, start = set(), None
+        for here, tag in enumerate([*tags, "O"]):
+            before = tags[here - 1] if here else "O"
+            changes = tag[2:] != before[2:]
+            if start is not None and (tag == "O" or tag[0] == "B" or changes):
+                found.add((start, here, before[2:]))
+                start = None
+            if tag != "O" and (tag[0] == "B" or before == "O" or changes):
+                start = here
+        return found
+
+    correct = there = guessed = 0
+    for sentence in rows:
+        gold, predicted = (chunks([row[column] for row in sentence]) for column in (1, 2))
+        correct += len(gold & predicted)
+        there += len(gold)
+        guessed += len(predicted)
+    return 200 * correct / (there + guessed) if correct else 0.0
+
+
+@pytest.mark.parametrize("decoder", ["crf", "softmax"])
+def test_five_sentences_are_learned_by_heart(decoder: str, small: list[str], tmp_path: Path) -> None:
+    five = write_corpus(tmp_path / "five.conll", marked(TRAIN)[:5])
+    metrics = trained(
+        tmp_path / "run",
+        *small,
+        *NO_DROPOUT,
+        f"data.train={five}",
+        f"data.dev={five}",
+        "data.batch_size=2",
+        f"decoder={decoder}",
+        "optimizer.lr=0.03",
+        "trainer.max_epochs=30",
+    )
+    assert metrics["dev"]["f1"] == 100
+    assert metrics["dev"]["accuracy"] == 100
+    assert metrics["history"][-1]["train_loss"] < 0.05
+
+
+def test_the_same_seed_gives_the_same_weights_and_numbers_to_the_last_bit(small: list[str], tmp_path: Path) -> None:
+    settings = [*small, "data.singleton_unk=0.5", "trainer.max_epochs=2"]
+    for name in ("first", "again"):
+        torch.randn(7)  # whatever was drawn before must not matter
+        trained(tmp_path / name, *settings)
+    trained(tmp_path / "other", *settings, "seed=2")
+    assert same_weights(tmp_path / "first", tmp_path / "again")
+    assert without_times(metrics_of(tmp_path / "first")) == without_times(metrics_of(tmp_path / "again"))
+    assert not same_weights(tmp_path / "first", tmp_path / "other")
+    first, other = (metrics_of(tmp_path / name)["history"][0]["train_loss"] for name in ("first", "other"))
+    assert first != other
+
+
+def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: tuple[Path, Outcome]) -> None:
+    folder, _ = console_run
+    assert same_weights(run, folder)
+    assert without_times(metrics_of(run)) == without_times(metrics_of(folder))
+    for split in ("dev", "test"):
+        path = Path("predictions") / f"{split}.conll"
+        assert (run / path).read_bytes() == (folder / path).read_bytes()
+
+
+def test_metrics_hold_what_a_report_needs(run: Path) -> None:
+    metrics = metrics_of(run)
+    assert metrics["seed"] == 1
+    assert metrics["epochs"] == len(metrics["history"]) == 12
+    assert metrics["train_seconds"] > 0
+    for split, text in (("dev", DEV), ("test", TEST)):
+        scores = metrics[split]
+        for name in ("precision", "recall", "f1", "accuracy", "f1_strict"):
+            assert 0 <= scores[name] <= 100
+        assert scores["sentences"] == len(marked(text))
+        assert scores["tokens"] == sum(len(sentence.words) for sentence in marked(text))
+        assert scores["gold"] == sum(len(sentence.spans) for sentence in marked(text))
+        assert set(scores["per_type"]) == {"LOC", "ORG", "PER"}
+        for name in ("gold", "predicted", "correct"):
+            assert scores[name] == sum(row[name] for row in scores["per_type"].values())
+        assert 0 <= scores["improper_sequences"] <= scores["sentences"]
+
+
+def test_the_speed_is_tokens_by_seconds_of_training(run: Path) -> None:
+    metrics = metrics_of(run)
+    tokens = sum(len(sentence.words) for sentence in marked(TRAIN))
+    seconds = sum(entry["seconds"] for entry in metrics["history"])
+    assert metrics["train_tokens_per_second"] == pytest.approx(tokens * metrics["epochs"] / seconds)
+    assert seconds < metrics["train_seconds"]
+    for entry in metrics["history"]:
+        assert entry["tokens_per_second"] == pytest.approx(tokens / entry["seconds"])
+
+
+def test_the_history_has_the_rate_each_epoch_was_trained_with(run: Path) -> None:
+    for done, entry in enumerate(metrics_of(run)["history"]):
+        assert entry["epoch"] == done + 1
+        assert entry["learning_rate"] == pytest.approx(0.03 / (1 + 0.05 * done))
+
+
+@pytest.mark.parametrize(("split", "text"), [("dev", DEV), ("test", TEST)])
+def test_predictions_stand_beside_the_gold_tags_in_the_order_of_the_file(run: Path, split: str, text: str) -> None:
+    rows = read_columns(run / "predictions" / f"{split}.conll")
+    assert [[row[0] for row in sentence] for sentence in rows] == [sentence.words for sentence in marked(text)]
+    assert [[row[1] for row in sentence] for sentence in rows] == [sentence.tags("IOB2") for sentence in marked(text)]
+    letters = {row[2][0] for sentence in rows for row in sentence}
+    assert letters <= set("BIO")
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_conlleval_finds_the_reported_f1_in_the_prediction_file(run: Path, split: str) -> None:
+    f1 = conlleval_f1(read_columns(run / "predictions" / f"{split}.conll"))
+    assert 0 < f1 < 100
+    assert metrics_of(run)[split]["f1"] == pytest.approx(f1, abs=1e-6)
+
+
+def test_the_best_epoch_has_the_highest_dev_f1_and_is_the_one_kept(run: Path) -> None:
+    metrics = metrics_of(run)
+    scores = [entry["dev"]["f1"] for entry in metrics["history"]]
+    assert len(set(scores)) > 3
+    assert metrics["best_epoch"] == scores.index(max(scores)) + 1
+    assert RunFolder(run).read_checkpoint()["epoch"] + 1 == metrics["best_epoch"]
+    assert metrics["dev"]["f1"] == pytest.approx(max(scores), rel=1e-6)
+
+
+def test_of_equal_epochs_the_first_is_kept_and_patience_counts_from_it(small: list[str], tmp_path: Path) -> None:
+    metrics = trained(tmp_path, *small, "optimizer.lr=1e-12", "trainer.max_epochs=8", "early_stopping.patience=2")
+    assert len({entry["dev"]["f1"] for entry in metrics["history"]}) == 1
+    assert metrics["best_epoch"] == 1
+    assert RunFolder(tmp_path).read_checkpoint()["epoch"] == 0
+    assert metrics["epochs"] == 3, "the first epoch and two without a better one"
+
+
+def test_without_patience_all_epochs_are_trained(small: list[str], tmp_path: Path) -> None:
+    metrics = trained(tmp_path, *small, "optimizer.lr=1e-12", "trainer.max_epochs=4", "early_stopping.patience=null")
+    assert metrics["epochs"] == 4
+
+
+def test_the_checkpoint_is_plain_data(run: Path) -> None:
+    checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert set(checkpoint["hyper_parameters"]) == {"config", "vocabs", "labels"}
+    assert checkpoint["hyper_parameters"]["config"]["encoder"]["hidden_dim"] == 12
+    assert all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values())
+
+
+def test_a_finished_run_is_not_written_over(run: Path, able: list[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with pytest.raises(UserError, match="holds a finished run"):
+        trained(run, *able)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_run_that_broke_off_may_be_started_again_in_its_folder(small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        trained(tmp_path, *small, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=none")
+    assert not (tmp_path / "metrics.json").exists()
+    assert trained(tmp_path, *small, "trainer.max_epochs=1")["epochs"] == 1
+
+
+def test_diverging_training_ends_with_advice(small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"diverged: the loss of epoch 1 .*optimizer\.lr"):
+        trained(tmp_path, *small, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=none")
+
+
+def test_a_run_leaves_nothing_but_what_it_promises(run: Path) -> None:
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    predictions = {"predictions/dev.conll", "predictions/test.conll"}
+    assert files == {"config.yaml", "run.json", "metrics.json", "checkpoints/best.ckpt"} | predictions
+
+
+def test_dev_may_be_scored_every_few_epochs(small: list[str], tmp_path: Path) -> None:
+    metrics = trained(tmp_path, *small, "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=5")
+    assert [entry["epoch"] for entry in metrics["history"]] == [2, 4]
+    assert metrics["best_epoch"] in (2, 4)
+
+
+def test_an_epoch_cut_off_by_max_steps_is_not_scored(small: list[str], tmp_path: Path) -> None:
+    metrics = trained(tmp_path, *small, "trainer.max_steps=5", "trainer.max_epochs=9")  # three steps an epoch
+    assert [entry["epoch"] for entry in metrics["history"]] == [1]
+
+
+@pytest.mark.parametrize("limit", ["trainer.max_epochs=0", "trainer.max_steps=1"])
+def test_training_without_a_whole_epoch_is_refused(limit: str, small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no epoch was trained to its end"):
+        trained(tmp_path, *small, limit)
+
+
+def test_a_file_with_tabs_and_two_columns_trains(small: list[str], tmp_path: Path) -> None:
+    file = write_corpus(tmp_path / "train.tsv", marked(TRAIN), separator="\t", scheme="IOB2")
+    files = [f"data.{name}={file}" for name in ("train", "dev", "test")]
+    metrics = trained(tmp_path / "run", *small, *files, "trainer.max_epochs=1")
+    assert metrics["test"]["gold"] == sum(len(sentence.spans) for sentence in marked(TRAIN))
+    assert metrics["test"]["tokens"] == sum(len(sentence.words) for sentence in marked(TRAIN))
+
+
+def test_a_file_with_four_columns_and_no_letter_but_i_trains(small: list[str], tmp_path: Path) -> None:
+    columns = ("word", "pos", "chunk", "tag")
+    apart = [sentence for sentence in marked(TRAIN) if "Norway" not in sentence.words]
+    file = write_corpus(tmp_path / "train.conll", apart, columns=columns, scheme="IO")
+    files = [f"data.{name}={file}" for name in ("train", "dev", "test")]
+    metrics = trained(tmp_path / "run", *small, *files, "trainer.max_epochs=1")
+    assert metrics["test"]["gold"] == sum(len(sentence.spans) for sentence in apart)
+    rows = read_columns(tmp_path / "run" / "predictions" / "test.conll")
+    assert [[row[1] for row in sentence] for sentence in rows] == [sentence.tags("IOB2") for sentence in apart]
+
+
+def test_without_a_dev_file_a_share_of_train_is_held_out(small: list[str], corpus: Path, tmp_path: Path) -> None:
+    metrics = trained(
+        tmp_path, *small, "data.dev=null", "data.test=null", "data.dev_share=0.25", "trainer.max_epochs=1"
+    )
+    assert metrics["dev"]["sentences"] == 3
+    assert "test" not in metrics
+    assert not (tmp_path / "predictions" / "test.conll").exists()
+    held_out = [[row[0] for row in rows] for rows in read_columns(tmp_path / "predictions" / "dev.conll")]
+    assert all(words in [sentence.words for sentence in marked(TRAIN)] for words in held_out)
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", -1), ("seed", None), ("threads", 0), ("threads", "many")])
+def test_seed_and_threads_must_be_numbers_that_can_be(
+    key: str, value: object, small: list[str], tmp_path: Path
+) -> None:
+    cfg = compose_config(small)
+    cfg[key] = value
+    with pytest.raises(UserError, match=f"{key} is {value}. It must be a whole number"):
+        train(cfg, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one_does(
+    small: list[str], tmp_path: Path, subprocess_cli: Callable[..., Outcome]
+) -> None:
+    # batches of 11 and of 1 sentence: the second process has nothing to do in the last one
+    settings = [*small, *NO_DROPOUT, "data.batch_size=11", "optimizer.lr=0.03", "trainer.max_epochs=16"]
+    both = tmp_path / "both"
+    outcome = subprocess_cli(
+        "train", *settings, "trainer=ddp", "trainer.accelerator=cpu", f"hydra.run.dir={both}", cwd=tmp_path
+    )
+    assert outcome.code == 0, outcome.said
+    alone = trained(tmp_path / "alone", *settings)
+    metrics = metrics_of(both)
+
+    best = metrics["history"][metrics["best_epoch"] - 1]
+    scored = evaluate(both)
+    assert best["dev"]["f1"] == pytest.approx(scored["dev"].scores["f1"], rel=1e-6)
+    assert metrics["dev"] == scored["dev"].scores
+    assert metrics["test"] == scored["test"].scores
+    assert best["dev"]["f1"] > 0
+    for entry, usual in zip(metrics["history"], alone["history"], strict=True):
+        assert entry["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3)
+        assert entry["dev"] == usual["dev"]
+    weights, usual_weights = weights_of(both), weights_of(tmp_path / "alone")
+    for name, weight in weights.items():
+        assert torch.allclose(weight, usual_weights[name], atol=1e-3), name
+    assert os.listdir(both / "checkpoints") == ["best.ckpt"]
