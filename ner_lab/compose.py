@@ -109,10 +109,16 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
     instance.hydra = None
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            path = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in config_dirs)}]"]
-            return compose(name, overrides=[*overrides, *(path if config_dirs else [])])
+            path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
+            return compose(name, overrides=[*overrides, *path])
     finally:
         instance.hydra = outer
+
+
+def _quoted_place(folder: str) -> str:
+    """A folder as an item of `hydra.searchpath`, quoted as Hydra's grammar of overrides asks."""
+    place = str(Path(folder).absolute()).replace("'", "\\'")
+    return f"'file://{place}'"
 
 
 def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str) -> tuple[dict[str, str], list[str]]:
@@ -157,7 +163,6 @@ def run_command(command: Callable[[], Any]) -> None:
     try:
         command()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -35,13 +35,15 @@ class Scored:
             write_columns(out, ([self.split.words_of(number), gold, tags] for number, gold, tags in rows))
 
 
-def predict_labels(tagger: Tagger, split: EncodedSplit, batch_tokens: int) -> list[list[int]]:
+def predict_labels(
+    tagger: Tagger, split: EncodedSplit, batch_tokens: int, *, show_bar: bool = False
+) -> list[list[int]]:
     """Numbers of the best tags of every sentence, in the split's order."""
     device = next(tagger.parameters()).device
     predicted: list[list[int]] = [[] for _ in range(len(split))]
     was_training = tagger.training
     tagger.eval()
-    with torch.inference_mode(), bar(TextColumn("")) as progress:
+    with torch.inference_mode(), bar(TextColumn(""), shown=show_bar) as progress:
         task = progress.add_task(f"tagging {split.name}", total=len(split))
         for batch in eval_batches(split, batch_tokens):
             best = tagger.decode(batch.to(device)).tolist()
@@ -54,7 +56,7 @@ def predict_labels(tagger: Tagger, split: EncodedSplit, batch_tokens: int) -> li
 
 def score(tagger: Tagger, split: EncodedSplit, labels: list[str], scheme: str, batch_tokens: int) -> Scored:
     """Tag the whole split and score it; `labels` are the tags by number, in `scheme`."""
-    guesses = predict_labels(tagger, split, batch_tokens)
+    guesses = predict_labels(tagger, split, batch_tokens, show_bar=True)
     metric = SpanF1(labels, scheme, sync_on_compute=False)
     gold, predicted = [], []
     for number, guess in enumerate(guesses):

@@ -39,8 +39,8 @@ class TerminalHandler(logging.StreamHandler):
             print(message, file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
 
 
-def bar(*columns: TextColumn, transient: bool = True) -> Progress:
-    """A progress bar with time run and time left, and `columns` behind; hidden when nobody watches."""
+def bar(*columns: TextColumn, shown: bool = True) -> Progress:
+    """A progress bar with time run and time left, and `columns` behind; never shown when nobody watches."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -50,8 +50,8 @@ def bar(*columns: TextColumn, transient: bool = True) -> Progress:
         TimeRemainingColumn(),
         *columns,
         console=_console,
-        transient=transient,
-        disable=not is_terminal(),
+        transient=True,
+        disable=not (shown and is_terminal()),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice, pairwise
 from pathlib import PurePath
 from typing import IO, Any
 
@@ -39,7 +39,7 @@ class Text:
 
     def look_ahead(self, number: int = _LOOK_AHEAD) -> list[str]:
         """Up to `number` of the next lines, which stay to be read."""
-        seen = [line for line, _ in zip(self._guarded(), range(number), strict=False)]
+        seen = list(islice(self._guarded(), number))
         self._lines = chain(seen, self._lines)
         return seen
 
@@ -77,7 +77,8 @@ def recognise(text: Text) -> str:
     if filled and filled[0].lstrip().startswith("{"):
         return "jsonl"
     widths = {len(line.split()) for line in filled}
-    in_columns = len(filled) > 1 and len(widths) == 1 and (widths == {1} or len(filled) < len(lines))
+    in_a_row = any(line.strip() and after.strip() for line, after in pairwise(lines))  # else they are paragraphs
+    in_columns = in_a_row and len(widths) == 1 and (widths == {1} or len(filled) < len(lines))
     return "conll" if in_columns else "text"
 
 

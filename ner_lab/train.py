@@ -77,12 +77,17 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
     epochs = EpochLog()
     trainer = _trainer(cfg, run, epochs, tracker.open(run.path, name, plain) if first else [])
     started = time.perf_counter()
-    trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+    try:
+        trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        if trainer.interrupted:
+            kept = f"; the best epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
+            log.info("interrupted in epoch %d%s", len(epochs.history) + 1, kept)
+            raise KeyboardInterrupt from None
+        raise
     train_seconds = time.perf_counter() - started
     if not trainer.is_global_zero:
         return {}
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if not epochs.history:
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import count, islice
+from itertools import count, islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,11 @@ from ner_lab.tags import spans_of
 from ner_lab.text_io import Piece
 
 WORDS = [sentence.words for sentence in marked(TRAIN)]
-TEXT = "Anna Holm lives in Oslo.\nJonas Vik of Nordbank met Anna Holm in 1997. It rained.\n\nIda Berg was born in Bergen.\n"
+TEXT = """Anna Holm lives in Oslo.
+Jonas Vik of Nordbank met Anna Holm in 1997. It rained.
+
+Ida Berg was born in Bergen.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +110,7 @@ def test_an_entity_is_the_text_between_its_offsets(run: Path, tagger: TrainedTag
     for entity in found:
         assert text[entity.start : entity.end] == entity.text
         assert entity.text.strip() == entity.text != ""
-    assert all(before.end <= after.start for before, after in zip(found, found[1:], strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(found))
 
 
 def test_a_stream_is_tagged_in_bounded_chunks_as_it_comes(
@@ -257,22 +261,18 @@ def test_a_gold_file_can_be_tagged_as_it_stands(
     assert found == tagger.predict(words)
 
 
-def test_a_reader_that_has_enough_ends_the_command_in_silence(run: Path) -> None:
-    """`cat text | ner-lab predict run=... | head -1`, processes and all."""
-    program = Path(sys.executable).with_name("ner-lab")
-    with subprocess.Popen(
-        [program, "predict", f"run={run}", "input_format=tokens"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
-        assert process.stdin is not None
+def test_a_reader_that_has_enough_ends_the_command_in_silence(run: Path, tmp_path: Path) -> None:
+    """`ner-lab predict run=... < text | head -1`, processes and all."""
+    (tmp_path / "text").write_text(INPUTS["tokens"] * 400, encoding="utf-8")
+    command = [Path(sys.executable).with_name("ner-lab"), "predict", f"run={run}", "input_format=tokens"]
+    with (
+        (tmp_path / "text").open("rb") as text,
+        (tmp_path / "said").open("w+b") as said,
+        subprocess.Popen(command, stdin=text, stdout=subprocess.PIPE, stderr=said) as process,
+    ):
         assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdin.write(INPUTS["tokens"] * 400)
-        process.stdin.close()
-        assert process.stdout.readline().startswith("Anna ")
+        assert process.stdout.readline().startswith(b"Anna ")
         process.stdout.close()
-        assert process.stderr.read() == ""
         assert process.wait(timeout=120) == 141
+        assert said.seek(0) == 0
+        assert said.read() == b""

@@ -297,6 +297,7 @@ def test_a_few_stray_letters_do_not_change_what_a_corpus_mostly_is() -> None:
 def test_an_entity_that_follows_one_of_another_type_tells_iob1_from_iob2() -> None:
     assert detect_scheme([["I-PER", "I-LOC", "B-LOC"]]) == "IOB1"
     assert detect_scheme([["B-PER", "B-LOC", "B-LOC"]]) == "IOB2"
+    assert detect_scheme([["I-PER", "B-LOC", "B-PER"]]) == "IOB2"
 
 
 def test_letters_of_iobes_and_bilou_together_are_refused() -> None:

@@ -101,6 +101,8 @@ def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None
                 seen.add(word)
                 words.append(word)
                 vectors.append(np.frombuffer(raw, dtype="<f4"))
+        while file.read(1 << 20):  # to the end, where an archive has its sum
+            pass
     matrix = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, dim), dtype=np.float32)
     return words, matrix
 

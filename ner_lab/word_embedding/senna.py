@@ -93,18 +93,23 @@ class Senna(PretrainedEmbedding):
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Only the two files needed leave the archive, under names of our own."""
+    """Only the two files needed leave the archive, under names of our own, once all of it is known to be sound."""
+    contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive) as tar:
+        with gzip.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
             for wanted in (_WORDS, _VECTORS):
                 member = next((m for m in tar if m.isfile() and str(PurePosixPath(m.name)).endswith(wanted)), None)
                 source = tar.extractfile(member) if member else None
                 if source is None:
                     raise UserError(f"{archive}: no {wanted} in it. Is it SENNA 3.0?")
-                target = folder / wanted
-                target.parent.mkdir(parents=True, exist_ok=True)
-                draft = target.with_suffix(".draft")
-                draft.write_bytes(source.read())
-                draft.replace(target)
+                contents[wanted] = source.read()
+            while packed.read(1 << 20):  # to the end, where the sum of the whole stands
+                pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
+    for name, content in contents.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_suffix(".draft")
+        draft.write_bytes(content)
+        draft.replace(target)

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from dataclasses import fields
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -320,13 +320,10 @@ def hidden_in(split: EncodedSplit, epoch: int, probability: float, seed: int = 0
 
 
 def once_and_often() -> EncodedSplit:
-    """100 sentences; each holds four words of its own and three that all have."""
-    rng = random.Random(0)
-    own = rng.sample(
-        [a + b + c + d + e for a in "abc" for b in "abc" for c in "abc" for d in "abcd" for e in "abcde"], 500
-    )
-    sentences = [Sentence([*own[4 * n : 4 * n + 4], "a", "b", "c"], ["O"] * 7) for n in range(100)]
-    split = split_of(sentences)
+    """100 sentences; each holds four words of its own and up to three that many have."""
+    own = random.Random(0).sample(["".join(letters) for letters in product("abcd", repeat=5)], 400)
+    words = [[*own[4 * n : 4 * n + 4], *"abc"[: n % 4]] for n in range(100)]
+    split = split_of([Sentence(sentence, ["O"] * len(sentence)) for sentence in words])
     split.table.words = np.arange(2, 2 + len(split.table.spellings))  # every word has a number of its own
     return split
 
@@ -350,6 +347,18 @@ def test_what_is_hidden_is_drawn_anew_each_epoch_and_again_the_same_for_the_same
     for (seed, epoch), hidden in drawn.items():
         np.testing.assert_array_equal(hidden, hidden_in(split, epoch, 0.5, seed))
     assert len({hidden.tobytes() for hidden in drawn.values()}) == 6
+
+
+def test_the_same_batch_hides_other_words_in_another_epoch_or_with_another_seed() -> None:
+    split = once_and_often()
+    item = (np.arange(8), 8, 44, True)
+    shown = set()
+    for seed in range(3):
+        maker = BatchMaker(split, singleton_unk=0.5, seed=seed)
+        for epoch in range(3):
+            maker.set_epoch(epoch)
+            shown.add(maker[item].words.numpy().tobytes())
+    assert len(shown) == 9
 
 
 def test_batches_of_one_epoch_hide_words_in_different_places() -> None:

@@ -66,9 +66,11 @@ def test_words_between_tabs_may_hold_blanks(tmp_path: Path) -> None:
 
 
 def test_blanks_that_are_no_ascii_blanks_belong_to_a_word(tmp_path: Path) -> None:
-    words = ["10\u00a0000", "\u3000", "a\u2028b", "\x85"]
-    text = "".join(f"{word} O\n" for word in words)
-    assert read(write(tmp_path, text)) == [(words, ["O"] * 4)]
+    words = ["10\u00a0000", "\u3000", "a\u2028b", "\x85", "c\u00a0"]
+    first = "".join(f"{word} O\n" for word in words)
+    assert read(write(tmp_path, first)) == [(words, ["O"] * 5)]
+    last = "".join(f"O {word}\n" for word in words)
+    assert read(write(tmp_path, last), word=1, tag=0) == [(words, ["O"] * 5)]
 
 
 def test_a_file_without_tags_is_read_as_outside(tmp_path: Path) -> None:

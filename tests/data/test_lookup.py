@@ -84,6 +84,12 @@ def test_every_word_has_the_vector_that_it_is_found_under(which: str) -> None:
     assert (unseen >= len(TRAIN.items)) if which == "file" else (unseen == UNK)
 
 
+def test_padding_and_the_unknown_word_take_no_vector_of_a_file_that_has_words_of_that_spelling() -> None:
+    _, vectors = with_vectors(TRAIN, CORPUS, rows_of([*TRAIN.items[:2], "Oslo"]), "corpus")
+    assert np.isnan(vectors[:2]).all()
+    assert not np.isnan(vectors[TRAIN.find("Oslo")]).any()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     train=st.lists(spellings, unique=True, max_size=5),

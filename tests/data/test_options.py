@@ -62,7 +62,7 @@ def test_the_base_option_holds_every_key_with_its_default() -> None:
         field.name: field.default_factory() if field.default_factory is not MISSING else field.default
         for field in fields(DataOptions)
     }
-    stated = {key: value for key, value in base.items() if not key.startswith("_")}
+    stated = {key: value for key, value in base.items() if not str(key).startswith("_")}
     assert stated == defaults | {"name": "???"}
 
 

@@ -371,6 +371,14 @@ def test_too_little_coverage_is_an_error_with_the_counts_even_where_the_data_is_
     prepare(options, Cues(), vectors_in(tmp_path, min_coverage=len(known) / len(types)))
 
 
+def test_a_file_that_knows_no_word_of_the_corpus_is_an_error_with_the_counts(tmp_path: Path) -> None:
+    vectors = vectors_in(tmp_path, min_coverage=0.01)
+    vectors.path.write_text("whole,line,as,one,token 1 2 3\n", encoding="utf-8")
+    types = {row[0] for text in TEXTS.values() for sentence in sentences_in(text) for row in sentence}
+    with pytest.raises(UserError, match=rf"vectors\.txt: only 0 of {len(types)} words .*read as whole lines\?"):
+        prepare(options_in(tmp_path), Cues(), vectors)
+
+
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_a_type_that_train_lacks_is_warned_of_with_its_line_and_never_a_tag_of_the_tagger(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str

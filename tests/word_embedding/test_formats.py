@@ -238,6 +238,21 @@ def test_a_cut_off_or_spoilt_archive_is_refused(tmp_path: Path, name: str, conte
                 read(path, None)
 
 
+@pytest.mark.parametrize("name", ["vectors.gz", "vectors.zip"])
+@pytest.mark.parametrize("kind", ["text", "binary"])
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_byte_that_turned_within_an_archive_never_passes(tmp_path: Path, name: str, kind: str, place: float) -> None:
+    numbers = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32).tolist()
+    vectors = {f"word{row}": vector for row, vector in enumerate(numbers)}
+    text = "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in vectors.items())
+    path = written(tmp_path, name, text.encode() if kind == "text" else binary(vectors))
+    packed = bytearray(path.read_bytes())
+    packed[int(place * len(packed))] ^= 0xFF
+    path.write_bytes(packed)
+    with pytest.raises(UserError, match=rf"{name}.*(damaged|Is the file whole|has no end|not UTF-8)"):
+        (read_text if kind == "text" else read_word2vec_binary)(path, None)
+
+
 def test_a_file_that_only_claims_to_be_packed_is_refused(tmp_path: Path) -> None:
     for name in ("vectors.gz", "vectors.zip"):
         path = tmp_path / name

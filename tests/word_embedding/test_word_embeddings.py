@@ -267,13 +267,20 @@ def test_senna_takes_two_files_out_of_the_published_archive_once(tmp_path: Path)
     assert senna().file(tmp_path, None) == path
 
 
-def test_a_senna_archive_that_is_cut_off_or_another_one_is_refused(tmp_path: Path) -> None:
-    archive = published_archive(tmp_path, {"senna/hash/words.lst": b"a\nb\n"})
+def test_another_archive_than_sennas_is_refused(tmp_path: Path) -> None:
+    published_archive(tmp_path, {"senna/hash/words.lst": b"a\nb\n"})
     with pytest.raises(UserError, match=r"no embeddings/embeddings\.txt in it\. Is it SENNA 3\.0\?"):
         senna().file(tmp_path, None)
+
+
+@pytest.mark.parametrize("place", [0.01, 0.5, 0.99])
+def test_a_senna_archive_that_is_cut_off_or_spoilt_anywhere_is_refused(tmp_path: Path, place: float) -> None:
+    rows = b"".join(b"%d %d\n" % tuple(pair) for pair in np.random.default_rng(0).integers(10**9, size=(5000, 2)))
+    archive = published_archive(tmp_path, {"senna/hash/words.lst": b"a\n", "senna/embeddings/embeddings.txt": rows})
     whole = archive.read_bytes()
-    spoilt = whole[:20] + bytes(byte ^ 0xFF for byte in whole[20:40]) + whole[40:]
-    for damaged in (whole[: len(whole) // 2], spoilt, b"<html>not found</html>"):
+    cut = int(place * len(whole))
+    spoilt = whole[:cut] + bytes(byte ^ 0xFF for byte in whole[cut : cut + 40]) + whole[cut + 40 :]
+    for damaged in (whole[:cut], spoilt, b"<html>not found</html>"):
         archive.write_bytes(damaged)
         with pytest.raises(UserError, match="Delete the file and start again"):
             senna().file(tmp_path, None)

@@ -1,0 +1,314 @@
+"""Configs from overrides: composed, checked to the last key, and errors in words that help."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab.compose import (
+    CONF_DIR,
+    all_keys,
+    check_keys,
+    compose_config,
+    data_section,
+    explain,
+    keyword_arguments,
+    mistake_behind,
+    options_of,
+    run_command,
+)
+from ner_lab.errors import UserError
+from ner_lab.suggest import nearest
+
+CHOICES = {
+    "data": "files",
+    "word_embedding": "random",
+    "char_encoder": "cnn",
+    "features": "caps",
+    "encoder": "bilstm",
+    "decoder": "crf",
+    "optimizer": "adam",
+    "trainer": "cpu",
+    "logger": "none",
+    "paper": "none",
+}
+GROUPS = [name for name in CHOICES if name != "paper"]
+
+
+@pytest.fixture(scope="module")
+def composed() -> DictConfig:
+    return compose_config([f"{group}={option}" for group, option in CHOICES.items()])
+
+
+def leaves(cfg: DictConfig, place: str = "") -> set[str]:
+    found = set()
+    for name in map(str, cfg):
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none():
+            found |= leaves(node, f"{place}{name}.")
+        found.add(f"{place}{name}")
+    return found
+
+
+# composing
+
+
+def test_composing_leaves_an_outer_hydra_as_it_was() -> None:
+    instance = GlobalHydra.instance()
+    before, instance.hydra = instance.hydra, object()
+    try:
+        outer = instance.hydra
+        assert compose_config(["seed=3"]).seed == 3
+        assert instance.hydra is outer
+        with pytest.raises(HydraException):
+            compose_config(["no_such_key=3"])
+        assert instance.hydra is outer
+    finally:
+        instance.hydra = before
+
+
+@pytest.mark.parametrize("name", ["own", "my parts", "parts (1), new=old", "a'b"])
+def test_a_folder_of_options_is_added_whatever_its_name(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name / "encoder" / "narrow.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("defaults: [bilstm, _self_]\nhidden_dim: 7\n")
+    assert compose_config(["encoder=narrow"], [str(tmp_path / name)]).encoder.hidden_dim == 7
+
+
+def test_several_folders_of_options_are_added(tmp_path: Path) -> None:
+    for group in ("encoder", "decoder"):
+        (tmp_path / group / group).mkdir(parents=True)
+        (tmp_path / group / group / "own.yaml").write_text(f"_target_: own.{group}\n")
+    cfg = compose_config(["encoder=own", "decoder=own"], [str(tmp_path / "encoder"), str(tmp_path / "decoder")])
+    assert (cfg.encoder["_target_"], cfg.decoder["_target_"]) == ("own.encoder", "own.decoder")
+
+
+def test_all_keys_of_the_experiment_are_known(composed: DictConfig) -> None:
+    known = set(all_keys())
+    missing = {key for key in leaves(composed) if not key.rpartition(".")[2].startswith("_")} - known
+    assert missing == set()
+    assert not {key for key in known if key.partition(".")[0] not in (*CHOICES, *map(str, composed))}
+
+
+def test_options_are_those_of_the_folder_without_what_they_share() -> None:
+    assert "base" not in options_of("data")
+    assert set(options_of("decoder")) == {file.stem for file in (CONF_DIR / "decoder").iterdir()}
+
+
+# checking keys
+
+
+def test_the_usual_config_passes(composed: DictConfig) -> None:
+    check_keys(composed, CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("early_stoping", "unknown config key 'early_stoping'. Did you mean 'early_stopping'? The config takes"),
+        ("data.batch_sise", "unknown config key 'data.batch_sise'. Did you mean 'batch_size'? data takes"),
+        ("trainer.max_epoch", "Did you mean 'max_epochs'?"),
+        ("early_stopping.patients", "Did you mean 'patience'?"),
+        ("encoder.zzz", "unknown config key 'encoder.zzz'. encoder takes"),
+    ],
+)
+def test_a_key_that_came_in_by_a_file_is_found_out(key: str, message: str, composed: DictConfig) -> None:
+    cfg = composed.copy()
+    OmegaConf.update(cfg, key, 3, force_add=True)
+    with pytest.raises(UserError, match=message.replace(".", r"\.").replace("?", r"\?")):
+        check_keys(cfg, CHOICES)
+
+
+def test_names_of_columns_are_the_users_own(composed: DictConfig) -> None:
+    cfg = composed.copy()
+    OmegaConf.update(cfg, "data.columns.lemma", 3, force_add=True)
+    OmegaConf.update(cfg, "data.counts.train", {"tokens": 3}, force_add=True)
+    check_keys(cfg, CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("trainer.max_epochs", "many", "a whole number"),
+        ("trainer.max_epochs", 2.5, "a whole number"),
+        ("encoder.hidden_dim", True, "a whole number"),
+        ("optimizer.lr", "fast", "a number"),
+        ("optimizer.lr", False, "a number"),
+        ("data.lowercase", "yes", "true or false"),
+        ("data.lowercase", 1, "true or false"),
+        ("early_stopping", None, "it has keys of its own: patience"),
+        ("early_stopping", 3, "it has keys of its own: patience"),
+    ],
+)
+def test_a_number_stays_a_number_and_a_switch_a_switch(
+    key: str, value: object, expected: str, composed: DictConfig
+) -> None:
+    cfg = composed.copy()
+    OmegaConf.update(cfg, key, value, merge=False)
+    with pytest.raises(UserError, match=f"^{key} is '{value}', .*{expected}"):
+        check_keys(cfg, CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer.lr", 1),  # a whole number is a number as well
+        ("trainer.devices", "auto"),
+        ("trainer.deterministic", "warn"),
+        ("trainer.limit_train_batches", 0.1),
+        ("early_stopping.patience", None),
+        ("data.max_word_length", 20),
+        ("threads", 2),
+    ],
+)
+def test_values_that_can_be_pass(key: str, value: object, composed: DictConfig) -> None:
+    cfg = composed.copy()
+    OmegaConf.update(cfg, key, value)
+    check_keys(cfg, CHOICES)
+
+
+# the arguments of the commands that Hydra does not start
+
+
+def test_a_commands_own_keys_are_told_from_those_of_data() -> None:
+    arguments = ["run=a=b", "data=files", "data.test=x", "output="]
+    assert keyword_arguments(arguments, ["run", "output"], "usage") == (
+        {"run": "a=b", "output": ""},
+        ["data=files", "data.test=x"],
+    )
+
+
+def test_help_prints_the_usage_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        keyword_arguments(["run=x", "--help"], ["run"], "what to say")
+    assert (end.value.code, capsys.readouterr().out) == (0, "what to say\n")
+
+
+def test_an_unknown_argument_is_refused_with_the_nearest_and_the_usage() -> None:
+    with pytest.raises(UserError, match=r"unknown key 'rum'\. Did you mean 'run'\?\n\nusage"):
+        keyword_arguments(["rum=x"], ["run", "output"], "usage")
+    with pytest.raises(UserError, match=r"'run': expected KEY=VALUE\.\n\nusage"):
+        keyword_arguments(["run"], ["run"], "usage")
+
+
+def test_without_an_option_the_data_of_the_run_are_kept_and_changed_key_by_key() -> None:
+    base = DictConfig({"data": {"name": "mine", "test": "a", "columns": {"word": 0, "tag": -1}}, "seed": 4})
+    cfg = data_section(["data.test=b", "data.columns.tag=1"], base)
+    assert cfg == {"data": {"name": "mine", "test": "b", "columns": {"word": 0, "tag": 1}}}
+    assert base.data.test == "a", "the run's own config stays as it is"
+    with pytest.raises(UserError, match=r"unknown config key 'data\.tets'\. Did you mean 'data\.test'\?"):
+        data_section(["data.tets=b"], base)
+    with pytest.raises(UserError, match=r"unknown config key 'data\.colums\.tag'"):
+        data_section(["data.colums.tag=1"], base)
+
+
+def test_with_an_option_the_data_are_composed_afresh() -> None:
+    base = DictConfig({"data": {"name": "mine", "test": "a"}})
+    data = data_section(["data=files", "data.test=b"], base).data
+    assert (data.name, data.test, data.scheme) == ("files", "b", "IOBES")
+
+
+# errors in words
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.max_epoch=3", "unknown config key 'trainer.max_epoch'. Did you mean 'trainer.max_epochs'?"),
+        ("sede=3", "unknown config key 'sede'. Did you mean 'seed'?"),
+        ("zzzzzz=3", "unknown config key 'zzzzzz'. `ner-lab train --cfg job` shows all keys."),
+        ("decoder=crff", "decoder has no option 'crff'. Did you mean 'crf'? Options: crf, crf_lample, softmax."),
+        ("paper=huang", "paper has no option 'huang'. Did you mean 'huang2015'?"),
+        ("decoder.num_layers=3", "unknown config key 'decoder.num_layers'"),
+        ("optimizer.momentum=0", "the chosen option of 'optimizer' does not take 'momentum'"),
+        ("seed=[1", "no viable alternative at input"),
+    ],
+)
+def test_an_override_that_cannot_be_is_explained(override: str, message: str) -> None:
+    with pytest.raises(HydraException) as error:
+        compose_config([override])
+    text = explain(error.value)
+    assert text.startswith(message)
+    assert "\n" not in text
+
+
+def test_what_a_part_says_while_hydra_builds_it_comes_through() -> None:
+    inner = HydraException("Error in call to target 'some.where':\nValueError('no')\nfull_key: trainer")
+    inner.__cause__ = ValueError("devices should be at least 1")
+    assert mistake_behind(inner) == "trainer: devices should be at least 1"
+    inner.__cause__ = UserError("too big.")
+    assert mistake_behind(inner) == "too big."
+
+
+def test_a_file_that_cannot_be_written_is_the_users_and_a_fault_of_ours_is_not(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as error:
+        (tmp_path / "none" / "file").open("w")
+    assert mistake_behind(error.value) == f"{tmp_path / 'none' / 'file'}: No such file or directory."
+    assert mistake_behind(OSError("connection lost")) is None
+    assert mistake_behind(RuntimeError("a bug")) is None
+    assert mistake_behind(ValueError("a bug")) is None
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError("wrong."), 2), (KeyboardInterrupt(), 130)])
+def test_commands_end_with_codes_a_script_can_tell_apart(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR", ""))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err in ("error: wrong.\n", "interrupted\n")
+
+
+def test_a_fault_of_ours_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0)
+
+
+def test_a_users_mistake_is_logged_where_there_is_a_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+
+    def command() -> None:
+        raise UserError("wrong.")
+
+    with pytest.raises(SystemExit):
+        run_command(command)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", "error: wrong.")]
+
+
+# the nearest name
+
+
+def test_the_nearest_name_is_offered_and_none_where_none_is_near() -> None:
+    assert nearest("encodr", ["decoder", "encoder"]) == ". Did you mean 'encoder'?"
+    assert nearest("xyz", ["decoder", "encoder"]) == "."
+    assert nearest("xyz", []) == "."
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.sampled_from(GROUPS), st.data())
+def test_a_name_with_one_letter_left_out_is_understood(name: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(1, len(name) - 1))  # without its first letter, decoder is as near as encoder
+    assert nearest(name[:place] + name[place + 1 :], GROUPS) == f". Did you mean '{name}'?"
+
+
+def test_composing_needs_no_arguments_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["pytest", "--nonsense"])
+    assert compose_config([]).seed == 1

@@ -1,0 +1,137 @@
+"""The folder of a run: what is written at its start, and how it is read again."""
+
+import json
+import pickle
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+import ner_lab
+from ner_lab import run_folder
+from ner_lab.compose import compose_config
+from ner_lab.errors import UserError
+from ner_lab.predict import load
+from ner_lab.run_folder import RunFolder, absolute_paths
+
+
+def test_the_config_is_kept_whole_with_nothing_left_to_resolve(run: Path, able: list[str], corpus: Path) -> None:
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    assert "${" not in text
+    kept = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    assert kept == OmegaConf.to_container(compose_config(able), resolve=True)
+    assert kept["data"]["train"] == str(corpus / "train.conll")
+    assert kept["optimizer"]["lr"] == 0.03
+
+
+def test_the_record_says_what_a_run_was_made_with(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert record["versions"]["ner-lab"] == ner_lab.__version__
+    assert record["versions"]["python"] == platform.python_version()
+    for package in ("torch", "pytorch-lightning", "hydra-core", "torchmetrics", "seqeval", "wandb"):
+        assert record["versions"][package] == version(package)
+    assert record["machine"]["threads"] == 1
+    assert record["command"]
+
+
+def test_the_record_holds_the_commit_of_a_checkout(run: Path) -> None:
+    here = Path(ner_lab.__file__).parent
+    command = ["git", "-C", str(here), "ls-files", "--error-unmatch", "run_folder.py"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("not a checkout")
+    commit = json.loads((run / "run.json").read_text(encoding="utf-8"))["git"]
+    assert set(commit) == {"commit", "changed"}
+    kind = subprocess.run(["git", "-C", str(here), "cat-file", "-t", commit["commit"]], capture_output=True, check=True)
+    assert kind.stdout.strip() == b"commit"
+
+
+def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "site-packages" / "ner_lab" / "run_folder.py"))
+    assert run_folder._git() is None
+
+
+def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert run_folder._git() is None
+
+
+def test_paths_become_absolute_and_home_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/somebody")
+    cfg = compose_config(["data=files", "word_embedding=senna"])
+    cfg.data.train, cfg.data.dev, cfg.data.cache_dir = "a/train", "~/dev", "/cache"
+    cfg.word_embedding.words = "words.lst"
+    absolute_paths(cfg)
+    assert (cfg.data.train, cfg.data.dev, cfg.data.test) == (f"{tmp_path}/a/train", "/somebody/dev", None)
+    assert cfg.data.cache_dir == "/cache"
+    assert (cfg.word_embedding.path, cfg.word_embedding.words) == (None, f"{tmp_path}/words.lst")
+
+
+def test_paths_not_given_yet_are_left_alone() -> None:
+    cfg = compose_config(["data=files", "word_embedding=file"])
+    absolute_paths(cfg)
+    assert OmegaConf.is_missing(cfg.word_embedding, "path")
+
+
+def test_a_folder_that_is_no_run_is_refused_with_what_it_lacks(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"no config\.yaml there"):
+        load(tmp_path)
+    (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
+    with pytest.raises(UserError, match=r"no checkpoints/best\.ckpt there"):
+        load(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    folder.checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint that can be read"):
+        folder.read_checkpoint()
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_reading_a_checkpoint_runs_no_code_of_it(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    pickle.loads(pickle.dumps(Trap(sprung)))
+    assert sprung.exists(), "the trap works"
+    sprung.unlink()
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    torch.save({"state_dict": {}, "hyper_parameters": Trap(sprung)}, folder.checkpoint)
+    with pytest.raises(UserError, match="not a checkpoint that can be read"):
+        folder.read_weights()
+    assert not sprung.exists()
+
+
+def test_only_a_folder_with_metrics_is_finished(tmp_path: Path) -> None:
+    cfg = DictConfig({"seed": 1})
+    folder = RunFolder(tmp_path / "deep" / "run")
+    folder.begin(cfg)
+    folder.begin(cfg)
+    assert folder.write_metrics({"seed": 1}) == tmp_path / "deep" / "run" / "metrics.json"
+    with pytest.raises(UserError, match=r"finished run.*hydra\.run\.dir"):
+        folder.begin(cfg)
+
+
+def test_numbers_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_metrics({"seed": 1})
+    with pytest.raises(TypeError):
+        folder.write_metrics({"seed": object()})
+    assert json.loads(folder.metrics.read_text()) == {"seed": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]

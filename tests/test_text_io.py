@@ -1,0 +1,208 @@
+"""Text in and out of prediction: each format read and written by hand-made cases and round trips."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ner_lab.data.tokens import Token
+from ner_lab.errors import UserError
+from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
+
+
+def read(form: str, content: str, name: str = "some") -> list[Piece]:
+    return list(INPUT_FORMATS[form](Text(io.StringIO(content, newline="\n"), name)))
+
+
+def words_of(form: str, content: str) -> list[list[str]]:
+    return [piece.words for piece in read(form, content)]
+
+
+def write(form: str, piece: Piece, tags: str) -> str:
+    return OUTPUT_FORMATS[form](piece, tags.split())
+
+
+def told(content: str, name: str = "some") -> str:
+    return recognise(Text(io.StringIO(content, newline="\n"), name))
+
+
+# the text itself
+
+
+@pytest.mark.parametrize("number", [0, 1, 49, 50, 51, 120])
+def test_looking_ahead_loses_no_line(number: int) -> None:
+    lines = [f"line {line}\n" for line in range(number)]
+    text = Text(iter(lines), "some")
+    assert text.look_ahead() == lines[:50]
+    assert (text.line, text.characters) == (0, 0), "what was only looked at was not read"
+    assert list(text) == lines
+    assert (text.line, text.characters) == (number, len("".join(lines)))
+
+
+def test_lines_are_taken_one_by_one() -> None:
+    taken = []
+    text = Text((taken.append(line) or f"{line}\n" for line in range(100)), "some")
+    next(iter(text))
+    assert taken == [0]
+
+
+def test_bytes_that_are_not_utf8_are_reported_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"one\ntwo\n\xe9t\xe9\n")
+    with (
+        (tmp_path / "latin").open(encoding="utf-8", buffering=1) as file,
+        pytest.raises(UserError, match=r"latin: not UTF-8 .*iconv"),
+    ):
+        list(Text(file, "latin"))
+
+
+# telling formats apart
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.conll", "conll"),
+        ("a.iob2", "conll"),
+        ("dir.jsonl/a.tsv", "conll"),
+        ("a.jsonl", "jsonl"),
+        ("a.ndjson", "jsonl"),
+        ("a.tok", "tokens"),
+    ],
+)
+def test_a_name_tells_the_format_whatever_the_content(name: str, form: str) -> None:
+    assert told("Anna lives in Oslo.", name) == form
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ("", "text"),
+        ("\n\n", "text"),
+        ("Anna lives in Oslo.\n", "text"),
+        ("Anna lives in Oslo.\nIt rained all day long.\n\nNobody was hurt.\n", "text"),
+        ("Anna lives in Oslo.\n\nIt rained all day.\n", "text"),  # four words each, but paragraphs
+        ("Anna\nlives\nin\nOslo\n.\n\nIt\nrained\n", "conll"),
+        ("Anna B-PER\nlives O\n\nIt O\nrained O\n", "conll"),
+        ("Anna\tX\tO\nlives\tX\tO\n\nIt\tX\tO\n", "conll"),
+        ('{"tokens": ["Anna"]}\n', "jsonl"),
+        ('\n  {"text": "Anna"}\n', "jsonl"),
+    ],
+)
+def test_content_tells_the_format(content: str, form: str) -> None:
+    assert told(content) == form
+
+
+# reading
+
+
+def test_tokens_are_what_stands_between_blanks() -> None:
+    assert words_of("tokens", "Anna  Holm\tlives .\r\n\n don't \n") == [["Anna", "Holm", "lives", "."], [], ["don't"]]
+
+
+def test_of_columns_the_first_is_read() -> None:
+    content = "-DOCSTART- O\n\nAnna NNP B-PER\nHolm NNP I-PER\n\n\nOslo NNP x\n"
+    assert words_of("conll", content) == [["Anna", "Holm"], ["Oslo"]]
+
+
+def test_columns_that_change_their_number_are_reported_with_the_line() -> None:
+    with pytest.raises(UserError, match=r"^some:2: 3 columns, line 1 has 2"):
+        words_of("conll", "Anna X\nHolm X Y\n")
+
+
+def test_json_lines_hold_tokens_or_text() -> None:
+    content = '{"tokens": ["Anna", "x y"], "tags": ["O", "O"]}\n\n{"text": "It rained. Anna won."}\n{"tokens": []}\n'
+    assert words_of("jsonl", content) == [["Anna", "x y"], ["It", "rained", ".", "Anna", "won", "."], []]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("Anna lives", r"some:2: not JSON \(.*column 1\)"),
+        ('{"tokens": ["Anna"', r"some:2: not JSON"),
+        ('{"words": ["Anna"]}', r"some:2: expected"),
+        ('{"tokens": "Anna"}', r"some:2: expected"),
+        ('{"tokens": ["Anna", 3]}', r"some:2: expected"),
+        ('{"tokens": ["Anna", ""]}', r"some:2: expected"),
+        ("[1]", r"some:2: expected"),
+        ("3", r"some:2: expected"),
+    ],
+)
+def test_a_bad_json_line_is_reported_with_its_number(line: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        read("jsonl", f'{{"tokens": ["Anna"]}}\n{line}\n')
+
+
+def test_running_text_becomes_sentences_that_know_their_places() -> None:
+    first, second = read("text", " It rained.  Anna won. \n")
+    assert (first.text, second.text) == (" It rained.", "  Anna won. ")
+    assert (first.closes, second.closes) == (False, True)
+    for piece in (first, second):
+        assert piece.tokens is not None
+        assert [piece.text[token.start : token.end] for token in piece.tokens] == piece.words
+    assert first.words == ["It", "rained", "."]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=60))
+def test_running_text_comes_out_as_it_went_in(line: str) -> None:
+    pieces = read("text", line + "\n")
+    assert "".join(piece.text for piece in pieces) == line
+    assert [piece.closes for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert "".join(OUTPUT_FORMATS["text"](piece, ["O"] * len(piece.words)) for piece in pieces) == line + "\n"
+    for piece in pieces:
+        assert piece.tokens is not None
+        assert [piece.text[token.start : token.end] for token in piece.tokens] == piece.words
+
+
+# writing
+
+TOKENS = Piece(["Anna", "Holm", "left", "Oslo"])
+RUNNING = Piece(
+    ["Anna", "Holm", "left", "Oslo", "."],
+    [Token("Anna", 1, 5), Token("Holm", 7, 11), Token("left", 12, 16), Token("Oslo", 17, 21), Token(".", 21, 22)],
+    " Anna  Holm left Oslo. ",
+)
+
+
+def test_columns_are_written_with_a_blank_line_behind_each_sentence() -> None:
+    expected = "Anna B-PER\nHolm I-PER\nleft O\nOslo B-LOC\n\n"
+    assert write("conll", TOKENS, "B-PER I-PER O B-LOC") == expected
+
+
+def test_json_lines_are_written_with_entities_in_words() -> None:
+    line = write("jsonl", TOKENS, "B-PER I-PER O B-LOC")
+    assert line.endswith("}\n")
+    assert json.loads(line) == {
+        "tokens": TOKENS.words,
+        "tags": ["B-PER", "I-PER", "O", "B-LOC"],
+        "entities": [
+            {"type": "PER", "start": 0, "end": 2, "text": "Anna Holm"},
+            {"type": "LOC", "start": 3, "end": 4, "text": "Oslo"},
+        ],
+    }
+
+
+def test_json_lines_quote_running_text_as_it_stands() -> None:
+    entities = json.loads(write("jsonl", RUNNING, "B-PER I-PER O B-LOC O"))["entities"]
+    assert [entity["text"] for entity in entities] == ["Anna  Holm", "Oslo"]
+
+
+def test_json_lines_keep_letters_readable() -> None:
+    assert "\u00c5lesund" in write("jsonl", Piece(["\u00c5lesund"]), "O")
+
+
+def test_text_is_written_with_its_entities_marked() -> None:
+    assert write("text", TOKENS, "B-PER I-PER O B-LOC") == "[PER Anna Holm] left [LOC Oslo]\n"
+    assert write("text", TOKENS, "B-PER B-PER O O") == "[PER Anna] [PER Holm] left Oslo\n"
+    assert write("text", RUNNING, "B-PER I-PER O B-LOC O") == " [PER Anna  Holm] left [LOC Oslo]. \n"
+
+
+def test_an_entity_that_opens_with_i_is_marked_as_conlleval_counts_it() -> None:
+    assert write("text", TOKENS, "I-PER I-LOC O O") == "[PER Anna] [LOC Holm] left Oslo\n"
+
+
+def test_a_sentence_without_words_is_an_empty_line_of_text_and_nothing_else() -> None:
+    assert [write(form, Piece([]), "") for form in ("conll", "jsonl", "text")] == ["", "", "\n"]
