@@ -75,8 +75,13 @@ def _part(cfg: DictConfig, group: str) -> Any:
 
 
 def _check_arguments(section: DictConfig, group: str) -> None:
-    module, _, name = section["_target_"].rpartition(".")
-    target = getattr(importlib.import_module(module), name)
+    place, _, name = section["_target_"].rpartition(".")
+    try:
+        module = importlib.import_module(place)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise UserError(f"{group}: {section['_target_']} cannot be imported: {error}.") from error
+    if (target := getattr(module, name, None)) is None:
+        raise UserError(f"{group}: {place} has no '{name}'{nearest(name, vars(module))}")
     known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
     given = OmegaConf.to_container(section, resolve=False)
     assert isinstance(given, dict)

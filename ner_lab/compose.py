@@ -137,7 +137,7 @@ def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str
             raise UserError(f"'{argument}': expected KEY=VALUE.\n\n{usage}")
         if key in known:
             own[key] = value
-        elif key == "data" or key.startswith("data."):
+        elif key == "data" or key.lstrip("+").startswith("data."):
             data.append(argument)
         else:
             raise UserError(f"unknown key '{key}'{nearest(key, [*known, 'data'])}\n\n{usage}")
@@ -150,7 +150,7 @@ def data_section(overrides: Sequence[str], base: DictConfig | None = None) -> Di
         return compose_config([*overrides])
     cfg = OmegaConf.create({"data": base.data})
     for item in overrides:
-        key, _, value = item.partition("=")
+        key, _, value = item.lstrip("+").partition("=")
         if OmegaConf.select(cfg, key.rpartition(".")[0]) is None or key.split(".")[1] not in cfg.data:
             raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
         cfg = OmegaConf.merge(cfg, OmegaConf.from_dotlist([f"{key}={value}"]))  # type: ignore[assignment]
@@ -163,6 +163,7 @@ def run_command(command: Callable[[], Any]) -> None:
     try:
         command()
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -209,11 +210,11 @@ def explain(error: Exception) -> str:
     for cause in (error.__cause__, error.__context__):
         if cause is not None and str(cause) not in text:
             text += f"\n{cause}"
+    if (match := re.search(r"full_key: (\S+)", text)) and "not in" in text:
+        return _unknown_key(match[1])
     if match := re.search(r"Could not (?:override|append to config.*?) '([^']+)'", text):
         return _unknown_key(match[1].partition("=")[0].lstrip("+"))
     if match := re.search(r"full_key: (\S+)", text):
-        if "is not in struct" in text or "not in" in text:
-            return _unknown_key(match[1])
         return f"{match[1]}: {error.__cause__ or text.splitlines()[0]}"
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
@@ -229,6 +230,8 @@ def _unknown_key(key: str) -> str:
     known = all_keys()
     if "." not in key and (CONF_DIR / key).is_dir():
         return f"'{key}' is a group: choose an option, {key}={'|'.join(options_of(key))}."
+    if key.rpartition(".")[0] in _OPEN_KEYS:
+        return f"'{key}' is a new name there: add it with a plus sign, +{key}=..."
     if key in known:
         group, _, name = key.partition(".")
         return f"the chosen option of '{group}' does not take '{name}'; other options of {group} do."

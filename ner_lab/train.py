@@ -82,7 +82,7 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
     except SystemExit:  # Lightning's answer to Ctrl-C
         if trainer.interrupted:
             kept = f"; the best epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
-            log.info("interrupted in epoch %d%s", len(epochs.history) + 1, kept)
+            log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
             raise KeyboardInterrupt from None
         raise
     train_seconds = time.perf_counter() - started

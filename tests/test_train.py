@@ -20,8 +20,10 @@ from sample import (
 )
 
 from ner_lab.compose import compose_config
+from ner_lab.epoch_log import EpochLog
 from ner_lab.errors import UserError
 from ner_lab.evaluate import evaluate
+from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder
 from ner_lab.train import train
 
@@ -204,6 +206,23 @@ def test_a_run_that_broke_off_may_be_started_again_in_its_folder(small: list[str
         trained(tmp_path, *small, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=none")
     assert not (tmp_path / "metrics.json").exists()
     assert trained(tmp_path, *small, "trainer.max_epochs=1")["epochs"] == 1
+
+
+def test_an_interrupted_run_keeps_its_best_epoch_and_is_not_finished(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_epoch = EpochLog.on_train_epoch_end
+
+    def interrupt(self: EpochLog, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+        finish_epoch(self, trainer, module)
+
+    monkeypatch.setattr(EpochLog, "on_train_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, *small, "trainer.max_epochs=5")
+    assert not (tmp_path / "metrics.json").exists()
+    assert load(tmp_path).predict([["Oslo", "rained"]])
 
 
 def test_diverging_training_ends_with_advice(small: list[str], tmp_path: Path) -> None:

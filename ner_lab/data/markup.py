@@ -47,7 +47,7 @@ def _sentence(line: str, where: str, document: int, number: int) -> Sentence:
     words = [token.text for token in tokens]
     unknown = ["_"] * len(words)
     columns = {"pos": unknown, "chunk": unknown}
-    return Sentence(words, tags_of(spans, len(words), "IOB2"), columns, document, number)
+    return Sentence(words, tags_of(spans, len(words), "IOB2"), columns, document, number, lines_a_word=0)
 
 
 def _split_markup(line: str, where: str) -> tuple[str, list[tuple[str, int, int]]]:

@@ -204,7 +204,7 @@ def _limit_sentences(train: Split, limit: int | None, warnings: list[str]) -> No
         raise UserError(f"data.max_sentence_length={limit} leaves no sentence of {train.path}. Raise it.")
     left_out = len(train.sentences) - len(kept)
     if left_out:
-        warnings.append(f"{train.path}: {left_out:,} sentences longer than {limit} words are not trained on.")
+        warnings.append(f"{train.path}: sentences longer than {limit} words are not trained on: {left_out:,}.")
         train.sentences = kept
 
 
@@ -213,18 +213,17 @@ def _note_unseen_types(splits: dict[str, Split], tags: TagVocab, warnings: list[
         raise UserError(
             f"{splits['train'].path}: no entity in it, all tags are O. Is data.columns.tag the right column?"
         )
+    known = set(tags.entity_types)
     for name, split in splits.items():
+        seen = set(known)
         for sentence in split.sentences:
-            for offset, tag in enumerate(sentence.tags):
-                if tag != OUTSIDE and split_tag(tag)[1] not in tags.entity_types:
+            for word, tag in enumerate(sentence.tags):
+                if tag != OUTSIDE and (entity_type := split_tag(tag)[1]) not in seen:
+                    seen.add(entity_type)
                     warnings.append(
-                        f"{split.path}:{sentence.line + offset}: {tag} is a type that train lacks (train has "
+                        f"{split.path}:{sentence.line_of(word)}: {tag} is a type that train lacks (train has "
                         f"{', '.join(tags.entity_types)}). It cannot be predicted; in {name} it counts as missed."
                     )
-                    break
-            else:
-                continue
-            break
 
 
 def _feature_vocab(features: FeatureSource, train: Sequence[Sentence]) -> FeatureVocab:

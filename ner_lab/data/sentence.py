@@ -21,6 +21,12 @@ class Sentence:
     """Number of its document within the file, from 0; -1 where the file marks no documents."""
     line: int = 0
     """Line of its first word, from 1."""
+    lines_a_word: int = 1
+    """1 where each word has a line of its own, 0 where the sentence stands on one line."""
+
+    def line_of(self, word: int) -> int:
+        """The line of a word, counted from 0 within the sentence."""
+        return self.line + word * self.lines_a_word
 
 
 @dataclass(slots=True)

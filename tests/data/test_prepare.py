@@ -413,7 +413,7 @@ def test_long_sentences_are_left_out_of_train_alone_and_that_is_said(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         found = prepare(options_in(tmp_path, max_sentence_length=4), Cues(), NoVectors())
-    assert caplog.messages == [f"{tmp_path / 'train.conll'}: 1 sentences longer than 4 words are not trained on."]
+    assert caplog.messages == [f"{tmp_path / 'train.conll'}: sentences longer than 4 words are not trained on: 1."]
     assert found.splits["train"].sentence_lengths.tolist() == [len(rows) for rows in sentences_in(TRAIN)][1:]
     assert found.splits["dev"].sentence_lengths.tolist() == [len(rows) for rows in sentences_in(DEV)]
     assert "left" not in found.vocabs.words.ids
