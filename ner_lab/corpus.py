@@ -9,7 +9,7 @@ from ner_lab.compose import data_section, keyword_arguments, run_command
 from ner_lab.data.conll import write_columns
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions
-from ner_lab.data.sentence import Counts, Split
+from ner_lab.data.sentence import DOCSTART, Counts, Split
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
 from ner_lab.summary import counts_table
@@ -37,7 +37,9 @@ def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
             for sentence in split.sentences:
                 if sentence.document != document:
                     document = sentence.document
-                    out.write("-DOCSTART- -X- -X- O\n\n")
+                    out.write(f"{DOCSTART} -X- -X- O\n\n")
+                if sentence.words == [DOCSTART]:  # kept as a sentence, and written by now
+                    continue
                 unknown = ["_"] * len(sentence.words)
                 middle = [sentence.columns.get(column, unknown) for column in ("pos", "chunk")]
                 write_columns(out, [[sentence.words, *middle, convert(sentence.tags, scheme)]])

@@ -124,12 +124,15 @@ def _command() -> None:
     read_as = _choice(own, "input_format", "auto", {"auto": None, **INPUT_FORMATS})
     if "threads" in own:
         set_threads(own["threads"])
+    given, target = own.get("input", "-"), own.get("output", "-")
+    if "-" not in (given, target) and Path(given).expanduser().resolve() == Path(target).expanduser().resolve():
+        raise UserError(f"output={target} is the input itself, and would be emptied. Give another file.")
     trained = load(own["run"])
     with ExitStack() as stack:
-        source, size, name = _open_input(own.get("input", "-"), stack)
+        source, size, name = _open_input(given, stack)
         text = Text(source, name)
         pieces = (read_as or INPUT_FORMATS[recognise(text)])(text)
-        out = _open_output(own.get("output", "-"), stack)
+        out = _open_output(target, stack)
         progress = stack.enter_context(bar(TextColumn("")))
         task = progress.add_task("tagging", total=size)
         for piece, tags in tag_stream(trained, pieces):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from pytorch_lightning.loggers import Logger
 from sample import Outcome, metrics_of
 
@@ -78,6 +79,7 @@ def records(folder: Path) -> Iterator[Any]:
 
 def curves_and_summary(folder: Path) -> tuple[dict[str, list[float]], dict[str, float], list[int]]:
     """Curves by name, the run's last numbers, and the exit codes it was finished with."""
+    wandb.teardown()  # its own process writes the last records when it ends
     curves: dict[str, list[float]] = {}
     summary: dict[str, float] = {}
     codes = []

@@ -123,6 +123,7 @@ def test_a_stream_is_tagged_in_bounded_chunks_as_it_comes(
         nonlocal taken
         for number in count():
             taken += 1
+            assert taken < 1000, "the whole stream is being read"
             yield Piece(WORDS[number % len(WORDS)])
 
     stream = tag_stream(tagger, endless())

@@ -149,6 +149,16 @@ def test_the_history_has_the_rate_each_epoch_was_trained_with(run: Path) -> None
         assert entry["learning_rate"] == pytest.approx(0.03 / (1 + 0.05 * done))
 
 
+def test_a_run_trained_on_relative_paths_is_evaluated_from_anywhere(
+    small: list[str], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    files = [f"data.{name}={name}.conll" for name in ("train", "dev", "test")]
+    metrics = trained(tmp_path / "run", *small, *files, "trainer.max_epochs=1")
+    monkeypatch.chdir(tmp_path)
+    assert evaluate("run")["test"].scores == metrics["test"]
+
+
 @pytest.mark.parametrize(("split", "text"), [("dev", DEV), ("test", TEST)])
 def test_predictions_stand_beside_the_gold_tags_in_the_order_of_the_file(run: Path, split: str, text: str) -> None:
     rows = read_columns(run / "predictions" / f"{split}.conll")
@@ -247,6 +257,7 @@ def test_an_epoch_cut_off_by_max_steps_is_not_scored(small: list[str], tmp_path:
     assert [entry["epoch"] for entry in metrics["history"]] == [1]
 
 
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
 @pytest.mark.parametrize("limit", ["trainer.max_epochs=0", "trainer.max_steps=1"])
 def test_training_without_a_whole_epoch_is_refused(limit: str, small: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no epoch was trained to its end"):
