@@ -203,6 +203,13 @@ def test_auto_is_online_only_with_a_key(
         return starts[-1]
 
     assert opened() == "offline"
+    elsewhere = tmp_path / "keys"
+    elsewhere.write_text("machine api.wandb.ai login user password 0\n")
+    elsewhere.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(elsewhere))
+    assert opened() == "online"
+    monkeypatch.delenv("NETRC")
+    assert opened() == "offline"
     (own_environment / ".netrc").write_text("machine api.wandb.ai login user password 0\n")
     (own_environment / ".netrc").chmod(0o600)
     assert opened() == "online"

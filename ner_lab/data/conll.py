@@ -115,10 +115,13 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
 
 
 def write_columns(out: TextIO, rows: Iterable[Sequence[Sequence[str]]]) -> None:
-    """Write sentences, each a sequence of columns of equal length, with single spaces."""
+    """Write sentences, each a sequence of columns of equal length, with single spaces.
+
+    A blank within a word (files split by tabs may have such) is written as `_`, so that columns stay columns.
+    """
     for columns in rows:
         for cells in zip(*columns, strict=True):
-            out.write(" ".join(cells) + "\n")
+            out.write(" ".join(cell.replace(" ", "_") or "_" for cell in cells) + "\n")
         out.write("\n")
 
 

@@ -91,6 +91,6 @@ def _has_key(base_url: str) -> bool:
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:
-        return netrc.netrc().authenticators(urlsplit(base_url).hostname or "") is not None
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(base_url).hostname or "") is not None
     except (OSError, netrc.NetrcParseError):
         return False

@@ -354,3 +354,11 @@ def test_unknown_ways_of_reading_are_refused_with_those_there_are(columns: dict[
     (key, value), *_ = columns.items()
     with pytest.raises(UserError, match=rf"data\.{key} is '{value}'. It takes {takes}"):
         ColumnFormat(**columns)
+
+
+def test_a_blank_within_a_word_never_makes_a_column() -> None:
+    out = io.StringIO()
+    write_columns(out, [[["New York", ""], ["B-LOC", "O"]]])
+    (sentence,) = sentences_of(out.getvalue().split("\n"), ColumnFormat(), "written")
+    assert sentence.words == ["New_York", "_"]
+    assert sentence.tags == ["B-LOC", "O"]
