@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from ner_lab.build import data_options_of
-from ner_lab.compose import data_section, keyword_arguments, run_command
+from ner_lab.command import keyword_arguments, run_command
+from ner_lab.compose import data_section
 from ner_lab.data.conll import write_columns
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions

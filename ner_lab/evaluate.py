@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ner_lab.build import data_options_of
-from ner_lab.compose import data_section, keyword_arguments, run_command
+from ner_lab.command import keyword_arguments, run_command
+from ner_lab.compose import data_section
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.prepare import encode
 from ner_lab.errors import UserError

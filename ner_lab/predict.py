@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.progress import TextColumn
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of
-from ner_lab.compose import keyword_arguments, run_command
+from ner_lab.command import keyword_arguments, run_command
 from ner_lab.data.prepare import encode
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.tokens import sentences_in

@@ -18,7 +18,8 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import CONF_DIR, check_keys, mistake_behind, register_resolvers, run_command, stop
+from ner_lab.command import mistake_behind, run_command, stop
+from ner_lab.compose import CONF_DIR, check_keys, register_resolvers
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import EpochLog

@@ -323,7 +323,7 @@ def test_a_fault_of_ours_is_not_worded_as_the_users(
 
 
 def test_a_fault_of_ours_ends_the_process_with_code_1_and_a_traceback() -> None:
-    code = "from ner_lab.compose import run_command; run_command(lambda: [][1])"
+    code = "from ner_lab.command import run_command; run_command(lambda: [][1])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")

@@ -1,7 +1,5 @@
-"""Configs from overrides: composed, checked to the last key, and errors in words that help."""
+"""Configs from overrides: composed, checked to the last key."""
 
-import logging
-import os
 import sys
 from pathlib import Path
 
@@ -18,11 +16,7 @@ from ner_lab.compose import (
     check_keys,
     compose_config,
     data_section,
-    explain,
-    keyword_arguments,
-    mistake_behind,
     options_of,
-    run_command,
 )
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
@@ -177,27 +171,6 @@ def test_values_that_can_be_pass(key: str, value: object, composed: DictConfig) 
 # the arguments of the commands that Hydra does not start
 
 
-def test_a_commands_own_keys_are_told_from_those_of_data() -> None:
-    arguments = ["run=a=b", "data=files", "data.test=x", "output=", "+data.columns.pos=1"]
-    assert keyword_arguments(arguments, ["run", "output"], "usage") == (
-        {"run": "a=b", "output": ""},
-        ["data=files", "data.test=x", "+data.columns.pos=1"],
-    )
-
-
-def test_help_prints_the_usage_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        keyword_arguments(["run=x", "--help"], ["run"], "what to say")
-    assert (end.value.code, capsys.readouterr().out) == (0, "what to say\n")
-
-
-def test_an_unknown_argument_is_refused_with_the_nearest_and_the_usage() -> None:
-    with pytest.raises(UserError, match=r"unknown key 'rum'\. Did you mean 'run'\?\n\nusage"):
-        keyword_arguments(["rum=x"], ["run", "output"], "usage")
-    with pytest.raises(UserError, match=r"'run': expected KEY=VALUE\.\n\nusage"):
-        keyword_arguments(["run"], ["run"], "usage")
-
-
 def test_without_an_option_the_data_of_the_run_are_kept_and_changed_key_by_key() -> None:
     base = DictConfig({"data": {"name": "mine", "test": "a", "columns": {"word": 0, "tag": -1}}, "seed": 4})
     cfg = data_section(["data.test=b", "data.columns.tag=1"], base)
@@ -217,85 +190,6 @@ def test_with_an_option_the_data_are_composed_afresh() -> None:
 
 
 # errors in words
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("trainer.max_epoch=3", "unknown config key 'trainer.max_epoch'. Did you mean 'trainer.max_epochs'?"),
-        ("sede=3", "unknown config key 'sede'. Did you mean 'seed'?"),
-        ("zzzzzz=3", "unknown config key 'zzzzzz'. `ner-lab train --cfg job` shows all keys."),
-        ("decoder=crff", "decoder has no option 'crff'. Did you mean 'crf'? Options: crf, crf_lample, softmax."),
-        ("paper=huang", "paper has no option 'huang'. Did you mean 'huang2015'?"),
-        ("decoder.num_layers=3", "unknown config key 'decoder.num_layers'"),
-        ("optimizer.momentum=0", "the chosen option of 'optimizer' does not take 'momentum'"),
-        ("data.columns.lemma=1", "'data.columns.lemma' is a new name there: add it with a plus sign"),
-        ("data.columns={word: 0, lemma: 1}", "'data.columns.lemma' is a new name there: add it with a plus sign"),
-        ("seed=[1", "no viable alternative at input"),
-    ],
-)
-def test_an_override_that_cannot_be_is_explained(override: str, message: str) -> None:
-    with pytest.raises(HydraException) as error:
-        compose_config([override])
-    text = explain(error.value)
-    assert text.startswith(message)
-    assert "\n" not in text
-
-
-def test_what_a_part_says_while_hydra_builds_it_comes_through() -> None:
-    inner = HydraException("Error in call to target 'some.where':\nValueError('no')\nfull_key: trainer")
-    inner.__cause__ = ValueError("devices should be at least 1")
-    assert mistake_behind(inner) == "trainer: devices should be at least 1"
-    inner.__cause__ = UserError("too big.")
-    assert mistake_behind(inner) == "too big."
-
-
-def test_a_file_that_cannot_be_written_is_the_users_and_a_fault_of_ours_is_not(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as error:
-        (tmp_path / "none" / "file").open("w")
-    assert mistake_behind(error.value) == f"{tmp_path / 'none' / 'file'}: No such file or directory."
-    assert mistake_behind(OSError("connection lost")) is None
-    assert mistake_behind(RuntimeError("a bug")) is None
-    assert mistake_behind(ValueError("a bug")) is None
-
-
-@pytest.mark.parametrize(("error", "code"), [(UserError("wrong."), 2), (KeyboardInterrupt(), 130)])
-def test_commands_end_with_codes_a_script_can_tell_apart(
-    error: BaseException, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HYDRA_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR", ""))
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-
-    def command() -> None:
-        raise error
-
-    with pytest.raises(SystemExit) as end:
-        run_command(command)
-    assert end.value.code == code
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "error: wrong.\n" if code == 2 else "interrupted\n")
-
-
-def test_a_fault_of_ours_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(ZeroDivisionError):
-        run_command(lambda: 1 / 0)
-
-
-def test_a_users_mistake_is_logged_where_there_is_a_log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-
-    def command() -> None:
-        raise UserError("wrong.")
-
-    with pytest.raises(SystemExit):
-        run_command(command)
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", "error: wrong.")]
-
-
-# the nearest name
 
 
 def test_the_nearest_name_is_offered_and_none_where_none_is_near() -> None:

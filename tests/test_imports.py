@@ -11,7 +11,7 @@ import ner_lab
 
 ROOT = Path(ner_lab.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "conf" not in path.relative_to(ROOT).parts)
-ENTRY_POINTS = {"train", "evaluate", "predict", "corpus", "sweep", "compose"}
+ENTRY_POINTS = {"train", "evaluate", "predict", "corpus", "sweep", "compose", "command"}
 # what a room may know beside itself and the libraries; a name stands for a module or a whole room
 MAY_KNOW = {
     "errors": set(),

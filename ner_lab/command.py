@@ -1,0 +1,121 @@
+"""How a command starts and ends: its `key=value` arguments, its exit code, its words for a mistake."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from ner_lab.compose import CONF_DIR, OPEN_KEYS, all_keys, options_of
+from ner_lab.errors import UserError
+from ner_lab.suggest import nearest
+
+log = logging.getLogger(__name__)
+
+
+def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str) -> tuple[dict[str, str], list[str]]:
+    """Split `key=value` arguments into a command's own (those `known`) and overrides of `data`.
+
+    `--help` prints `usage` and ends; an unknown key is an error that names the nearest.
+    """
+    own: dict[str, str] = {}
+    data: list[str] = []
+    for argument in arguments:
+        if argument in ("-h", "--help"):
+            print(usage)
+            raise SystemExit(0)
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise UserError(f"'{argument}': expected KEY=VALUE.\n\n{usage}")
+        if key in known:
+            own[key] = value
+        elif key == "data" or key.lstrip("+").startswith("data."):
+            data.append(argument)
+        else:
+            raise UserError(f"unknown key '{key}'{nearest(key, [*known, 'data'])}\n\n{usage}")
+    return own, data
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Run a command; a user's mistake ends with exit code 2 and a message, ours with a traceback and 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the message is ours to word
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except Exception as error:
+        if (mistake := mistake_behind(error)) is None:
+            raise
+        stop(mistake)
+
+
+def mistake_behind(error: Exception) -> str | None:
+    """What the user can put right, in words; None where the error is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return str(user_error_behind(error) or explain(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return None
+
+
+def stop(error: str) -> NoReturn:
+    """End with exit code 2 and a message; a run's log gets it as well."""
+    if log.hasHandlers():
+        log.error("error: %s", error)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def user_error_behind(error: BaseException) -> UserError | None:
+    """The user's mistake that led to `error`, if it is one: Hydra wraps what is raised while it builds a part."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def explain(error: Exception) -> str:
+    """Hydra's message in a line or two, with the nearest key that exists."""
+    text = str(error)
+    for cause in (error.__cause__, error.__context__):
+        if cause is not None and str(cause) not in text:
+            text += f"\n{cause}"
+    if (match := re.search(r"full_key: (\S+)", text)) and "not in" in text:
+        return _unknown_key(match[1])
+    if match := re.search(r"Could not (?:override|append to config.*?) '([^']+)'", text):
+        return _unknown_key(match[1].partition("=")[0].lstrip("+"))
+    if match := re.search(r"full_key: (\S+)", text):
+        return f"{match[1]}: {error.__cause__ or text.splitlines()[0]}"
+    if match := re.search(r"Could not find '([^']+)'", text):
+        group, _, option = match[1].rpartition("/")
+        options = options_of(group)
+        if options:
+            return f"{group} has no option '{option}'{nearest(option, options)} Options: {', '.join(options)}."
+    if match := re.search(r"Could not override '([^']+)'.*No match", text, re.DOTALL):
+        return _unknown_key(match[1])
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _unknown_key(key: str) -> str:
+    known = all_keys()
+    if "." not in key and (CONF_DIR / key).is_dir():
+        return f"'{key}' is a group: choose an option, {key}={'|'.join(options_of(key))}."
+    if key.rpartition(".")[0] in OPEN_KEYS:
+        return f"'{key}' is a new name there: add it with a plus sign, +{key}=..."
+    if key in known:
+        group, _, name = key.partition(".")
+        return f"the chosen option of '{group}' does not take '{name}'; other options of {group} do."
+    return f"unknown config key '{key}'{nearest(key, known)} `ner-lab train --cfg job` shows all keys."
