@@ -84,10 +84,9 @@ class TrainedTagger:
     def _tag(self, sentences: list[list[str]]) -> list[list[str]]:
         if not sentences:
             return []
-        columns = {name: "_" for name in self.options.columns if name not in ("word", "tag")}
+        columns = [name for name in self.options.columns if name not in ("word", "tag")]
         rows = [
-            Sentence(words, ["O"] * len(words), {name: [value] * len(words) for name, value in columns.items()})
-            for words in sentences
+            Sentence(words, ["O"] * len(words), {name: ["_"] * len(words) for name in columns}) for words in sentences
         ]
         split, labels = encode(rows, self.vocabs, self.options, self.features)
         found = predict_labels(self.tagger, split, self.options.eval_batch_tokens)
@@ -95,7 +94,11 @@ class TrainedTagger:
 
 
 def load(run: str | Path) -> TrainedTagger:
-    """The tagger of a run folder. Nothing in the folder is executed; raises UserError if it is no run."""
+    """The tagger of a run folder; raises UserError if it is no run.
+
+    The checkpoint runs no code of its own, but the classes that config.yaml names are built: load
+    only runs whose config you trust.
+    """
     folder = RunFolder(run)
     config = folder.read_config()
     weights, plain = folder.read_weights()

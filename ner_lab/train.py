@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 
-from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
 from ner_lab.command import mistake_behind, run_command, stop
 from ner_lab.compose import CONF_DIR, check_keys, register_resolvers
 from ner_lab.data.datamodule import NerDataModule
@@ -26,6 +26,7 @@ from ner_lab.epoch_log import EpochLog
 from ner_lab.errors import UserError
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
+from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import score, score_table
 from ner_lab.summary import data_summary, parameter_table
@@ -92,7 +93,7 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
     if not epochs.history:
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
 
-    splits = _score_best(run, prepared, cfg, options.eval_batch_tokens)
+    splits = _score_best(run, prepared, options.eval_batch_tokens)
     metrics = {
         "seed": cfg.seed,
         "best_epoch": epochs.best["epoch"],
@@ -150,10 +151,9 @@ def _trainer(cfg: DictConfig, run: RunFolder, epochs: EpochLog, loggers: list[An
     )
 
 
-def _score_best(run: RunFolder, prepared: Prepared, cfg: DictConfig, batch_tokens: int) -> dict[str, Any]:
+def _score_best(run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
     """Load the best epoch as any later reader will, score dev and test, write their predictions."""
-    tagger = build_tagger(cfg, prepared.vocabs)
-    tagger.load_state_dict(run.read_weights()[0])
+    tagger = load(run.path).tagger
     splits: dict[str, Any] = {}
     for name in ("dev", "test"):
         if name not in prepared.splits:
