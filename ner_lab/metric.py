@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ner_lab.tags import OUTSIDE, as_iob, convert, follows, split_tag
-
-_OPENED_BY_I = ("IO", "IOB1")  # schemes in which an I may open an entity
+from ner_lab.tags import OPENED_BY_I, OUTSIDE, as_iob, follows, split_tag
 
 
 class SpanF1(Metric):
@@ -42,7 +40,7 @@ class SpanF1(Metric):
         self.register_buffer("begins", torch.tensor([letter == "B" for letter, _ in iob] + [False]), persistent=False)
         self.register_buffer("type_of", torch.tensor([number.get(t, -1) for _, t in iob] + [-1]), persistent=False)
         self.register_buffer("allowed", _allowed(labels, scheme), persistent=False)
-        self.opened_by_i = scheme in _OPENED_BY_I
+        self.opened_by_i = scheme in OPENED_BY_I
         allowed_iob2 = _allowed(as_iob(labels), "IOB2") | self.opened_by_i  # by spans, what is written is proper
         self.register_buffer("allowed_iob2", allowed_iob2, persistent=False)
         for name in ("correct", "predicted", "gold"):
@@ -95,19 +93,11 @@ class SpanF1(Metric):
         return starts, ends, types
 
     def _written_b(self, labels: Tensor, starts: Tensor) -> Tensor:
-        """Where `as_written` writes a B."""
+        """Where `ner_lab.tags.as_written` writes a B."""
         return starts if self.opened_by_i else self.begins[labels]  # type: ignore[index]
 
     def _count(self, types: Tensor) -> Tensor:
         return torch.bincount(types, minlength=len(self.types))
-
-
-def as_written(tags: Sequence[str], scheme: str) -> list[str]:
-    """Tags of `scheme` in IOB2, as a file of predictions has them: letter by letter, nothing mended.
-
-    IO and IOB1, where an I may open an entity, are written by their spans.
-    """
-    return convert(tags, "IOB2") if scheme in _OPENED_BY_I else as_iob(tags)
 
 
 def _allowed(labels: Sequence[str], scheme: str) -> Tensor:

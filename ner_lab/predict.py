@@ -17,12 +17,11 @@ from ner_lab.data.sentence import Sentence
 from ner_lab.data.tokens import sentences_in
 from ner_lab.data.vocab import Vocabs
 from ner_lab.errors import UserError
-from ner_lab.metric import as_written
 from ner_lab.run_folder import RunFolder
 from ner_lab.scoring import predict_labels
 from ner_lab.suggest import nearest
 from ner_lab.tagger import Tagger
-from ner_lab.tags import spans_of
+from ner_lab.tags import as_written, spans_of
 from ner_lab.terminal import bar
 from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
 from ner_lab.threads import set_threads

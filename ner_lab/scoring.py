@@ -10,8 +10,9 @@ from rich.progress import TextColumn
 from ner_lab.data.batch import eval_batches
 from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
-from ner_lab.metric import SpanF1, as_written
+from ner_lab.metric import SpanF1
 from ner_lab.tagger import Tagger
+from ner_lab.tags import as_written
 from ner_lab.terminal import bar, table
 
 

@@ -16,6 +16,8 @@ from ner_lab.errors import UserError
 
 OUTSIDE = "O"
 SCHEMES = ("IO", "IOB1", "IOB2", "IOBES", "BILOU")
+OPENED_BY_I = ("IO", "IOB1")
+"""Schemes in which an I may open an entity."""
 
 _LETTERS = {
     "IO": frozenset("I"),
@@ -101,6 +103,14 @@ def _span_letters(entity_type: str, length: int, scheme: str, adjacent: bool) ->
 def convert(tags: Sequence[str], scheme: str) -> list[str]:
     """Write the spans of `tags` in `scheme`. Going to IO joins adjacent spans of one type."""
     return tags_of(spans_of(tags), len(tags), scheme)
+
+
+def as_written(tags: Sequence[str], scheme: str) -> list[str]:
+    """Tags of `scheme` in IOB2, as a file of predictions has them: letter by letter, nothing mended.
+
+    IO and IOB1, where an I may open an entity, are written by their spans.
+    """
+    return convert(tags, "IOB2") if scheme in OPENED_BY_I else as_iob(tags)
 
 
 def is_proper(tags: Sequence[str], scheme: str) -> bool:
