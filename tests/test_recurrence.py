@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.recurrence import Recurrence, reorder, reversal
+from ner_lab.errors import UserError
+from ner_lab.recurrence import Recurrence, check_cell, reorder, reversal
 
-CELLS = ["lstm", "rnn"]
+CELLS = ["stock", "peephole", "coupled", "rnn"]
+TORCHS = [("stock", nn.LSTM), ("rnn", nn.RNN)]
 
 
 def inputs_of(batch: int = 3, time: int = 5, dim: int = 4) -> Tensor:
@@ -40,7 +42,7 @@ def test_turning_round_twice_changes_nothing_and_once_reverses_each_sentence(len
         assert torch.equal(turned[row, length:], values[row, length:])
 
 
-@pytest.mark.parametrize(("cell", "module"), [("lstm", nn.LSTM), ("rnn", nn.RNN)])
+@pytest.mark.parametrize(("cell", "module"), TORCHS)
 def test_states_equal_torchs_own_cell_with_the_same_weights(cell: str, module: type[nn.RNNBase]) -> None:
     layer = Recurrence(cell, 4, 3, forget_bias=1.0)
     oracle = module(4, 3, batch_first=True)
@@ -48,35 +50,17 @@ def test_states_equal_torchs_own_cell_with_the_same_weights(cell: str, module: t
     assert torch.equal(layer(inputs_of()), oracle(inputs_of())[0])
 
 
-def test_lstm_follows_its_equations_from_the_learnt_state() -> None:
-    layer = Recurrence("lstm", 4, 3, forget_bias=1.0, learn_initial=True)
-    with torch.no_grad():
-        layer.initial.normal_()
-    inputs, cell = inputs_of(), layer.cell
-    state, memory = (part.expand(3, -1) for part in layer.initial)
-    for step in range(inputs.shape[1]):
-        gates = inputs[:, step] @ cell.weight_ih_l0.T + state @ cell.weight_hh_l0.T + cell.bias_ih_l0
-        enter, forget, new, leave = gates.chunk(4, dim=1)
-        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(new)
-        state = torch.sigmoid(leave) * torch.tanh(memory)
-        torch.testing.assert_close(layer(inputs)[:, step], state)
+@pytest.mark.parametrize(("cell", "module"), TORCHS)
+def test_without_clipping_the_stock_cells_run_on_torchs_own_kernels(cell: str, module: type[nn.RNNBase]) -> None:
+    assert type(Recurrence(cell, 4, 3).cell) is module
+    assert not isinstance(Recurrence(cell, 4, 3, clip_gradient=5.0).cell, nn.RNNBase)
 
 
-def test_rnn_follows_its_equation_from_the_learnt_state() -> None:
-    layer = Recurrence("rnn", 4, 3, learn_initial=True)
-    with torch.no_grad():
-        layer.initial.normal_()
-    inputs, cell = inputs_of(), layer.cell
-    state = layer.initial[0].expand(3, -1)
-    for step in range(inputs.shape[1]):
-        state = torch.tanh(inputs[:, step] @ cell.weight_ih_l0.T + state @ cell.weight_hh_l0.T + cell.bias_ih_l0)
-        torch.testing.assert_close(layer(inputs)[:, step], state)
-
-
+@pytest.mark.parametrize("clip", [None, 5.0])
 @pytest.mark.parametrize("cell", CELLS)
-def test_learnt_initial_state_starts_at_zero_and_gets_a_gradient(cell: str) -> None:
-    layer = Recurrence(cell, 4, 3, learn_initial=True)
-    plain = Recurrence(cell, 4, 3)
+def test_learnt_initial_state_starts_at_zero_and_gets_a_gradient(cell: str, clip: float | None) -> None:
+    layer = Recurrence(cell, 4, 3, clip_gradient=clip, learn_initial=True)
+    plain = Recurrence(cell, 4, 3, clip_gradient=clip)
     plain.load_state_dict(layer.state_dict(), strict=False)
     assert torch.equal(layer(inputs_of()), plain(inputs_of()))
     layer(inputs_of()).sum().backward()
@@ -84,25 +68,45 @@ def test_learnt_initial_state_starts_at_zero_and_gets_a_gradient(cell: str) -> N
     assert plain.initial is None
 
 
-def test_forget_bias_fills_the_forget_gate_alone() -> None:
-    layer = Recurrence("lstm", 4, 3, forget_bias=1.5)
+@pytest.mark.parametrize("cell", ["stock", "peephole"])
+@pytest.mark.parametrize("clip", [None, 5.0])
+def test_forget_bias_fills_the_forget_gate_alone(cell: str, clip: float | None) -> None:
+    layer = Recurrence(cell, 4, 3, clip_gradient=clip, forget_bias=1.5)
     assert layer.cell.bias_ih_l0.tolist() == [0.0] * 3 + [1.5] * 3 + [0.0] * 6
-    assert not Recurrence("lstm", 4, 3).cell.bias_ih_l0.any()
-    assert not Recurrence("rnn", 4, 3, forget_bias=1.5).cell.bias_ih_l0.any()
+    assert not Recurrence(cell, 4, 3, clip_gradient=clip).cell.bias_ih_l0.any()
 
 
+@pytest.mark.parametrize("cell", ["coupled", "rnn"])
+def test_cells_without_a_forget_gate_have_no_forget_bias(cell: str) -> None:
+    assert not Recurrence(cell, 4, 3, forget_bias=1.5).cell.bias_ih_l0.any()
+
+
+@pytest.mark.parametrize("clip", [None, 5.0])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_second_bias_of_torchs_cells_stays_out_of_training(cell: str) -> None:
-    layer = Recurrence(cell, 4, 3)
+def test_one_bias_is_trained(cell: str, clip: float | None) -> None:
+    layer = Recurrence(cell, 4, 3, clip_gradient=clip)
     trained = {name for name, parameter in layer.named_parameters() if parameter.requires_grad}
-    assert trained == {"cell.weight_ih_l0", "cell.weight_hh_l0", "cell.bias_ih_l0"}
-    assert not layer.cell.bias_hh_l0.any()
+    peepholes = {"cell.peepholes"} if cell in ("peephole", "coupled") else set()
+    assert trained == {"cell.weight_ih_l0", "cell.weight_hh_l0", "cell.bias_ih_l0"} | peepholes
+    frozen = [parameter for parameter in layer.parameters() if not parameter.requires_grad]
+    assert not any(parameter.any() for parameter in frozen)
 
 
+@pytest.mark.parametrize("clip", [None, 5.0])
 @pytest.mark.parametrize("cell", CELLS)
-def test_each_gate_is_drawn_as_a_matrix_of_its_own(cell: str) -> None:
-    layer = Recurrence(cell, 60, 40)
+def test_each_gate_is_drawn_as_a_matrix_of_its_own(cell: str, clip: float | None) -> None:
+    layer = Recurrence(cell, 60, 40, clip_gradient=clip)
+    gates = {"rnn": 1, "coupled": 3}.get(cell, 4)
     for matrix, columns in ((layer.cell.weight_ih_l0, 60), (layer.cell.weight_hh_l0, 40)):
         bound = math.sqrt(6 / (40 + columns))
+        assert matrix.shape == (gates * 40, columns)
         for gate in matrix.split(40):
             assert 0.98 * bound < gate.abs().max() <= bound
+
+
+def test_settings_no_lstm_has_are_refused_with_their_keys() -> None:
+    with pytest.raises(UserError, match=r"char_encoder\.cell is 'gru'\. It takes stock, peephole, coupled"):
+        check_cell("char_encoder", "gru", None)
+    with pytest.raises(UserError, match=r"encoder\.clip_gradient is 0\. It must be above 0; null is no clipping"):
+        check_cell("encoder", "stock", 0)
+    check_cell("encoder", "coupled", 5.0)

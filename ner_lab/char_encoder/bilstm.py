@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.initialise import glorot
-from ner_lab.recurrence import Recurrence, reorder, reversal
+from ner_lab.recurrence import Recurrence, check_cell, reorder, reversal
 
 
 class CharBiLSTM(nn.Module):
@@ -14,6 +14,7 @@ class CharBiLSTM(nn.Module):
 
     chars: the characters by number (padding first).
     hidden_dim: size of each direction.
+    cell, clip_gradient, forget_bias, learn_initial: see `Recurrence`.
     """
 
     def __init__(
@@ -23,17 +24,27 @@ class CharBiLSTM(nn.Module):
         char_dim: int,
         hidden_dim: int,
         dropout: float,
+        cell: str,
+        clip_gradient: float | None,
         forget_bias: float,
         learn_initial: bool,
     ) -> None:
         super().__init__()
+        check_cell("char_encoder", cell, clip_gradient)
         self.embedding = nn.Embedding(len(chars), char_dim, padding_idx=0)
         glorot(self.embedding.weight)
         with torch.no_grad():
             self.embedding.weight[0].zero_()
         self.dropout = nn.Dropout(dropout)
         self.ahead, self.back = (
-            Recurrence("lstm", char_dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial)
+            Recurrence(
+                cell,
+                char_dim,
+                hidden_dim,
+                clip_gradient=clip_gradient,
+                forget_bias=forget_bias,
+                learn_initial=learn_initial,
+            )
             for _ in range(2)
         )
         self.output_dim = 2 * hidden_dim

@@ -9,5 +9,5 @@ class BiLSTM(RecurrentEncoder):
     Arguments as in `RecurrentEncoder`.
     """
 
-    cell = "lstm"
+    simple = False
     directions = 2

@@ -9,5 +9,5 @@ class BiRNN(RecurrentEncoder):
     Arguments as in `RecurrentEncoder`.
     """
 
-    cell = "rnn"
+    simple = True
     directions = 2

@@ -9,5 +9,5 @@ class LSTM(RecurrentEncoder):
     Arguments as in `RecurrentEncoder`.
     """
 
-    cell = "lstm"
+    simple = False
     directions = 1

@@ -5,12 +5,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ner_lab.encoder.reading import require_input
 from ner_lab.errors import UserError
-from ner_lab.recurrence import Recurrence, reorder, reversal
+from ner_lab.recurrence import Recurrence, check_cell, reorder, reversal
 
 
 class RecurrentEncoder(nn.Module):
-    """Layers of a recurrent cell in one direction or two; a subclass says which cell and how many.
+    """Layers of a recurrent cell in one direction or two; a subclass says how many, and if it is simple.
 
     input_dim: dimensions of a word's vector.
     hidden_dim: size of each direction.
@@ -18,10 +19,11 @@ class RecurrentEncoder(nn.Module):
     output_dropout: on the output of every layer (Ma & Hovy 2016; Chiu & Nichols 2016).
     stacks: `joint`, layer n + 1 reads both directions of layer n; or `separate`, each direction is a
         stack of its own (Chiu & Nichols 2016, section 2.1).
-    forget_bias, learn_initial: see `Recurrence`; a simple cell has no forget gate.
+    cell, clip_gradient, forget_bias, learn_initial: see `Recurrence`; a simple network is of one kind
+        and has no forget gate.
     """
 
-    cell: ClassVar[str]
+    simple: ClassVar[bool]
     directions: ClassVar[int]
 
     def __init__(
@@ -32,6 +34,8 @@ class RecurrentEncoder(nn.Module):
         num_layers: int,
         input_dropout: float,
         output_dropout: float,
+        cell: str = "stock",
+        clip_gradient: float | None = None,
         forget_bias: float = 0.0,
         learn_initial: bool = False,
         stacks: str = "joint",
@@ -41,10 +45,8 @@ class RecurrentEncoder(nn.Module):
             raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
         if num_layers < 1:
             raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
-        if input_dim < 1:
-            raise UserError(
-                "The encoder has nothing to read: word_embedding, char_encoder and features are all none. Choose one."
-            )
+        require_input(input_dim)
+        check_cell("encoder", cell, clip_gradient)
         self.input_dropout = nn.Dropout(input_dropout)
         self.output_dropout = nn.Dropout(output_dropout)
         self.separate = stacks == "separate"
@@ -54,7 +56,14 @@ class RecurrentEncoder(nn.Module):
         def stack() -> nn.ModuleList:
             dims = [input_dim, *[between] * (num_layers - 1)]
             return nn.ModuleList(
-                Recurrence(self.cell, dim, hidden_dim, forget_bias=forget_bias, learn_initial=learn_initial)
+                Recurrence(
+                    "rnn" if self.simple else cell,
+                    dim,
+                    hidden_dim,
+                    clip_gradient=clip_gradient,
+                    forget_bias=forget_bias,
+                    learn_initial=learn_initial,
+                )
                 for dim in dims
             )
 

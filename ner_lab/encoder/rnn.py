@@ -9,5 +9,5 @@ class RNN(RecurrentEncoder):
     Arguments as in `RecurrentEncoder`.
     """
 
-    cell = "rnn"
+    simple = True
     directions = 1

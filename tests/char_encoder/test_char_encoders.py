@@ -35,7 +35,15 @@ def chiu(**options: Any) -> ChiuCharCNN:
 def bilstm(**options: Any) -> CharBiLSTM:
     torch.manual_seed(0)
     common = {"char_dim": 5, "hidden_dim": 4, "dropout": 0.0, "forget_bias": 0.0, "learn_initial": False}
-    return CharBiLSTM(**{"chars": CHARS} | common | options)
+    return CharBiLSTM(**{"chars": CHARS, "cell": "stock", "clip_gradient": None} | common | options)
+
+
+def coupled_bilstm(**options: Any) -> CharBiLSTM:
+    return learnt_bilstm(cell="coupled", **options)
+
+
+def clipped_bilstm(**options: Any) -> CharBiLSTM:
+    return bilstm(cell="peephole", clip_gradient=0.1, **options)
 
 
 def learnt_bilstm(**options: Any) -> CharBiLSTM:
@@ -53,7 +61,11 @@ def none(**options: Any) -> NoChars:
     return NoChars(chars=CHARS)
 
 
-WITH_LETTERS = [cnn, wide_cnn, chiu, bilstm, learnt_bilstm]
+def filled_cnn(**options: Any) -> CharCNN:
+    return cnn(fill_to=12, num_filters=40, **options)  # enough for a letter to stand out from the word's end
+
+
+WITH_LETTERS = [cnn, wide_cnn, filled_cnn, chiu, bilstm, learnt_bilstm, coupled_bilstm, clipped_bilstm]
 
 
 def encoded(*words: str) -> tuple[Tensor, Tensor]:
@@ -135,7 +147,7 @@ def test_bilstm_equals_the_last_states_of_torchs_own_on_the_single_word(learn: b
         torch.testing.assert_close(encoder(*encoded(word, "abcde", "A"))[0], last[:, 0].flatten())
 
 
-@pytest.mark.parametrize("make", [bilstm, learnt_bilstm])
+@pytest.mark.parametrize("make", [bilstm, learnt_bilstm, coupled_bilstm, clipped_bilstm])
 def test_bilstm_reads_its_letters_to_both_ends(make: Callable[..., CharBiLSTM]) -> None:
     encoder = make()
     word, first, last = (encoder(*encoded(word))[0] for word in ("abcd", "Ebcd", "abcE"))
@@ -144,8 +156,9 @@ def test_bilstm_reads_its_letters_to_both_ends(make: Callable[..., CharBiLSTM]) 
         assert not torch.equal(word[half], last[half])
 
 
-def test_learnt_initial_states_of_the_bilstm_get_a_gradient() -> None:
-    encoder = bilstm(learn_initial=True)
+@pytest.mark.parametrize("cell", ["stock", "coupled"])
+def test_learnt_initial_states_of_the_bilstm_get_a_gradient(cell: str) -> None:
+    encoder = bilstm(learn_initial=True, cell=cell)
     encoder(*encoded("ab", "c")).sum().backward()
     assert encoder.ahead.initial.grad.abs().sum() > 0
     assert encoder.back.initial.grad.abs().sum() > 0
@@ -221,6 +234,13 @@ def test_least_padding_for_a_one_letter_word_is_named_and_works(window: int) -> 
     if least:
         with pytest.raises(UserError, match=f"window of {window} on a one-letter word; it must be at least {least}"):
             cnn(window=window, padding=least - 1)
+
+
+def test_mistaken_cells_are_refused_with_their_keys() -> None:
+    with pytest.raises(UserError, match=r"char_encoder\.cell is 'gru'"):
+        bilstm(cell="gru")
+    with pytest.raises(UserError, match=r"char_encoder\.clip_gradient is 0"):
+        bilstm(clip_gradient=0)
 
 
 def test_unknown_activations_are_refused_with_the_known_ones() -> None:

@@ -10,10 +10,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ner_lab.encoder.bilstm import BiLSTM
 from ner_lab.encoder.birnn import BiRNN
+from ner_lab.encoder.cnn import CNN
 from ner_lab.encoder.lstm import LSTM
+from ner_lab.encoder.lstm_two_pass import TwoPassLSTM
 from ner_lab.encoder.none import NoEncoder
 from ner_lab.encoder.recurrent import RecurrentEncoder
 from ner_lab.encoder.rnn import RNN
+from ner_lab.encoder.sentence_network import SentenceNetwork
+from ner_lab.encoder.window import WindowNetwork
 from ner_lab.errors import UserError
 
 LENGTHS = torch.tensor([5, 3, 1])
@@ -46,13 +50,59 @@ def separate(**options: Any) -> BiLSTM:
     return bilstm(stacks="separate", **options)
 
 
+def peephole(**options: Any) -> BiLSTM:
+    return bilstm(cell="peephole", **options)
+
+
+def coupled(**options: Any) -> BiLSTM:
+    return separate(cell="coupled", **options)
+
+
+def clipped(**options: Any) -> LSTM:
+    return lstm(clip_gradient=0.1, **options)
+
+
+def clipped_rnn(**options: Any) -> BiRNN:
+    return birnn(**{"clip_gradient": 0.1} | options)
+
+
+def two_pass(**options: Any) -> TwoPassLSTM:
+    own = {"cell": "stock", "clip_gradient": None, "forget_bias": 1.0}
+    return TwoPassLSTM(**{key: value for key, value in _options(options, **own).items() if key != "num_layers"})
+
+
+def window(**options: Any) -> WindowNetwork:
+    torch.manual_seed(0)
+    return WindowNetwork(input_dim=4, hidden_dim=3, window=3, input_dropout=options.get("input_dropout", 0.0))
+
+
+def sentence_network(**options: Any) -> SentenceNetwork:
+    torch.manual_seed(0)
+    sizes = {"num_filters": 40, "window": 3, "hidden_dim": 5, "distance_dim": 2, "max_distance": 2}
+    return SentenceNetwork(input_dim=4, **sizes, input_dropout=options.get("input_dropout", 0.0))
+
+
+def cnn(**options: Any) -> CNN:
+    torch.manual_seed(0)
+    encoder = CNN(
+        input_dim=4,
+        hidden_dim=3,
+        num_layers=options.get("num_layers", 2),
+        window=3,
+        input_dropout=options.get("input_dropout", 0.0),
+        dropout=0.0,
+    )
+    return encoder.eval()  # in training batch mates are told by each other, which is its way
+
+
 def none(**options: Any) -> NoEncoder:
     return NoEncoder(input_dim=4, input_dropout=options.get("input_dropout", 0.0))
 
 
-RECURRENT = [bilstm, separate, birnn, lstm, rnn]
-BOTH_WAYS = [bilstm, separate, birnn]
-ONE_WAY = [lstm, rnn]
+RECURRENT = [bilstm, separate, birnn, lstm, rnn, peephole, coupled, clipped, clipped_rnn]
+BOTH_WAYS = [bilstm, separate, birnn, peephole, coupled, clipped_rnn]
+ONE_WAY = [lstm, rnn, clipped]
+FURTHER = [two_pass, window, sentence_network, cnn]
 
 Make = Callable[..., RecurrentEncoder]
 
@@ -63,7 +113,7 @@ def inputs_of(seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("learn", [False, True], ids=["zero", "learnt"])
-@pytest.mark.parametrize("make", [*RECURRENT, none])
+@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER, none])
 def test_a_sentence_alone_is_the_same_in_a_padded_batch(make: Make, learn: bool, layers: int) -> None:
     encoder = make(num_layers=layers, learn_initial=learn)
     for parameter in encoder.parameters():
@@ -75,7 +125,23 @@ def test_a_sentence_alone_is_the_same_in_a_padded_batch(make: Make, learn: bool,
         torch.testing.assert_close(together[row, :length], alone[0])
 
 
-@pytest.mark.parametrize("make", RECURRENT)
+@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER])
+def test_a_padded_batch_gives_the_gradients_of_its_sentences_alone(make: Make) -> None:
+    encoder = make(num_layers=2, learn_initial=True).double()
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter)
+    inputs = inputs_of().double()
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    together = torch.autograd.grad(encoder(inputs, LENGTHS)[MASK].sin().sum(), trained)
+    alone = [
+        torch.autograd.grad(encoder(inputs[row, None, :length], LENGTHS[row, None]).sin().sum(), trained)
+        for row, length in enumerate(LENGTHS.tolist())
+    ]
+    for found, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(found, sum(parts))
+
+
+@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER])
 def test_padding_never_touches_a_state(make: Make) -> None:
     encoder = make(num_layers=2)
     spoilt = inputs_of().masked_fill(~MASK[:, :, None], float("nan"))
@@ -94,6 +160,18 @@ def changed_states(encoder: RecurrentEncoder, token: int) -> list[bool]:
 @pytest.mark.parametrize("token", [0, 2, 4])
 def test_every_state_of_both_directions_sees_every_token(make: Make, token: int) -> None:
     assert changed_states(make(), token) == [True] * 5
+
+
+@pytest.mark.parametrize("token", [0, 2, 4])
+def test_the_second_pass_and_the_sentence_network_know_the_whole_sentence(token: int) -> None:
+    for make in (two_pass, sentence_network):
+        assert changed_states(make(), token) == [True] * 5
+
+
+@pytest.mark.parametrize("token", [0, 2, 4])
+def test_windows_reach_as_far_as_they_are_wide_and_layers_farther(token: int) -> None:
+    assert changed_states(window(), token) == [abs(position - token) <= 1 for position in range(5)]
+    assert changed_states(cnn(num_layers=2), token) == [abs(position - token) <= 2 for position in range(5)]
 
 
 @pytest.mark.parametrize("make", ONE_WAY)
@@ -153,7 +231,7 @@ def test_joint_and_separate_are_the_same_with_one_layer() -> None:
     assert torch.equal(joint(inputs_of(), LENGTHS), apart(inputs_of(), LENGTHS))
 
 
-@pytest.mark.parametrize("make", [bilstm, separate, lstm])
+@pytest.mark.parametrize("make", [bilstm, separate, lstm, peephole, clipped])
 def test_forget_bias_reaches_every_layer_of_every_direction(make: Make) -> None:
     encoder = make(num_layers=2, forget_bias=0.7)
     for layer in [*encoder.ahead, *encoder.back]:
@@ -170,15 +248,15 @@ def test_every_learnt_initial_state_gets_a_gradient(make: Make) -> None:
     assert all(state.grad.abs().sum() > 0 for state in initial)
 
 
-@pytest.mark.parametrize("make", [*RECURRENT, none])
+@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER, none])
 def test_dropout_is_off_in_eval(make: Make) -> None:
     encoder, plain = make(input_dropout=0.5, output_dropout=0.5), make()
     encoder.load_state_dict(plain.state_dict())
     encoder.eval()
-    assert torch.equal(encoder(inputs_of(), LENGTHS), plain(inputs_of(), LENGTHS))
+    assert torch.equal(encoder(inputs_of(), LENGTHS)[MASK], plain(inputs_of(), LENGTHS)[MASK])
 
 
-@pytest.mark.parametrize("make", RECURRENT)
+@pytest.mark.parametrize("make", [*RECURRENT, two_pass])
 def test_output_dropout_drops_or_doubles_single_outputs_in_training(make: Make) -> None:
     encoder = make(output_dropout=0.5)
     dropped = encoder(inputs_of(), LENGTHS)
@@ -189,7 +267,7 @@ def test_output_dropout_drops_or_doubles_single_outputs_in_training(make: Make) 
     torch.testing.assert_close(dropped, 2 * whole * kept)
 
 
-@pytest.mark.parametrize("make", [*RECURRENT, none])
+@pytest.mark.parametrize("make", [*RECURRENT, two_pass, window, sentence_network, none])
 def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
     encoder, plain = make(input_dropout=0.5), make()
     encoder.load_state_dict(plain.state_dict())
@@ -209,8 +287,8 @@ def test_both_directions_read_the_same_dropped_inputs() -> None:
 
 
 def test_output_dim_counts_the_directions() -> None:
-    assert [make(hidden_dim=7).output_dim for make in RECURRENT] == [14, 14, 14, 7, 7]
-    assert none().output_dim == 4
+    assert [make(hidden_dim=7).output_dim for make in RECURRENT] == [14, 14, 14, 7, 7, 14, 14, 7, 14]
+    assert [make().output_dim for make in (*FURTHER, none)] == [3, 3, 5, 3, 4]
 
 
 def test_mistaken_options_are_refused() -> None:
@@ -218,5 +296,9 @@ def test_mistaken_options_are_refused() -> None:
         bilstm(stacks="split")
     with pytest.raises(UserError, match=r"encoder\.num_layers is 0\. It must be at least 1"):
         rnn(num_layers=0)
+    with pytest.raises(UserError, match=r"encoder\.cell is 'gru'"):
+        birnn(cell="gru")
+    with pytest.raises(UserError, match=r"encoder\.clip_gradient is -1"):
+        clipped_rnn(clip_gradient=-1)
     with pytest.raises(UserError, match=r"nothing to read.*Choose one"):
         lstm(input_dim=0)

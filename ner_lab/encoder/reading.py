@@ -1,0 +1,25 @@
+"""What encoders with weights of their own ask of their input."""
+
+import torch
+from torch import Tensor
+
+from ner_lab.errors import UserError
+
+
+def require_input(input_dim: int) -> None:
+    """Refuses words without a vector."""
+    if input_dim < 1:
+        raise UserError(
+            "The encoder has nothing to read: word_embedding, char_encoder and features are all none. Choose one."
+        )
+
+
+def require_odd(window: int) -> None:
+    """Refuses a window without a middle."""
+    if window < 1 or window % 2 == 0:
+        raise UserError(f"encoder.window is {window}. It must be odd, with the word itself in the middle.")
+
+
+def real_tokens(lengths: Tensor, time: int) -> Tensor:
+    """lengths (batch,) -> mask (batch, time), false at padding."""
+    return torch.arange(time, device=lengths.device) < lengths[:, None]

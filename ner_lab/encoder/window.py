@@ -1,0 +1,32 @@
+"""The window network of Collobert et al. 2011, section 3.2.1."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ner_lab.encoder.reading import require_input
+from ner_lab.encoder.windows import Windows
+from ner_lab.initialise import linear
+
+
+class WindowNetwork(nn.Module):
+    """A word and its neighbours, one linear layer, HardTanh (Collobert et al. 2011, section 3.2.1).
+
+    The linear layer to the tags is the decoder's.
+
+    input_dim: dimensions of a word's vector.
+    hidden_dim: size of the linear layer.
+    window: words in all, the word itself in the middle; beyond the sentence stands a learnt vector.
+    input_dropout: on the words' vectors.
+    """
+
+    def __init__(self, *, input_dim: int, hidden_dim: int, window: int, input_dropout: float) -> None:
+        super().__init__()
+        require_input(input_dim)
+        self.dropout = nn.Dropout(input_dropout)
+        self.windows = Windows(input_dim=input_dim, window=window)
+        self.hidden = linear(window * input_dim, hidden_dim)
+        self.output_dim = hidden_dim
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, hidden_dim)."""
+        return F.hardtanh(self.hidden(self.windows(self.dropout(inputs), lengths)))
