@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ner_lab.decoder.constraints import allowed_moves, check_constraints
 from ner_lab.decoder.linear_chain import LinearChainCRF
-from ner_lab.decoder.projection import Projection
-from ner_lab.errors import UserError
-from ner_lab.tags import OUTSIDE, follows
+from ner_lab.decoder.projection import projection_of
 
 __all__ = ["CRF", "LinearChainCRF"]
 
@@ -15,24 +14,34 @@ __all__ = ["CRF", "LinearChainCRF"]
 class CRF(nn.Module):
     """Linear layer (optionally behind a tanh layer) and linear-chain CRF.
 
-    Lample et al. 2016, section 2.2; Huang et al. 2015, section 2.4; Ma & Hovy 2016 with emission plus
-    transition scores in place of a weight vector for each pair of tags.
+    Lample et al. 2016, section 2.2; Huang et al. 2015, section 2.4; Chiu & Nichols 2016, section 2.6.2;
+    Ma & Hovy 2016 with emission plus transition scores in place of a weight vector for each pair of
+    tags (that is `PairwiseCRF`).
 
     tags: the tags by number; scheme: the tag scheme they belong to.
     hidden_dim: size of a tanh layer before the linear one (Lample et al. 2016, section 2.3); 0 for none.
+    output: `linear`, or `per_direction`: the log-softmax of each of the encoder's directions, added
+        up (Chiu & Nichols 2016, section 2.1).
+    stop_score: whether the last tag has a score as such, as the first has (Lample et al. 2016).
     constraints: `none`; `decode`: tags that may not follow each other in the scheme never do in the
         result; `always`: in the likelihood neither.
     """
 
-    def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, hidden_dim: int, constraints: str) -> None:
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        tags: Sequence[str],
+        scheme: str,
+        hidden_dim: int,
+        output: str,
+        stop_score: bool,
+        constraints: str,
+    ) -> None:
         super().__init__()
-        if constraints not in ("none", "decode", "always"):
-            raise UserError(f"decoder.constraints is '{constraints}'. It takes none, decode or always.")
-        self.projection = Projection(input_dim, len(tags), hidden_dim)
-        names = [*tags, OUTSIDE]  # a sentence's border admits what O does
-        allowed = [[follows(before, after, scheme) for after in names] for before in names]
-        self.chain = LinearChainCRF(len(tags), allowed)
-        self.constraints = constraints
+        self.constraints = check_constraints(constraints)
+        self.projection = projection_of(input_dim, len(tags), hidden_dim, output)
+        self.chain = LinearChainCRF(len(tags), allowed_moves(tags, scheme), stop_score=stop_score)
 
     def loss(self, hidden: Tensor, tags: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
         """hidden (batch, time, dim), tags (batch, time), mask (batch, time) bool -> (batch,).

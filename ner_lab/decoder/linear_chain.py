@@ -15,14 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_FORBIDDEN = -1e4  # of a transition in the likelihood, where -inf would have no gradient
-_WIDEST = 60.0  # of transition scores, for exponentials: e^-60 is far above the smallest float32
+from ner_lab.decoder.constraints import FORBIDDEN, penalties_of
+from ner_lab.decoder.viterbi import viterbi
+
+WIDEST = 60.0  # of transition scores, for exponentials: e^-60 is far above the smallest float32
 
 
 class LinearChainCRF(nn.Module):
     """Scores between neighbouring tags, and exact inference with them.
 
-    Parameters: `start (tags,)`, `transitions (from, to)`, `end (tags,)`, zero at first.
+    Parameters: `start (tags,)`, `transitions (from, to)`, `end (tags,)`, zero at first; without
+    `stop_score`, `end` is no parameter and stays zero.
     `mask (batch, time)` is True for tokens, which stand before all padding; every sentence has at
     least one token. Without a mask all positions are tokens.
 
@@ -30,18 +33,25 @@ class LinearChainCRF(nn.Module):
         the sentence's border. It binds only calls with `constrained=True`.
     """
 
-    def __init__(self, num_tags: int, allowed: Sequence[Sequence[bool]] | None = None) -> None:
+    end: Tensor
+    penalties: Tensor
+
+    def __init__(
+        self, num_tags: int, allowed: Sequence[Sequence[bool]] | None = None, *, stop_score: bool = True
+    ) -> None:
         super().__init__()
         if num_tags < 1:
             raise ValueError(f"a CRF needs at least one tag, got {num_tags}")
         self.num_tags = num_tags
         self.start = nn.Parameter(torch.zeros(num_tags))
         self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))
-        self.end = nn.Parameter(torch.zeros(num_tags))
+        if stop_score:
+            self.end = nn.Parameter(torch.zeros(num_tags))
+        else:
+            self.register_buffer("end", torch.zeros(num_tags), persistent=False)
         if allowed is None:
             allowed = [[True] * (num_tags + 1)] * (num_tags + 1)
-        penalties = torch.where(torch.tensor(allowed), 0.0, -torch.inf)
-        self.register_buffer("penalties", penalties, persistent=False)
+        self.register_buffer("penalties", penalties_of(allowed), persistent=False)
 
     def log_likelihood(
         self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, *, constrained: bool = False
@@ -50,7 +60,7 @@ class LinearChainCRF(nn.Module):
         mask = self._check(emissions, mask)
         if tags.shape != emissions.shape[:2]:
             raise ValueError(f"tags are {tuple(tags.shape)}, emissions are {tuple(emissions.shape)}")
-        scores = self._scores(constrained, least=_FORBIDDEN)
+        scores = self._scores(constrained, least=FORBIDDEN)
         return _score(emissions, tags, mask, *scores) - _log_partition(emissions, mask, *scores)
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -61,31 +71,12 @@ class LinearChainCRF(nn.Module):
             partition = _log_partition(leaf, mask, *self._scores(False)).sum()
         return torch.autograd.grad(partition, leaf)[0]
 
-    @torch.no_grad()
     def decode(
         self, emissions: Tensor, mask: Tensor | None = None, *, constrained: bool = False
     ) -> tuple[Tensor, Tensor]:
         """emissions (batch, time, tags) -> best tags (batch, time), 0 at padding, and score (batch,)."""
         mask = self._check(emissions, mask)
-        time = emissions.shape[1]
-        start, transitions, end = self._scores(constrained)
-        score = start + emissions[:, 0]  # (batch, tags)
-        origins = []
-        into = transitions.t()[None]  # (1, to, from)
-        for step in range(1, time):
-            best, origin = (score[:, None, :] + into).max(dim=2)  # (batch, to)
-            real = mask[:, step, None]
-            score = torch.where(real, best + emissions[:, step], score)
-            origins.append(torch.where(real, origin, self._stay(origin)))
-        final, tag = (score + end).max(dim=1)
-        path = [tag]
-        for origin in reversed(origins):
-            tag = origin.gather(1, tag[:, None]).squeeze(1)
-            path.append(tag)
-        return torch.stack(path[::-1], dim=1) * mask, final
-
-    def _stay(self, like: Tensor) -> Tensor:
-        return torch.arange(self.num_tags, device=like.device).expand_as(like)
+        return viterbi(emissions, mask, *self._scores(constrained))
 
     def _check(self, emissions: Tensor, mask: Tensor | None) -> Tensor:
         if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
@@ -101,7 +92,7 @@ class LinearChainCRF(nn.Module):
     def _scores(self, constrained: bool, least: float = -torch.inf) -> tuple[Tensor, Tensor, Tensor]:
         if not constrained:
             return self.start, self.transitions, self.end
-        penalties = self.penalties.clamp(min=least)  # type: ignore[operator]
+        penalties = self.penalties.clamp(min=least)
         return (
             self.start + penalties[-1, :-1],
             self.transitions + penalties[:-1, :-1],
@@ -127,7 +118,7 @@ def _log_partition(emissions: Tensor, mask: Tensor, start: Tensor, transitions: 
     emissions = emissions.masked_fill(~mask[:, :, None], 0.0)  # padding may hold anything
     lengths = mask.sum(dim=1)
     spread = transitions.detach().max() - transitions.detach().min()
-    if spread < _WIDEST:
+    if spread < WIDEST:
         with torch.autocast(emissions.device.type, enabled=False):  # half precision cannot hold e^-60
             return _LogPartition.apply(emissions, start, transitions, end, lengths)
     return log_partition_by_logs(emissions, start, transitions, end, lengths)
@@ -136,11 +127,16 @@ def _log_partition(emissions: Tensor, mask: Tensor, start: Tensor, transitions: 
 def log_partition_by_logs(
     emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, lengths: Tensor
 ) -> Tensor:
-    """The forward recursion in log space, for any scores; differentiated by autograd. -> (batch,)."""
-    score = start + emissions[:, 0]  # (batch, tags)
-    for step in range(1, emissions.shape[1]):
-        following = torch.logsumexp(score[:, :, None] + transitions, dim=1) + emissions[:, step]
-        score = torch.where((step < lengths)[:, None], following, score)
+    """The forward recursion in log space, for any scores; differentiated by autograd. -> (batch,).
+
+    transitions (from, to), or (batch, time, from, to) where each step has its own.
+    """
+    first, *following = emissions.unbind(dim=1)  # one cut: an index at each step would cost its whole tensor going back
+    moves = transitions.unbind(dim=1)[1:] if transitions.dim() == 4 else [transitions] * len(following)
+    score = start + first  # (batch, tags)
+    for step, (emission, move) in enumerate(zip(following, moves, strict=True), start=1):
+        reached = torch.logsumexp(score[:, :, None] + move, dim=1) + emission
+        score = torch.where((step < lengths)[:, None], reached, score)
     return torch.logsumexp(score + end, dim=1)
 
 

@@ -21,9 +21,10 @@ def random_crf(
     spread: float = 1.0,
     dtype: torch.dtype = torch.float32,
     allowed: Sequence[Sequence[bool]] | None = None,
+    stop_score: bool = True,
 ) -> LinearChainCRF:
     """A CRF whose scores are drawn from a normal distribution of that deviation."""
-    crf = LinearChainCRF(num_tags, allowed)
+    crf = LinearChainCRF(num_tags, allowed, stop_score=stop_score)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in crf.parameters():
@@ -99,11 +100,14 @@ def test_masked_sentences_equal_enumeration_over_their_own_tokens() -> None:
     num_tags=st.integers(1, 4),
     lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     spread=st.sampled_from([0.1, 1.0, 5.0]),
+    stop_score=st.booleans(),
     seed=st.integers(0, 2**20),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_small_batch_equals_enumeration(num_tags: int, lengths: list[int], spread: float, seed: int) -> None:
-    crf = random_crf(num_tags, seed, spread)
+def test_any_small_batch_equals_enumeration(
+    num_tags: int, lengths: list[int], spread: float, stop_score: bool, seed: int
+) -> None:
+    crf = random_crf(num_tags, seed, spread, stop_score=stop_score)
     batch, time = len(lengths), max(lengths)
     emissions = random_emissions(batch, time, num_tags, seed + 1, spread)
     tags = random_tags(batch, time, num_tags, seed)
@@ -119,6 +123,20 @@ def test_any_small_batch_equals_enumeration(num_tags: int, lengths: list[int], s
         close(score[row], scores.max())
         close(scores[(paths == best[row, :length]).all(dim=1)][0], scores.max())
         assert not best[row, length:].any()
+
+
+def test_without_a_stop_score_the_end_is_no_parameter_and_counts_nothing() -> None:
+    crf, stopped = random_crf(3, stop_score=False), random_crf(3)
+    with torch.no_grad():
+        stopped.end.zero_()
+    assert {name for name, _ in crf.named_parameters()} == set(crf.state_dict()) == {"start", "transitions"}
+    emissions, tags, mask = random_emissions(3, 5, 3), random_tags(3, 5, 3), mask_of([5, 1, 3])
+    assert torch.equal(crf.log_likelihood(emissions, tags, mask), stopped.log_likelihood(emissions, tags, mask))
+    assert torch.equal(crf.marginals(emissions, mask), stopped.marginals(emissions, mask))
+    assert torch.equal(crf.decode(emissions, mask)[1], stopped.decode(emissions, mask)[1])
+    crf.log_likelihood(emissions, tags, mask).sum().backward()
+    assert crf.transitions.grad.isfinite().all()
+    assert crf.double().end.dtype == torch.float64
 
 
 # pytorch-crf

@@ -1,0 +1,299 @@
+"""Inference with scores for every pair: against enumeration, the plain CRF, and itself in log space."""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ner_lab.decoder import pairwise
+from ner_lab.decoder.crf import CRF
+from ner_lab.decoder.crf_pairwise import PairwiseCRF
+from ner_lab.decoder.linear_chain import log_partition_by_logs
+from ner_lab.decoder.pairwise import best_path, gold_pairs, log_partition
+from ner_lab.tags import is_proper
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
+MASK = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [True] + [False] * 3])
+
+
+def normal(*shape: int, seed: int = 0, spread: float = 1.0) -> Tensor:
+    return spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def mask_of(lengths: Sequence[int]) -> Tensor:
+    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+
+
+def paths_and_scores(start: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor]:
+    """start (tags,), transitions (time, from, to) -> every path (paths, time), and its score in double precision."""
+    time, num_tags = transitions.shape[:2]
+    paths = torch.tensor(list(product(range(num_tags), repeat=time)))
+    scores = start.double()[paths[:, 0]]
+    for step in range(1, time):
+        scores = scores + transitions[step].double()[paths[:, step - 1], paths[:, step]]
+    return paths, scores
+
+
+def by_logs(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
+    nothing = torch.zeros((*mask.shape, start.shape[1]), dtype=start.dtype)
+    return log_partition_by_logs(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
+
+
+def value_and_gradients(
+    function: Callable[..., Tensor], start: Tensor, transitions: Tensor, mask: Tensor
+) -> list[Tensor]:
+    """Sentences count differently, so that their gradients must not mix."""
+    leaves = [start.detach().clone().requires_grad_(), transitions.detach().clone().requires_grad_()]
+    value = function(*leaves, mask)
+    weights = torch.linspace(-1.0, 2.0, len(value), dtype=value.dtype)
+    return [value.detach(), *torch.autograd.grad(value @ weights, leaves, materialize_grads=True)]
+
+
+def close(found: Tensor, expected: Tensor, *, rtol: float = 0.0, atol: float = 1e-4) -> None:
+    torch.testing.assert_close(found.double(), expected.double(), rtol=rtol, atol=atol)
+
+
+# the partition function
+
+
+@given(
+    num_tags=st.integers(1, 4),
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    spread=st.sampled_from([0.1, 2.0, 40.0]),
+    seed=st.integers(0, 2**20),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_partition_sums_over_all_paths_and_its_gradient_is_their_share(
+    num_tags: int, lengths: list[int], spread: float, seed: int
+) -> None:
+    batch, time = len(lengths), max(lengths)
+    start = normal(batch, num_tags, seed=seed, spread=spread).requires_grad_()
+    transitions = normal(batch, time, num_tags, num_tags, seed=seed + 1, spread=spread).requires_grad_()
+    found = log_partition(start, transitions, mask_of(lengths))
+    found.sum().backward()
+    assert start.grad is not None
+    assert transitions.grad is not None
+    for row, length in enumerate(lengths):
+        paths, scores = paths_and_scores(start.detach()[row], transitions.detach()[row, :length])
+        close(found[row], torch.logsumexp(scores, dim=0))
+        shares = torch.softmax(scores, dim=0)
+        expected = torch.zeros(time, num_tags, num_tags, dtype=torch.double)
+        for step in range(1, length):
+            expected[step].index_put_((paths[:, step - 1], paths[:, step]), shares, accumulate=True)
+        close(transitions.grad[row], expected)
+        close(start.grad[row], torch.zeros(num_tags).double().index_add_(0, paths[:, 0], shares))
+
+
+def test_closed_form_gradients_pass_gradcheck() -> None:
+    start = normal(4, 3).double().requires_grad_()
+    transitions = normal(4, 4, 3, 3, seed=1).double().requires_grad_()
+    mask = mask_of([4, 1, 2, 3])
+    assert torch.autograd.gradcheck(lambda *scores: pairwise._LogPartition.apply(*scores, mask), (start, transitions))
+
+
+@given(
+    num_tags=st.integers(1, 6),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 2**20),
+)
+@settings(max_examples=20, deadline=None)
+def test_closed_form_equals_log_space_under_autograd(num_tags: int, lengths: list[int], seed: int) -> None:
+    start = normal(len(lengths), num_tags, seed=seed).double()
+    transitions = normal(len(lengths), max(lengths), num_tags, num_tags, seed=seed + 1, spread=3.0).double()
+    for found, expected in zip(
+        value_and_gradients(pairwise._LogPartition.apply, start, transitions, mask_of(lengths)),
+        value_and_gradients(by_logs, start, transitions, mask_of(lengths)),
+        strict=True,
+    ):
+        close(found, expected, atol=1e-9)
+
+
+def test_the_widest_scores_of_the_closed_form_lose_nothing_in_single_precision() -> None:
+    order = torch.tensor([5, 0, 14, 3, 9, 1, 15, 7, 2, 12, 4, 11, 8, 13, 6, 10])
+    transitions = torch.stack([torch.linspace(-29.9, 29.9, 16)[order.roll(step)].view(4, 4) for step in range(24)])
+    transitions = transitions.view(3, 8, 4, 4)
+    start, mask = normal(3, 4, spread=100.0), mask_of([8, 3, 5])
+    found = value_and_gradients(pairwise._LogPartition.apply, start, transitions, mask)
+    exact = value_and_gradients(by_logs, start.double(), transitions.double(), mask)
+    for ours, expected in zip(found, exact, strict=True):
+        close(ours, expected, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize(("time", "spread"), [(1000, 1.0), (20, 1000.0), (300, 1000.0)])
+def test_long_sentences_and_large_scores_stay_right_in_single_precision(time: int, spread: float) -> None:
+    start, transitions = normal(2, 5, spread=spread), normal(2, time, 5, 5, seed=1, spread=spread)
+    mask = mask_of([time, time // 2])
+    found = value_and_gradients(log_partition, start, transitions, mask)
+    exact = value_and_gradients(by_logs, start.double(), transitions.double(), mask)
+    close(found[0], exact[0], rtol=1e-6, atol=1e-3)
+    for ours, expected in zip(found[1:], exact[1:], strict=True):
+        # a score of some hundred thousands has a grain of 2e-2 in single precision: no share can be finer
+        close(ours, expected, atol=1e-4 if spread == 1.0 else 5e-2)
+
+
+def test_scores_that_would_vanish_as_exponentials_still_count() -> None:
+    start = torch.tensor([[0.0, -1e6]])
+    transitions = normal(1, 3, 2, 2)
+    transitions[:, :, 0] -= 1e4
+    found = log_partition(start, transitions, mask_of([3]))
+    close(found, torch.logsumexp(paths_and_scores(start[0], transitions[0])[1], dim=0)[None], rtol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0], ids=["closed form", "log space"])
+@pytest.mark.parametrize("garbage", [-3.0, 1e30, float("inf"), float("nan")])
+def test_garbage_at_padding_and_before_the_first_token_changes_nothing(garbage: float, spread: float) -> None:
+    mask = mask_of([6, 2, 4, 1])
+    start, transitions = normal(4, 3), normal(4, 6, 3, 3, seed=1, spread=spread)
+    filled = transitions.masked_fill(~mask[:, :, None, None], garbage)
+    filled[:, 0] = garbage
+    results = [value_and_gradients(log_partition, start, scores, mask) for scores in (transitions, filled)]
+    for found, expected in zip(*results, strict=True):
+        assert torch.equal(found, expected)
+    assert not results[0][2][~mask].any()
+
+
+def test_half_precision_scores_are_summed_in_single_precision() -> None:
+    start, transitions = normal(2, 5).bfloat16(), normal(2, 30, 5, 5, seed=1, spread=3.0).bfloat16()
+    expected = log_partition(start.float(), transitions.float(), mask_of([30, 9]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        close(log_partition(start, transitions, mask_of([30, 9])), expected, atol=1e-6)
+
+
+# gold and best
+
+
+def test_gold_scores_are_read_off_pair_by_pair_from_the_border_on() -> None:
+    pairs, tags = normal(3, 4, 4, 3), torch.randint(3, (3, 4), generator=torch.Generator().manual_seed(0))
+    found = gold_pairs(pairs, tags.masked_fill(~MASK, -100), MASK)
+    for row, length in enumerate([4, 2, 1]):
+        before = 3
+        for step in range(length):
+            assert found[row, step] == pairs[row, step, before, tags[row, step]]
+            before = int(tags[row, step])
+    assert not found[~MASK].any()
+
+
+def test_the_best_path_starts_from_the_border_and_obeys_the_penalties() -> None:
+    pairs = normal(3, 4, 5, 4, spread=2.0)
+    penalties = torch.zeros(5, 5)
+    penalties[0, 1] = penalties[2, 4] = penalties[4, 3] = -torch.inf  # a step, an end, a start
+    free, bound = best_path(pairs, MASK), best_path(pairs, MASK, penalties)
+    for row, length in enumerate([4, 2, 1]):
+        paths, scores = paths_and_scores(pairs[row, 0, -1], pairs[row, :length, :-1])
+        assert torch.equal(free[row, :length], paths[scores.argmax()])
+        border = torch.full((len(paths), 1), 4)
+        steps = torch.cat([border, paths, border], dim=1)
+        bound_scores = scores + penalties.double()[steps[:, :-1], steps[:, 1:]].sum(dim=1)
+        assert torch.equal(bound[row, :length], paths[bound_scores.argmax()])
+        assert not bound[row, length:].any()
+
+
+# the decoder
+
+
+def crf_of(*, padding_label_in_sum: bool = False, constraints: str = "none", spread: float = 1.0) -> PairwiseCRF:
+    """A CRF over states of 6 dimensions, whose weights are drawn from a normal distribution."""
+    crf = PairwiseCRF(
+        input_dim=6,
+        tags=TAGS,
+        scheme="IOB2",
+        hidden_dim=0,
+        padding_label_in_sum=padding_label_in_sum,
+        constraints=constraints,
+    )
+    with torch.no_grad():
+        for number, parameter in enumerate(crf.parameters()):
+            parameter.copy_(normal(*parameter.shape, seed=number, spread=spread))
+    return crf
+
+
+def test_without_weights_it_is_the_plain_crf_without_stop_score() -> None:
+    pair = crf_of()
+    plain = CRF(
+        input_dim=6, tags=TAGS, scheme="IOB2", hidden_dim=0, output="linear", stop_score=False, constraints="none"
+    )
+    layer, emission = pair.projection.layers[0], plain.projection.layers[0]
+    with torch.no_grad():
+        plain.chain.transitions.copy_(normal(4, 4, seed=5))
+        plain.chain.start.copy_(normal(4, seed=6))
+        layer.bias.copy_(torch.cat([plain.chain.transitions, plain.chain.start[None]]).flatten())
+        layer.weight.zero_()
+        emission.weight.zero_()
+    hidden, tags, direct = normal(3, 4, 6), torch.randint(4, (3, 4)), normal(3, 4, 4, seed=7)
+    close(pair.loss(hidden, tags, MASK, direct), plain.loss(hidden, tags, MASK, direct), atol=1e-5)
+    assert torch.equal(pair.decode(hidden, MASK, direct), plain.decode(hidden, MASK, direct))
+    # the same weights for a tag, whatever stands before it, are emissions
+    with torch.no_grad():
+        emission.weight.copy_(normal(4, 6, seed=8))
+        layer.weight.copy_(emission.weight.repeat(5, 1))
+    close(pair.loss(hidden, tags, MASK, direct), plain.loss(hidden, tags, MASK, direct), atol=1e-5)
+    assert torch.equal(pair.decode(hidden, MASK, direct), plain.decode(hidden, MASK, direct))
+
+
+def test_every_pair_has_a_weight_vector_and_a_bias_and_the_end_has_no_score() -> None:
+    assert {tuple(parameter.shape) for parameter in crf_of().parameters()} == {(5 * 4, 6), (5 * 4,)}
+    with_padding = crf_of(padding_label_in_sum=True)
+    assert {tuple(parameter.shape) for parameter in with_padding.parameters()} == {(5 * 5, 6), (5 * 5,)}
+
+
+def test_the_padding_label_is_in_the_sum_and_in_no_result() -> None:
+    crf = crf_of(padding_label_in_sum=True)
+    with torch.no_grad():
+        crf.projection.layers[0].bias.view(5, 5)[:, -1] += 9.0  # the label for padding is the best of all
+    hidden, direct = normal(3, 4, 6), normal(3, 4, 4, seed=7)
+    tags = torch.randint(4, (3, 4), generator=torch.Generator().manual_seed(1))
+    weight, bias = (
+        parameter.detach() for parameter in (crf.projection.layers[0].weight, crf.projection.layers[0].bias)
+    )
+    losses, best = crf.loss(hidden, tags, MASK, direct), crf.decode(hidden, MASK, direct)
+    for row, length in enumerate([4, 2, 1]):
+        pairs = (hidden[row, :length] @ weight.T + bias).view(length, 5, 5).clone()
+        pairs[:, :, :4] += direct[row, :length, None]
+        paths, scores = paths_and_scores(pairs[0, 4], pairs)
+        gold = (paths == tags[row, :length]).all(dim=1)
+        close(losses[row], (torch.logsumexp(scores, dim=0) - scores[gold])[0])
+        without = scores.masked_fill((paths == 4).any(dim=1), -torch.inf)
+        assert torch.equal(best[row, :length], paths[without.argmax()])
+        assert scores.max() > without.max()
+
+
+def test_the_padding_label_takes_probability_from_the_sequences_of_tags() -> None:
+    crf = crf_of(padding_label_in_sum=True)
+    sequences = torch.tensor(list(product(range(4), repeat=3)))
+    hidden, mask = normal(1, 3, 6).expand(len(sequences), -1, -1), torch.ones_like(sequences, dtype=torch.bool)
+    assert float(torch.exp(-crf.loss(hidden, sequences, mask)).sum().detach()) < 0.99
+
+
+@pytest.mark.parametrize("padding_label_in_sum", [False, True])
+def test_constraints_in_the_likelihood_leave_no_probability_to_broken_sequences(padding_label_in_sum: bool) -> None:
+    bound, free = (
+        crf_of(padding_label_in_sum=padding_label_in_sum, constraints=constraints) for constraints in ("always", "none")
+    )
+    sequences = torch.tensor(list(product(range(4), repeat=3)))
+    proper = torch.tensor([is_proper([TAGS[number] for number in row], "IOB2") for row in sequences.tolist()])
+    hidden, mask = normal(1, 3, 6).expand(len(sequences), -1, -1), torch.ones_like(sequences, dtype=torch.bool)
+    found, unbound = (torch.exp(-each.loss(hidden, sequences, mask)).detach() for each in (bound, free))
+    ratio = found[proper] / unbound[proper]
+    close(ratio, ratio[:1].expand_as(ratio), rtol=1e-4)
+    assert float(ratio[0]) > 1
+    assert not found[~proper].any()
+    if not padding_label_in_sum:
+        close(found.sum(), torch.tensor(1.0))
+
+
+def test_a_constrained_sentence_ends_where_its_own_tokens_end() -> None:
+    # IOBES forbids an end behind B: the border must be felt at the last token, not at the end of the batch
+    tags = ["O", "B-X", "E-X"]
+    crf = PairwiseCRF(
+        input_dim=0, tags=tags, scheme="IOBES", hidden_dim=0, padding_label_in_sum=False, constraints="always"
+    )
+    direct = torch.tensor([0.0, 20.0, 0.0]).expand(2, 3, 3)
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    assert crf.decode(torch.zeros(2, 3, 0), mask, direct).tolist() == [[1, 2, 0], [0, 0, 0]]
+    losses = crf.loss(torch.zeros(2, 3, 0), torch.tensor([[0, 1, 2], [0, 0, 0]]), mask, direct)
+    close(losses[1], torch.tensor(0.0))  # O alone is proper
+    close(losses[0], torch.logsumexp(torch.tensor([20.0, 20.0, 0.0]), dim=0) - 20.0)  # O B E, B E O, O O O
