@@ -1,6 +1,6 @@
 """Adam (Kingma & Ba 2015)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -32,5 +32,5 @@ class Adam(OptimizerRecipe):
         self.settings = {"betas": (betas[0], betas[1]), "eps": eps, "weight_decay": weight_decay}
         self.check()
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return type(self).implementation(parameters, lr=self.lr, **self.settings)
+    def optimizer(self, model: nn.Module) -> Optimizer:
+        return type(self).implementation(self.trained(model), lr=self.lr, **self.settings)

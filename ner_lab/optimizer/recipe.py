@@ -1,7 +1,7 @@
 """What all optimizers have in common: the rate over epochs, clipping, the scale of the loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,27 +40,49 @@ class OptimizerRecipe(ABC):
         self.loss = loss
 
     @abstractmethod
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """The optimizer over these parameters, at the first epoch's rate."""
+    def optimizer(self, model: nn.Module) -> Optimizer:
+        """The optimizer over the model's trained parameters, at the first epoch's rate."""
 
     def check(self) -> None:
         """Raise UserError where torch refuses the options, now and not after the data are read."""
         try:
-            self.optimizer([nn.Parameter(torch.zeros(1))])
+            self.optimizer(nn.Linear(1, 1))
         except ValueError as error:
             raise UserError(f"optimizer: {error}.") from None
+
+    @staticmethod
+    def trained(model: nn.Module) -> list[nn.Parameter]:
+        """The parameters that training moves."""
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def rate_factor(self, epoch: int) -> float:
         """The share of `lr` that holds after `epoch` epochs."""
         return 1 / (1 + self.decay * epoch)
 
+    takes_sparse: bool = False
+    """Whether gradients of look-up tables may stay lists of rows."""
+
     def clip_gradients(self, parameters: Sequence[nn.Parameter]) -> Tensor | None:
         """Clip in place; gives the norm before clipping, where clipping is by norm."""
+        moved = [self._values(parameter) for parameter in parameters if parameter.grad is not None]
         if self.clip == "norm":
-            return torch.nn.utils.clip_grad_norm_(parameters, self.clip_at)
+            norm = torch.nn.utils.get_total_norm(moved)
+            scale = (self.clip_at / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(moved, scale)
+            return norm
         if self.clip == "value":
-            torch.nn.utils.clip_grad_value_(parameters, self.clip_at)
+            torch._foreach_clamp_min_(moved, -self.clip_at)
+            torch._foreach_clamp_max_(moved, self.clip_at)
         return None
+
+    def _values(self, parameter: nn.Parameter) -> Tensor:
+        """The numbers of a parameter's gradient, to be changed in place."""
+        gradient = parameter.grad
+        assert gradient is not None
+        if not gradient.is_sparse:
+            return gradient
+        parameter.grad = gradient.coalesce() if self.takes_sparse else gradient.to_dense()
+        return parameter.grad._values() if self.takes_sparse else parameter.grad
 
     def reduce(self, losses: Tensor, sentences: int, tokens: int, world: int) -> Tensor:
         """losses (batch,) of this process -> its part of the global batch's loss.

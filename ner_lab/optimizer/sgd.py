@@ -1,6 +1,6 @@
 """Stochastic gradient descent with momentum, the optimizer of all four papers."""
 
-from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD as TorchSGD
@@ -28,14 +28,19 @@ class SGD(OptimizerRecipe):
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
+        self.takes_sparse = not momentum and not weight_decay  # both move rows that no gradient reached
         self.check()
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    def optimizer(self, model: nn.Module) -> Optimizer:
         return TorchSGD(
-            parameters,
+            self.groups(model),
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
-            fused=True,
+            fused=not self.takes_sparse,  # torch fuses no sparse gradients
         )
+
+    def groups(self, model: nn.Module) -> list[Any]:
+        """The parameters, or groups of them with a rate of their own, as torch takes them."""
+        return self.trained(model)

@@ -97,7 +97,8 @@ class WordTable(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """words (batch, time) -> (batch, time, dim)."""
         num_words = len(self.table)
-        own = F.embedding(words.clamp(max=num_words - 1), self.table, padding_idx=0)
+        # on the CPU a dense gradient of the whole table would take a good part of a step
+        own = F.embedding(words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=self.table.is_cpu)
         if not len(self.known):
             return own
         known = F.embedding((words - num_words).clamp(min=0), self.known)

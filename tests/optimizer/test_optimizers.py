@@ -16,6 +16,7 @@ from ner_lab.optimizer.adamw import AdamW
 from ner_lab.optimizer.nadam import Nadam
 from ner_lab.optimizer.recipe import LOSSES, OptimizerRecipe
 from ner_lab.optimizer.sgd import SGD
+from ner_lab.optimizer.sgd_fan_in import SGDFanIn
 
 COMMON = {"lr": 0.1, "weight_decay": 0.0, "decay": 0.05, "clip": "norm", "clip_at": 5.0, "loss": "sentence_mean"}
 
@@ -39,7 +40,7 @@ ALL = [sgd, *ADAPTIVE]
 def steps(recipe: OptimizerRecipe, *gradients: float) -> list[float]:
     """Where one number that starts at 1 stands after each step."""
     parameter = nn.Parameter(torch.tensor([1.0]))
-    optimizer = recipe.optimizer([parameter])
+    optimizer = recipe.optimizer(nn.ParameterList([parameter]))
     places = []
     for gradient in gradients:
         parameter.grad = torch.tensor([gradient])
@@ -54,7 +55,7 @@ def steps(recipe: OptimizerRecipe, *gradients: float) -> list[float]:
 @pytest.mark.parametrize("make", ALL)
 def test_the_rate_after_t_epochs_is_divided_by_one_plus_decay_t(make: Callable[..., OptimizerRecipe]) -> None:
     recipe = make(lr=0.015, decay=0.05)
-    optimizer = recipe.optimizer([nn.Parameter(torch.zeros(1))])
+    optimizer = recipe.optimizer(nn.ParameterList([nn.Parameter(torch.zeros(1))]))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.rate_factor)
     for epoch in range(50):
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.015 / (1 + 0.05 * epoch), rel=1e-9)
@@ -227,3 +228,36 @@ def test_mistaken_options_of_one_kind_are_refused() -> None:
             make(betas=[0.9, 1.5])
         with pytest.raises(UserError, match=r"optimizer: Invalid epsilon value: -1"):
             make(eps=-1.0)
+
+
+# the rate over the fan-in
+
+
+def test_each_layer_moves_at_the_rate_over_its_number_of_inputs() -> None:
+    recipe = SGDFanIn(**COMMON | {"momentum": 0.0, "nesterov": False})
+    model = nn.ModuleDict({"table": nn.Embedding(7, 4), "linear": nn.Linear(10, 3), "cell": nn.LSTM(5, 2)})
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = recipe.optimizer(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    inputs = {"table.weight": 1, "linear.weight": 10, "linear.bias": 10}
+    inputs |= {"cell.weight_ih_l0": 5, "cell.bias_ih_l0": 5, "cell.weight_hh_l0": 2, "cell.bias_hh_l0": 2}
+    assert set(inputs) == set(before)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(before[name] - parameter, torch.full_like(parameter, 0.1 / inputs[name]))
+
+
+def test_a_schedule_scales_all_rates_alike() -> None:
+    recipe = SGDFanIn(**COMMON | {"momentum": 0.0, "nesterov": False})
+    optimizer = recipe.optimizer(nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2)))
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == pytest.approx([0.1 / 4 / 2, 0.1 / 2])
+
+
+def test_frozen_parameters_are_in_no_group() -> None:
+    recipe = SGDFanIn(**COMMON | {"momentum": 0.0, "nesterov": False})
+    model = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2))
+    model[0].weight.requires_grad_(False)
+    groups = recipe.optimizer(model).param_groups
+    assert [parameter for group in groups for parameter in group["params"]] == list(model[1].parameters())
