@@ -28,9 +28,7 @@ def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
         num_words=len(vocabs.words), num_known=len(vocabs.words.known), vector_dim=vocabs.vector_dim
     )
     chars = _sized(cfg, "char_encoder", chars=vocabs.chars.items)
-    features = feature_set_of(cfg).layers(
-        {name: len(vocab) for name, vocab in vocabs.features.columns.items()}, len(vocabs.features.sparse), len(tags)
-    )
+    features = feature_set_of(cfg).layers(vocabs.features, tags)
     embedder = Embedder(words, chars, features)
     encoder = _sized(cfg, "encoder", input_dim=embedder.output_dim)
     decoder = _sized(cfg, "decoder", input_dim=encoder.output_dim, tags=tags, scheme=scheme)
@@ -83,12 +81,22 @@ def _check_arguments(section: DictConfig, group: str) -> None:
     if (target := getattr(module, name, None)) is None:
         raise UserError(f"{group}: {place} has no '{name}'{nearest(name, vars(module))}")
     known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
-    given = OmegaConf.to_container(section, resolve=False)
-    assert isinstance(given, dict)
-    for key in map(str, given):
+    for key in map(str, section):
         if OmegaConf.is_missing(section, key):
             raise UserError(f"{group}.{key} has no default. Give {group}.{key}=...")
         if not key.startswith("_") and key not in known:
             raise UserError(
                 f"{name} does not take '{key}' (conf: {group}){nearest(key, known)} It takes: {', '.join(known)}."
             )
+        _check_parts(section._get_node(key), f"{group}.{key}")
+
+
+def _check_parts(node: Any, place: str) -> None:
+    """The arguments of parts within a part (`features.parts.spelling`)."""
+    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing() or node._is_interpolation():
+        return
+    if "_target_" in node:
+        _check_arguments(node, place)
+        return
+    for key in map(str, node):
+        _check_parts(node._get_node(key), f"{place}.{key}")

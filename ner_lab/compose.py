@@ -90,7 +90,17 @@ def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> No
 
 
 _OPEN_VALUES = {"trainer.devices", "trainer.deterministic"}  # they take words beside numbers and switches
-OPEN_KEYS = {"data.columns", "data.local", "data.counts"}  # their keys are names the user gives
+OPEN_KEYS = {  # their keys are names the user gives
+    *(
+        "data.columns",
+        "data.local",
+        "data.counts",
+        "features.parts",
+        "features.ngrams",
+        "features.lexicons",
+        "features.entries",
+    ),
+}
 
 
 def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config") -> DictConfig:

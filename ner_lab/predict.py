@@ -1,5 +1,6 @@
 """`ner-lab predict run=DIR ...` and `ner_lab.load(DIR)`: use a trained tagger on new text."""
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ from ner_lab.tags import as_written, spans_of
 from ner_lab.terminal import bar
 from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
 from ner_lab.threads import set_threads
+
+log = logging.getLogger(__name__)
 
 _KEYS = ("run", "input", "output", "format", "input_format", "threads")
 _CHUNK = 512  # sentences tagged together: enough to group by length, few enough to stream
@@ -60,6 +63,8 @@ class TrainedTagger:
         self.config = config
         self.options = data_options_of(config)
         self.features = feature_set_of(config)
+        self.features.remember(vocabs.features.learnt)
+        self._unread = tuple(name for name in self.features.reads if name in self.options.columns)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Tags in IOB2 for sentences of words; a sentence without words gets none."""
@@ -83,6 +88,9 @@ class TrainedTagger:
     def _tag(self, sentences: list[list[str]]) -> list[list[str]]:
         if not sentences:
             return []
+        if self._unread:
+            log.warning("this tagger was trained with columns that words alone lack: %s", ", ".join(self._unread))
+            self._unread = ()
         columns = [name for name in self.options.columns if name not in ("word", "tag")]
         rows = [
             Sentence(words, ["O"] * len(words), {name: ["_"] * len(words) for name in columns}) for words in sentences

@@ -38,7 +38,7 @@ def char_encoder() -> CharBiLSTM:
 
 def test_a_tokens_vector_is_its_word_its_letters_and_its_features() -> None:
     words, chars = WordTable(4, 0, 5), char_encoder()
-    features = FeatureLayers({"caps": 3}, {"caps": 2}, 0, 4)
+    features = FeatureLayers({"caps": 3}, {"caps": 2})
     embedder = Embedder(words, chars, features)
     assert embedder.output_dim == 5 + 4 + 2
     vectors = embedder(batch())
@@ -79,4 +79,4 @@ def test_parts_without_dimensions_leave_the_others_alone() -> None:
 
 
 def empty_features() -> FeatureLayers:
-    return FeatureLayers({}, {}, 0, 4)
+    return FeatureLayers({}, {})

@@ -71,6 +71,23 @@ def test_paths_become_absolute_and_home_is_known(tmp_path: Path, monkeypatch: py
     assert (cfg.word_embedding.path, cfg.word_embedding.words) == (None, f"{tmp_path}/words.lst")
 
 
+def test_paths_of_lexicons_become_absolute_wherever_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = "+features.parts.lexicons.lexicons.mine.entries={PER: [a.txt, /b.txt], LOC: c.txt}"
+    cfg = compose_config(["features=caps_lexicons", "features.parts.lexicons.lexicons.senna.dir=lists", mine])
+    absolute_paths(cfg)
+    lexicons = cfg.features.parts.lexicons.lexicons
+    assert lexicons.senna.dir == f"{tmp_path}/lists"
+    assert lexicons.senna.entries.PER == ["ner.per.lst"], "names within the folder"
+    assert lexicons.mine.entries == {"PER": [f"{tmp_path}/a.txt", "/b.txt"], "LOC": [f"{tmp_path}/c.txt"]}
+    fetched = compose_config(["features=gazetteer"])
+    absolute_paths(fetched)
+    assert fetched.features.dir is None
+    assert fetched.features.entries.PER == ["ner.per.lst"], "names within the archive"
+
+
 def test_paths_not_given_yet_are_left_alone() -> None:
     cfg = compose_config(["data=files", "word_embedding=file"])
     absolute_paths(cfg)

@@ -23,6 +23,12 @@ class FeatureSource(Protocol):
     min_count: int
     """A sparse feature seen less often in train is left out."""
 
+    def learn(self, train: Sequence[Sentence]) -> Any:
+        """What the set must know of train before it reads anything, as plain data."""
+
+    def remember(self, learnt: Any) -> None:
+        """Take what `learn` gave, before the first sentence is read."""
+
     def dense(self, sentence: Sentence) -> list[list[str]]:
         """For each column, one value a word."""
 

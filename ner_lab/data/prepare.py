@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.encode import EncodedSplit, FeatureSource, FormTable, distinct_words, encode_split
 from ner_lab.data.fetch import Progress
-from ner_lab.data.lookup import VectorRows, check_coverage, coverage, wanted_forms, with_vectors
+from ner_lab.data.lookup import VectorRows, check_coverage, coverage, wanted_forms, with_vectors, word_class
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import Counts, Sentence, Split
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab, normalise_digits
@@ -23,7 +23,7 @@ from ner_lab.tags import OUTSIDE, split_tag
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 2  # of a cache entry; raise it when the meaning of its arrays changes
+_LAYOUT = 3  # of a cache entry; raise it when the meaning of its arrays changes
 _TABLE_ARRAYS = ("words", "chars", "lengths", "singletons")
 _SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse")
 
@@ -53,6 +53,7 @@ class Prepared:
     labels: list[str]
     """The vocabulary's tags, then tags that only dev or test have: scored, never predicted."""
     splits: dict[str, EncodedSplit]
+    """`train` is what is trained on: with `data.train_on=[train,dev]` the sentences of both files."""
     vectors: np.ndarray | None
     """(words, dim) float32 rows of the file for `vocabs.words`, NaN where it has none"""
     counts: dict[str, Counts]
@@ -103,20 +104,22 @@ def _prepare(
     counts = {name: Counts.of(split.sentences) for name, split in splits.items()}
     warnings: list[str] = []
     _limit_sentences(splits["train"], options.max_sentence_length, warnings)
+    every: Counter[str] = sum((_count_words(split.sentences, options) for split in splits.values()), Counter())
+    if options.trains_on_dev:
+        splits["train"] = _with_dev(splits, options.max_sentence_length, warnings)
     tags = TagVocab.of(_entity_types(splits["train"].sentences), options.scheme)
     _note_unseen_types(splits, tags, warnings)
 
-    word_counts = {name: _count_words(split.sentences, options) for name, split in splits.items()}
-    train_counts = word_counts["train"]
+    train_counts = _count_words(splits["train"].sentences, options)
     words = WordVocab.of(word for word, number in train_counts.items() if number >= options.min_count)
     words.lowercase = options.lowercase
-    matrix, found = None, None
+    matrix, found, classes = None, None, {}
     if vector_file is not None:
-        every = sum(word_counts.values(), Counter())
         wanted = None if options.vocabulary == "file" else wanted_forms(every, vectors.lookup)
         file_words, file_matrix = vectors.rows(vector_file, wanted)
         file = VectorRows({word: row for row, word in enumerate(file_words)}, file_matrix, vectors.lookup)
         found = coverage(every, file)
+        classes = _word_classes(splits, file, words, options.digits)
         words, matrix = with_vectors(words, every, file, options.vocabulary)
 
     vocabs = Vocabs(
@@ -127,6 +130,7 @@ def _prepare(
         tags=tags,
         features=_feature_vocab(features, splits["train"].sentences),
         vector_dim=0 if matrix is None else matrix.shape[1],
+        word_classes=classes,
     )
     spellings = distinct_words(sentence for split in splits.values() for sentence in split.sentences)
     table = form_table(spellings, vocabs, options, {word for word, number in train_counts.items() if number == 1})
@@ -208,6 +212,31 @@ def _limit_sentences(train: Split, limit: int | None, warnings: list[str]) -> No
         train.sentences = kept
 
 
+def _with_dev(splits: dict[str, Split], limit: int | None, warnings: list[str]) -> Split:
+    """Train with the sentences of dev behind its own. Dev itself stays as it is."""
+    train, dev = splits["train"], splits["dev"]
+    first = 1 + max(sentence.document for sentence in train.sentences)
+    moved = [
+        replace(sentence, document=first + sentence.document) if sentence.document >= 0 else sentence
+        for sentence in dev.sentences
+    ]
+    added = Split(dev.name, dev.path, moved, dev.scheme)
+    _limit_sentences(added, limit, warnings)
+    return Split(train.name, train.path, train.sentences + added.sentences, train.scheme)
+
+
+def _word_classes(splits: dict[str, Split], file: VectorRows, words: WordVocab, digits: str) -> dict[str, str]:
+    """The class of each spelling: in train by its lower-cased spelling, in the file as words are looked up."""
+    trained = {word.lower() for word in distinct_words(splits["train"].sentences)}
+    return {
+        spelling: word_class(
+            in_train=spelling.lower() in trained,
+            in_file=file.match(words.key(normalise_digits(spelling, digits))) is not None,
+        )
+        for spelling in distinct_words(sentence for split in splits.values() for sentence in split.sentences)
+    }
+
+
 def _note_unseen_types(splits: dict[str, Split], tags: TagVocab, warnings: list[str]) -> None:
     if not tags.entity_types:
         raise UserError(
@@ -227,6 +256,8 @@ def _note_unseen_types(splits: dict[str, Split], tags: TagVocab, warnings: list[
 
 
 def _feature_vocab(features: FeatureSource, train: Sequence[Sentence]) -> FeatureVocab:
+    learnt = features.learn(train)
+    features.remember(learnt)
     values: list[set[str]] = [set() for _ in features.columns]
     sparse: Counter[str] = Counter()
     for sentence in train:
@@ -235,7 +266,7 @@ def _feature_vocab(features: FeatureSource, train: Sequence[Sentence]) -> Featur
         for names in features.sparse(sentence):
             sparse.update(names)
     columns = {name: Vocab.of(sorted(values[column])) for column, name in enumerate(features.columns)}
-    return FeatureVocab(columns, Vocab([name for name, n in sparse.items() if n >= features.min_count]))
+    return FeatureVocab(columns, Vocab([name for name, n in sparse.items() if n >= features.min_count]), learnt)
 
 
 def _to_entry(prepared: Prepared) -> Entry:

@@ -129,6 +129,8 @@ class FeatureVocab:
 
     columns: dict[str, Vocab] = field(default_factory=dict)
     sparse: Vocab = field(default_factory=lambda: Vocab([]))
+    learnt: Any = None
+    """What the feature set must know of train before it reads anything; plain data"""
 
 
 @dataclass
@@ -141,6 +143,9 @@ class Vocabs:
     features: FeatureVocab
     vector_dim: int = 0
     """Dimensions of the file of word vectors; 0 where there is none."""
+    word_classes: dict[str, str] = field(default_factory=dict)
+    """Which of train and the file of vectors has each spelling of the corpus: for scores by class, not for the
+    tagger. Empty without a file."""
 
     def to_plain(self) -> dict[str, Any]:
         """Lists, dictionaries, strings and numbers only: loads with `weights_only=True`."""
@@ -156,8 +161,10 @@ class Vocabs:
             "features": {
                 "columns": {name: vocab.items for name, vocab in self.features.columns.items()},
                 "sparse": self.features.sparse.items,
+                "learnt": self.features.learnt,
             },
             "vector_dim": self.vector_dim,
+            "word_classes": self.word_classes,
         }
 
     @classmethod
@@ -168,8 +175,9 @@ class Vocabs:
             words=WordVocab(words["items"], words["known"], words["lowercase"], tuple(words["lookup"])),
             chars=Vocab(plain["chars"]),
             tags=TagVocab(plain["tags"]["items"], plain["tags"]["scheme"]),
-            features=FeatureVocab(columns, Vocab(plain["features"]["sparse"])),
+            features=FeatureVocab(columns, Vocab(plain["features"]["sparse"]), plain["features"]["learnt"]),
             vector_dim=plain["vector_dim"],
+            word_classes=plain["word_classes"],
         )
 
 

@@ -3,27 +3,39 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.data.batch import Batch
 from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import FeatureVocab
 
 
 class FeatureSet:
     """Reads features off sentences. Subclasses name their `columns` and override `dense` or `sparse`.
 
     Dense features are columns of categories, one value a word; each column has an embedding table
-    and joins the encoder's input. Sparse features are any number of named on/off features a word;
-    each has a score for every tag and goes straight to the decoder (Huang et al. 2015, section 4.2.4).
+    and joins the encoder's input. Sparse features are any number of named on/off features a word,
+    `template=value`; each has a score for every tag and goes straight to the decoder (Huang et al.
+    2015, section 4.2.4), or wherever a `FeatureUnion` wires it.
     """
 
     columns: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """Columns of the corpus beside the words (`pos`, `chunk`) that it looks at, where they are there."""
     min_count: int = 1
     """A sparse feature seen less often in train is left out."""
+
+    def learn(self, train: Sequence[Sentence]) -> Any:
+        """What it must know of train before it reads anything: plain data, kept with the checkpoint."""
+        return None
+
+    def remember(self, learnt: Any) -> None:
+        """Take what `learn` gave, before the first sentence is read."""
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
         """For each column, one value a word."""
@@ -33,47 +45,87 @@ class FeatureSet:
         """For each word, the names of its features; `[]` for a set without sparse features."""
         return []
 
-    def dims(self) -> dict[str, int]:
-        """Size of each column's vectors."""
+    def dims(self) -> dict[str, int | None]:
+        """Size of each column's vectors; None for fixed orthogonal codes, a dimension for each value."""
         return {}
 
-    def layers(self, column_sizes: Mapping[str, int], num_sparse: int, num_tags: int) -> "FeatureLayers":
-        """The trainable side, for that many values in each column and that many sparse features."""
-        return FeatureLayers(column_sizes, self.dims(), num_sparse, num_tags)
+    def layers(self, vocab: FeatureVocab, tags: Sequence[str]) -> "FeatureLayers":
+        """The trainable side, for these values and features."""
+        scores = SparseSum(len(vocab.sparse), len(tags)) if len(vocab.sparse) else None
+        return FeatureLayers(column_sizes(vocab), self.dims(), scores=scores)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The class, its code and its settings: changes when the features would."""
+        """The class, its code and its settings: changes when the features would. `_names` are caches."""
         code = inspect.getsource(inspect.getmodule(type(self)))  # type: ignore[arg-type]
         digest = hashlib.sha256(code.encode()).hexdigest()
-        settings = {name: re.sub(r" at 0x\w+", "", repr(value)) for name, value in sorted(vars(self).items())}
+        settings = {
+            name: re.sub(r" at 0x\w+", "", repr(value))
+            for name, value in sorted(vars(self).items())
+            if not name.startswith("_")
+        }
         return {"class": type(self).__qualname__, "code": digest, "settings": settings}
 
 
+def column_sizes(vocab: FeatureVocab) -> dict[str, int]:
+    """How many values each dense column has."""
+    return {name: len(values) for name, values in vocab.columns.items()}
+
+
 class FeatureLayers(nn.Module):
-    """Embedding tables for the dense columns, tag scores for the sparse features."""
+    """Vectors of the dense columns, and what becomes of the sparse features.
+
+    scores: from sparse features to tags, past the encoder; vectors: from sparse features to a vector
+    that joins the encoder's input. Both take numbers of features and where each token's begin.
+    """
 
     def __init__(
-        self, column_sizes: Mapping[str, int], dims: Mapping[str, int], num_sparse: int, num_tags: int
+        self,
+        sizes: Mapping[str, int],
+        dims: Mapping[str, int | None],
+        *,
+        scores: nn.Module | None = None,
+        vectors: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.tables = nn.ModuleList(
-            nn.Embedding(size, dims[column], padding_idx=0) for column, size in column_sizes.items()
-        )
-        self.scores = nn.EmbeddingBag(num_sparse, num_tags, mode="sum") if num_sparse else None
-        if self.scores is not None:
-            nn.init.zeros_(self.scores.weight)
-        self.output_dim = sum(dims[column] for column in column_sizes)
+        self.tables = nn.ModuleList(_table(size, dims[column]) for column, size in sizes.items())
+        self.scores = scores
+        self.vectors = vectors
+        widths = [table.embedding_dim for table in self.tables]
+        self.output_dim: int = sum(widths) + (vectors.output_dim if vectors is not None else 0)  # type: ignore[arg-type, operator, assignment]
 
     def forward(self, batch: Batch) -> Tensor:
-        """-> dense vectors (batch, time, output_dim)."""
-        vectors = [table(batch.categories[:, :, column]) for column, table in enumerate(self.tables)]
-        if not vectors:
+        """-> vectors for the encoder (batch, time, output_dim)."""
+        parts = [table(batch.categories[:, :, column]) for column, table in enumerate(self.tables)]
+        if self.vectors is not None:
+            parts.append(self._each_token(self.vectors, batch))
+        if not parts:
             return torch.zeros((*batch.words.shape, 0), device=batch.words.device)
-        return torch.cat(vectors, dim=-1)
+        return torch.cat(parts, dim=-1)
 
     def direct(self, batch: Batch) -> Tensor | None:
-        """-> scores of sparse features (batch, time, tags), or None for a set without them."""
-        if self.scores is None:
-            return None
+        """-> scores of sparse features (batch, time, tags), or None where none go that way."""
+        return None if self.scores is None else self._each_token(self.scores, batch)
+
+    def _each_token(self, layer: nn.Module, batch: Batch) -> Tensor:
         batch_size, time = batch.words.shape
-        return self.scores(batch.sparse, batch.sparse_offsets).view(batch_size, time, -1)
+        return layer(batch.sparse, batch.sparse_offsets).view(batch_size, time, -1)
+
+
+def _table(size: int, dim: int | None) -> nn.Embedding:
+    if dim is not None:
+        return nn.Embedding(size, dim, padding_idx=0)
+    return nn.Embedding.from_pretrained(torch.eye(size)[:, 1:], padding_idx=0)  # padding has no code of its own
+
+
+class SparseSum(nn.Module):
+    """A row of numbers for each sparse feature, zero at first, summed over a token's features."""
+
+    def __init__(self, num_sparse: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(num_sparse, dim))
+        self.output_dim = dim
+
+    def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
+        """features (active,), offsets (tokens,) -> (tokens, dim)."""
+        # on the CPU a dense gradient of hundreds of thousands of rows would take most of a step
+        return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=self.weight.is_cpu)

@@ -16,7 +16,7 @@ class Caps(FeatureSet):
         """One column: the class of each word."""
         return [[caps(word) for word in sentence.words]]
 
-    def dims(self) -> dict[str, int]:
+    def dims(self) -> dict[str, int | None]:
         """Size of the vectors of the column."""
         return {"caps": self.dim}
 

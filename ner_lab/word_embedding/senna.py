@@ -1,16 +1,14 @@
 """SENNA's vectors (Collobert et al. 2011): a word list and a file of vectors, line by line."""
 
-import gzip
 import hashlib
-import tarfile
-import zlib
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ner_lab.data.fetch import Download, Progress, fetch
+from ner_lab.data.fetch import Download, Progress
+from ner_lab.data.senna import senna_folder
 from ner_lab.errors import UserError
 from ner_lab.word_embedding.base import PretrainedEmbedding
 
@@ -43,11 +41,8 @@ class Senna(PretrainedEmbedding):
         """The stated file of vectors, or the one of the published archive."""
         if self.path is not None:
             return super().file(cache, progress)
-        folder = cache / "vectors" / "senna"
-        if not (folder / _VECTORS).exists():
-            hint = "With a copy at hand, give word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
-            _unpack(fetch(self.download, cache / "vectors", hint, progress), folder)
-        return folder / _VECTORS
+        hint = "With a copy at hand, give word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
+        return senna_folder(self.download, (_WORDS, _VECTORS), cache, hint, progress) / _VECTORS
 
     def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`."""
@@ -90,26 +85,3 @@ class Senna(PretrainedEmbedding):
             f"no word list for {vectors}; looked for {' and '.join(map(str, places))}. "
             "Give word_embedding.words=.../words.lst"
         )
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Only the two files needed leave the archive, under names of our own, once all of it is known to be sound."""
-    contents: dict[str, bytes] = {}
-    try:
-        with gzip.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
-            for wanted in (_WORDS, _VECTORS):
-                member = next((m for m in tar if m.isfile() and str(PurePosixPath(m.name)).endswith(wanted)), None)
-                source = tar.extractfile(member) if member else None
-                if source is None:
-                    raise UserError(f"{archive}: no {wanted} in it. Is it SENNA 3.0?")
-                contents[wanted] = source.read()
-            while packed.read(1 << 20):  # to the end, where the sum of the whole stands
-                pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
-    for name, content in contents.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_suffix(".draft")
-        draft.write_bytes(content)
-        draft.replace(target)

@@ -1,0 +1,75 @@
+"""Models estimated by counting, written so that a step of gradient descent counts.
+
+The joint log-likelihood of such a model is a sum of log parameters, one for each event, so its
+derivative by a log parameter is how often the event occurred. A table here keeps the counts
+themselves and hands on their smoothed log shares, through which a gradient passes unchanged. With
+the sum of the losses, a rate of 1 and one epoch (`optimizer=sgd_counts`), plain SGD therefore adds up
+exact counts, in one process or summed over many.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ner_lab.errors import UserError
+
+
+class CountTable(nn.Module):
+    """Counts of the values of the last dimension, given those before it.
+
+    smoothing: added to every count.
+    """
+
+    def __init__(self, *shape: int, smoothing: float) -> None:
+        super().__init__()
+        self.counts = nn.Parameter(torch.zeros(shape))
+        self.smoothing = smoothing
+
+    def forward(self) -> Tensor:
+        """-> log probabilities, of the table's shape; they sum to 1 over the last dimension."""
+        smooth = self.counts.detach() + self.smoothing
+        return through(torch.log(smooth / smooth.sum(dim=-1, keepdim=True)), self.counts)
+
+
+class CountedScores(nn.Module):
+    """log p(feature | tag) for sparse features named `template=value`, over the values of a template.
+
+    The features of a token are taken as independent of each other given its tag.
+    """
+
+    def __init__(self, names: Sequence[str], num_tags: int, smoothing: float) -> None:
+        super().__init__()
+        templates: dict[str, int] = {}
+        of = [templates.setdefault(name.partition("=")[0], len(templates)) for name in names]
+        self.register_buffer("template", torch.tensor(of), persistent=False)
+        self.num_templates = len(templates)
+        self.counts = nn.Parameter(torch.zeros(len(names), num_tags))
+        self.smoothing = smoothing
+
+    def log_shares(self) -> Tensor:
+        """-> (features, tags); the features of a template sum to 1 for each tag."""
+        smooth = self.counts.detach() + self.smoothing
+        template: Tensor = self.template  # type: ignore[assignment]
+        totals = smooth.new_zeros(self.num_templates, smooth.shape[1]).index_add_(0, template, smooth)
+        return through(torch.log(smooth / totals[template]), self.counts)
+
+    def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
+        """features (active,), offsets (tokens,) -> log p of each token's features (tokens, tags)."""
+        return F.embedding_bag(features, self.log_shares(), offsets, mode="sum")
+
+
+def through(value: Tensor, counts: Tensor) -> Tensor:
+    """`value`, whose gradient reaches `counts` unchanged."""
+    return value.detach() + (counts - counts.detach())
+
+
+def check_counts(counts: Tensor, decoder: str) -> None:
+    """Raise UserError where a table holds anything but counts: some other optimizer moved it."""
+    counts = counts.detach()
+    if bool(((counts < 0) | (counts != counts.round())).any()):
+        raise UserError(
+            f"decoder={decoder} holds numbers that are no counts: it is trained by counting. "
+            "Give optimizer=sgd_counts trainer.max_epochs=1."
+        )

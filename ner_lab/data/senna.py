@@ -1,0 +1,64 @@
+"""Files out of the published archive of SENNA (Collobert et al. 2011): its vectors, its lists of names."""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from ner_lab.data.cache import lock
+from ner_lab.data.fetch import Download, Progress, fetch
+from ner_lab.errors import UserError
+
+
+def senna_folder(
+    download: Download, wanted: Sequence[str], cache: Path, hint: str, progress: Progress | None = None
+) -> Path:
+    """A folder within `cache` that holds the files `wanted`, given as `hash/words.lst`; fetched if need be."""
+    place = cache / "vectors"
+    folder = place / "senna"
+    if _missing(folder, wanted):
+        archive = fetch(download, place, hint, progress)
+        with lock(place / "senna.unpack.lock"):  # parallel runs may want it at once
+            if missing := _missing(folder, wanted):
+                _unpack(archive, folder, missing)
+    return folder
+
+
+def spellings_of(name: str) -> tuple[str, ...]:
+    """Names under which a file may lie: SENNA's own program asks for `ner.msc.lst`, others for `ner.misc.lst`."""
+    return tuple(dict.fromkeys([name, name.replace("ner.misc.", "ner.msc.")]))
+
+
+def _missing(folder: Path, wanted: Sequence[str]) -> list[str]:
+    return [name for name in wanted if not (folder / name).exists()]
+
+
+def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
+    """Only the files wanted leave the archive, under names of our own, once all of it is known to be sound."""
+    contents: dict[str, bytes] = {}
+    try:
+        with gzip.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
+            for member in tar:
+                name = _wanted_name(member.name, wanted) if member.isfile() else None
+                source = tar.extractfile(member) if name is not None and name not in contents else None
+                if name is not None and source is not None:
+                    contents[name] = source.read()
+            for name in wanted:
+                if name not in contents:
+                    raise UserError(f"{archive}: no {name} in it. Is it SENNA 3.0?")
+            while packed.read(1 << 20):  # to the end, where the sum of the whole stands
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
+    for name, content in contents.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_suffix(".draft")
+        draft.write_bytes(content)
+        draft.replace(target)
+
+
+def _wanted_name(member: str, wanted: Sequence[str]) -> str | None:
+    path = PurePosixPath(member)
+    return next((name for name in wanted if any(path.match(spelling) for spelling in spellings_of(name))), None)

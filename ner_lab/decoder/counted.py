@@ -1,0 +1,20 @@
+"""What decoders that count have in common: log p(word | tag), given from outside."""
+
+from torch import Tensor
+
+from ner_lab.errors import UserError
+
+
+def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
+    """direct (batch, time, tags), if they are log probabilities; otherwise UserError."""
+    if direct is None or bool((direct > 0).any()):
+        raise UserError(
+            f"decoder={decoder} needs log p(word | tag), which a feature set gives by counting. "
+            "Give features=words, or features.wiring=counts with another set of sparse features."
+        )
+    return direct
+
+
+def gold_scores(scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+    """scores (batch, time, tags), tags (batch, time), mask -> those of the gold tags, summed (batch,)."""
+    return (scores.gather(2, (tags * mask)[:, :, None]).squeeze(2) * mask).sum(dim=1)

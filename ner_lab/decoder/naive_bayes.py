@@ -1,0 +1,31 @@
+"""Naive Bayes: each token's tag on its own, from counts."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ner_lab.counting import CountTable, check_counts
+from ner_lab.decoder.counted import counted_scores, gold_scores
+
+
+class NaiveBayes(nn.Module):
+    """log p(tag) + log p(features | tag) for each token, all by counting.
+
+    The second term are the `direct` scores of a feature set with `wiring=counts`; the encoder's
+    states are not looked at. Trained with `optimizer=sgd_counts` (see `ner_lab.counting`).
+
+    tags: the tags by number. smoothing: added to every count of a tag.
+    """
+
+    def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
+        super().__init__()
+        self.prior = CountTable(len(tags), smoothing=smoothing)
+
+    def loss(self, hidden: Tensor, tags: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
+        """tags (batch, time), mask (batch, time) bool, direct (batch, time, tags) -> -log p(., tags) (batch,)."""
+        return -gold_scores(counted_scores(direct, "naive_bayes") + self.prior(), tags, mask)
+
+    def decode(self, hidden: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
+        """mask (batch, time) bool, direct (batch, time, tags) -> best tags (batch, time), 0 at padding."""
+        check_counts(self.prior.counts, "naive_bayes")
+        return (counted_scores(direct, "naive_bayes") + self.prior()).argmax(dim=2) * mask

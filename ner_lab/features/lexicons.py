@@ -1,0 +1,157 @@
+"""Lexicon features of Chiu & Nichols 2016, section 2.4.2."""
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ner_lab.data.sentence import Sentence
+from ner_lab.errors import UserError
+from ner_lab.features import lexicon_entries, lexicon_matching
+from ner_lab.features.base import FeatureSet
+from ner_lab.features.lexicon_files import Hashes, LexiconFiles, check_same, files_of
+from ner_lab.features.lexicon_matching import (
+    CODINGS,
+    MATCHINGS,
+    Fragments,
+    covered,
+    find_matches,
+    fragments_of,
+    position_codes,
+    without_overlaps,
+)
+
+_DEFAULTS = {"dir": None, "url": None, "raw": True, "whole_only": False, "matching": "partial", "coding": "BIOES"}
+
+
+class Lexicons(FeatureSet):
+    """A column for each lexicon and category: where each word stands in the entry it matches.
+
+    lexicons: for each lexicon by name
+        entries: for each category its files, one entry a line
+        dir, url: the folder of these files, or an archive, as in `LexiconFiles`
+        raw, whole_only: how they are read, as in `read_entries`
+        matching: `exact`, `partial`, or `collobert` for the method of Collobert et al. 2011: whole
+            entries and any prefix alike
+        coding: `BIOES`, or `YN` for whether a word matches at all. `collobert` has `YN` alone, and
+            every match counts, also where they overlap
+    dim: size of the vectors of each column.
+    single_token_partial: categories in which one word may match a part of an entry.
+    cache_dir: where what is fetched is kept; None for the usual place.
+    """
+
+    def __init__(
+        self,
+        *,
+        lexicons: Mapping[str, Mapping[str, Any]],
+        dim: int,
+        single_token_partial: Sequence[str],
+        cache_dir: str | None,
+    ) -> None:
+        if dim < 1:
+            raise UserError(f"features: dim is {dim}. It is the size of the vectors, at least 1.")
+        if isinstance(single_token_partial, str):
+            raise UserError(f"features: single_token_partial is '{single_token_partial}'. It takes a list: [PER].")
+        self.dim = dim
+        self.lexicons = {
+            name: Lexicon(name, given, single_token_partial, cache_dir) for name, given in lexicons.items()
+        }
+        self.columns = tuple(
+            f"{name}.{category}" for name, lexicon in self.lexicons.items() for category in lexicon.files.entries
+        )
+
+    def learn(self, train: Sequence[Sentence]) -> dict[str, Hashes]:
+        """Sums of the files, for `remember`."""
+        return {name: lexicon.files.hashes() for name, lexicon in self.lexicons.items()}
+
+    def remember(self, learnt: dict[str, Hashes]) -> None:
+        """Raise UserError where the files are not those trained with."""
+        check_same(learnt, self.learn([]))
+
+    def dense(self, sentence: Sentence) -> list[list[str]]:
+        """For each lexicon and category, a code for each word."""
+        return [
+            lexicon.codes(category, sentence.words)
+            for lexicon in self.lexicons.values()
+            for category in lexicon.files.entries
+        ]
+
+    def dims(self) -> dict[str, int | None]:
+        """Size of each column's vectors."""
+        return dict.fromkeys(self.columns, self.dim)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The code, the settings of each lexicon and the content of its files, wherever they lie."""
+        lexicons = {name: lexicon.fingerprint() for name, lexicon in self.lexicons.items()}
+        return {"class": "Lexicons", "code": code_sum(type(self)), "lexicons": lexicons}
+
+
+class Lexicon:
+    """One lexicon under its method; files are read when the first sentence is."""
+
+    def __init__(
+        self, name: str, given: Mapping[str, Any], single_token_partial: Sequence[str], cache_dir: str | None
+    ) -> None:
+        key = f"lexicons.{name}"
+        if not isinstance(given, Mapping):
+            raise UserError(f"features: {key} is '{given}'. It takes keys of its own: entries, {', '.join(_DEFAULTS)}.")
+        if unknown := [option for option in given if option not in {"entries", *_DEFAULTS}]:
+            raise UserError(f"features: {key} does not take '{unknown[0]}'. It takes entries, {', '.join(_DEFAULTS)}.")
+        said = _DEFAULTS | dict(given)
+        self.matching, self.coding = said.pop("matching"), said.pop("coding")
+        _one_of(f"{key}.matching", self.matching, MATCHINGS)
+        _one_of(f"{key}.coding", self.coding, CODINGS)
+        if self.matching == "collobert" and self.coding != "YN":
+            raise UserError(f"features: {key}.matching=collobert has no places in entries. Give {key}.coding=YN.")
+        self.files = files_of(f"{key}.", said.pop("entries", {}), cache_dir=cache_dir, **said)
+        self.single_token_partial = frozenset(single_token_partial)
+        self._fragments: dict[str, Fragments] = {}
+
+    def codes(self, category: str, words: Sequence[str]) -> list[str]:
+        """A code for each word."""
+        matches = find_matches(words, self._fragments_of(category))
+        if self.matching != "collobert":
+            matches = without_overlaps(matches)
+        if self.coding == "YN":
+            return ["Y" if inside else "N" for inside in covered(matches, len(words))]
+        return position_codes(matches, len(words))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What its codes depend on."""
+        return {
+            "files": self.files.hashes(),
+            "read": [self.files.raw, self.files.whole_only],
+            "method": [self.matching, self.coding, sorted(self.single_token_partial)],
+        }
+
+    def _fragments_of(self, category: str) -> Fragments:
+        if category not in self._fragments:
+            single = category in self.single_token_partial
+            self._fragments[category] = load_fragments(self.files, category, self.matching, single)
+        return self._fragments[category]
+
+
+_loaded: WeakValueDictionary[tuple[Any, ...], Fragments] = WeakValueDictionary()
+
+
+def load_fragments(files: LexiconFiles, category: str, matching: str, single_token_partial: bool) -> Fragments:
+    """Read the files of a category; feature sets of one process share what they read, as long as one uses it."""
+    key = (*files.hashes_of(category), files.raw, files.whole_only, matching, single_token_partial)
+    fragments = _loaded.get(key)
+    if fragments is None:
+        fragments = fragments_of(files.read(category), matching=matching, single_token_partial=single_token_partial)
+        _loaded[key] = fragments
+    return fragments
+
+
+def code_sum(kind: type) -> str:
+    """A sum of the code that a set of this class reads and matches with."""
+    modules = [inspect.getmodule(kind), lexicon_entries, lexicon_matching]
+    code = "".join(inspect.getsource(module) for module in modules if module is not None)
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _one_of(key: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"features: {key} is '{value}'. It takes {', '.join(choices)}.")

@@ -1,0 +1,298 @@
+"""Lexicon features: columns from files, when these are read, and what happens where they are not as they should be."""
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ner_lab.data.batch import BatchMaker
+from ner_lab.data.options import DataOptions
+from ner_lab.data.prepare import encode
+from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
+from ner_lab.errors import UserError
+from ner_lab.features import lexicons as lexicons_module
+from ner_lab.features.lexicons import Lexicons
+
+WORDS = ["Anna", "Holm", "saw", "New", "York", "and", "Holm"]
+SENTENCE = Sentence(WORDS, ["O"] * len(WORDS))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two lists of names as people write them, and one in SENNA's format."""
+    place = tmp_path / "lists"
+    place.mkdir()
+    (place / "people.txt").write_text("Anna Holm\nIda Berg (nurse)\n")
+    (place / "places.txt").write_text("New York City\nOslo\n")
+    (place / "ner.loc.lst").write_text("new\nnew york\noslo\n")
+    (place / "ner.loc.dat").write_bytes(b"\0\1\1")
+    return place
+
+
+def lexicons(given: Mapping[str, Any], *, cache: Path | None = None, single: Any = ("PER",), dim: int = 3) -> Lexicons:
+    return Lexicons(
+        lexicons=given, dim=dim, single_token_partial=single, cache_dir=None if cache is None else str(cache)
+    )
+
+
+def mine(folder: Path, **further: Any) -> dict[str, Any]:
+    entries = {"PER": ["people.txt"], "LOC": ["places.txt"]}
+    return {"mine": {"entries": entries, "dir": str(folder), **further}}
+
+
+def senna(folder: Path | None, **further: Any) -> dict[str, Any]:
+    given = {"entries": {"LOC": "ner.loc.lst"}, "dir": folder and str(folder), "raw": False, "matching": "exact"}
+    return {"senna": given | {"url": "https://example.org/senna-v3.0.tgz"} | further}
+
+
+def column(features: Lexicons, name: str) -> str:
+    return "".join(features.dense(SENTENCE)[features.columns.index(name)])
+
+
+# columns
+
+
+def test_each_lexicon_has_a_column_for_each_category(folder: Path) -> None:
+    features = lexicons(mine(folder) | senna(folder))
+    assert features.columns == ("mine.PER", "mine.LOC", "senna.LOC")
+    assert features.dims() == {"mine.PER": 3, "mine.LOC": 3, "senna.LOC": 3}
+    assert ["".join(values) for values in features.dense(SENTENCE)] == ["BEOOOOE", "OOOBIOO", "OOOBEOO"]
+    assert features.sparse(SENTENCE) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "people", "places"),
+    [
+        ({"matching": "partial"}, "BEOOOOE", "OOOBIOO"),
+        ({"matching": "exact"}, "BEOOOOO", "OOOOOOO"),
+        ({"matching": "partial", "coding": "YN"}, "YYNNNNY", "NNNYYNN"),
+        ({"matching": "exact", "coding": "YN"}, "YYNNNNN", "NNNNNNN"),
+        ({"matching": "collobert", "coding": "YN"}, "YYNNNNN", "NNNYYNN"),
+    ],
+)
+def test_a_lexicon_matches_and_codes_as_it_says(
+    folder: Path, settings: dict[str, str], people: str, places: str
+) -> None:
+    features = lexicons(mine(folder, **settings))
+    assert (column(features, "mine.PER"), column(features, "mine.LOC")) == (people, places)
+
+
+def test_categories_where_one_word_may_match_a_part_are_stated(folder: Path) -> None:
+    (folder / "places.txt").write_text("Holm Bay\n")
+    assert column(lexicons(mine(folder)), "mine.LOC") == "OOOOOOO"
+    features = lexicons(mine(folder), single=["LOC"])
+    assert (column(features, "mine.LOC"), column(features, "mine.PER")) == ("OBOOOOB", "BEOOOOO")
+
+
+def test_a_category_may_have_several_files_anywhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "more.txt").write_text("saw\n")
+    monkeypatch.chdir(tmp_path)
+    features = lexicons({"mine": {"entries": {"PER": [str(folder / "people.txt"), "more.txt"]}}})
+    assert column(features, "mine.PER") == "BESOOOE"
+    inside = lexicons({"mine": {"entries": {"PER": ["people.txt", str(tmp_path / "more.txt")]}, "dir": str(folder)}})
+    assert inside.dense(SENTENCE) == features.dense(SENTENCE)
+
+
+def test_only_whole_names_match_where_that_is_said(folder: Path) -> None:
+    text = Sentence(["New", "friends"], ["O", "O"])
+    assert lexicons(senna(folder)).dense(text) == [["S", "O"]]
+    assert lexicons(senna(folder, whole_only=True)).dense(text) == [["O", "O"]]
+
+
+def test_sennas_own_folder_has_its_lists_one_deeper(folder: Path, tmp_path: Path) -> None:
+    folder.rename(tmp_path / "hash")
+    assert column(lexicons(senna(tmp_path)), "senna.LOC") == "OOOBEOO"
+
+
+def test_columns_become_vectors_of_the_encoders_input(folder: Path) -> None:
+    features = lexicons(mine(folder), dim=4)
+    features.remember(features.learn([SENTENCE]))
+    columns = {
+        name: Vocab.of(sorted(set(values)))
+        for name, values in zip(features.columns, features.dense(SENTENCE), strict=True)
+    }
+    vocab = FeatureVocab(columns)
+    tags = TagVocab.of(["PER"], "IOB2")
+    vocabs = Vocabs(words=WordVocab.of(["a"]), chars=Vocab.of("a"), tags=tags, features=vocab)
+    split, _ = encode([SENTENCE], vocabs, DataOptions(name="one"), features)
+    batch = BatchMaker(split)[np.array([0]), 1, len(WORDS), True]
+    layers = features.layers(vocab, tags.items)
+    vectors = layers(batch)
+    assert vectors.shape == (1, len(WORDS), 8)
+    assert layers.direct(batch) is None
+    assert torch.equal(vectors[0, 1], vectors[0, 6])  # both E of PER and O of LOC
+    assert torch.equal(vectors[0, 3, :4], vectors[0, 2, :4])
+    assert not torch.equal(vectors[0, 3, 4:], vectors[0, 2, 4:])
+
+
+# when files are read
+
+
+def test_files_are_looked_for_at_the_first_sentence_and_not_before(tmp_path: Path) -> None:
+    features = lexicons(mine(tmp_path))
+    assert features.dims() == {"mine.PER": 3, "mine.LOC": 3}
+    with pytest.raises(UserError, match="no such file"):
+        features.dense(SENTENCE)
+
+
+def test_sets_of_one_process_read_a_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    build = lexicons_module.fragments_of
+
+    def counted(entries: list[str], **how: Any) -> Any:
+        built.append(len(entries))
+        return build(entries, **how)
+
+    monkeypatch.setattr(lexicons_module, "fragments_of", counted)
+    first, second = lexicons(mine(folder)), lexicons(mine(folder) | senna(folder))
+    for features in (first, second, first, second):
+        features.dense(SENTENCE)
+    assert len(built) == 3
+    lexicons(mine(folder, matching="exact")).dense(SENTENCE)
+    assert len(built) == 5
+    (folder / "people.txt").write_text("New York\n")
+    assert column(lexicons(mine(folder)), "mine.PER") == "OOOBEOO"
+    assert column(first, "mine.PER") == "BEOOOOE"
+
+
+def test_sennas_lists_come_out_of_its_archive_in_the_cache(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "vectors" / "senna-v3.0.tgz"
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for room, name in (("hash", "ner.loc.lst"), ("data", "ner.loc.dat")):
+            content = (folder / name).read_bytes()
+            member = tarfile.TarInfo(f"senna/{room}/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    text = Sentence(["New", "York"], ["O", "O"])
+    fetched = lexicons(senna(None, whole_only=True), cache=tmp_path / "cache")
+    given = lexicons(senna(folder, whole_only=True))
+    assert fetched.dense(text) == given.dense(text) == [["B", "E"]]
+    assert fetched.fingerprint() == given.fingerprint()
+    assert lexicons(senna(None), cache=tmp_path / "cache").dense(text) == [["B", "E"]]
+
+
+def test_a_list_that_cannot_be_fetched_says_how_to_do_without(tmp_path: Path) -> None:
+    given = senna(None, url="http://127.0.0.1:9/senna-v3.0.tgz")
+    with pytest.raises(UserError, match=r"could not be fetched.*features: lexicons\.senna\.dir=FOLDER"):
+        lexicons(given, cache=tmp_path).learn([])
+
+
+# what a checkpoint and a cache entry depend on
+
+
+def test_what_was_learnt_is_plain_data_and_fits_the_same_files_elsewhere(folder: Path, tmp_path: Path) -> None:
+    learnt = json.loads(json.dumps(lexicons(mine(folder)).learn([SENTENCE])))
+    moved = folder.rename(tmp_path / "elsewhere")
+    features = lexicons(mine(moved))
+    features.remember(learnt)
+    assert column(features, "mine.PER") == "BEOOOOE"
+
+
+def test_other_files_than_those_trained_with_are_refused(folder: Path) -> None:
+    learnt = lexicons(mine(folder)).learn([SENTENCE])
+    (folder / "places.txt").write_text("New York City\n")
+    with pytest.raises(UserError, match=r"entries of mine\.LOC are others than those trained with.*train anew"):
+        lexicons(mine(folder)).remember(learnt)
+
+
+def test_flags_count_among_the_files_where_they_are_read(folder: Path) -> None:
+    every, whole = (lexicons(senna(folder, whole_only=chosen)).learn([]) for chosen in (False, True))
+    (folder / "ner.loc.dat").write_bytes(b"\1\1\1")
+    lexicons(senna(folder)).remember(every)
+    with pytest.raises(UserError, match=r"senna\.LOC"):
+        lexicons(senna(folder, whole_only=True)).remember(whole)
+
+
+def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) -> None:
+    sets = [
+        lexicons(mine(folder)),
+        lexicons(mine(folder, matching="exact")),
+        lexicons(mine(folder, coding="YN")),
+        lexicons(mine(folder, raw=False)),
+        lexicons(mine(folder), single=[]),
+        lexicons(senna(folder)),
+        lexicons(senna(folder, whole_only=True)),
+    ]
+    prints = [features.fingerprint() for features in sets]
+    (folder / "people.txt").write_text("Anna Berg\n")
+    prints.append(lexicons(mine(folder)).fingerprint())
+    assert all(one != other for place, one in enumerate(prints) for other in prints[:place])
+    assert json.loads(json.dumps(prints)) == prints
+
+
+def test_fingerprints_depend_neither_on_the_place_of_files_nor_on_what_was_read(folder: Path, tmp_path: Path) -> None:
+    features = lexicons(mine(folder))
+    before = features.fingerprint()
+    features.dense(SENTENCE)
+    assert features.fingerprint() == before
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert lexicons(mine(moved), dim=9).fingerprint() == before
+
+
+def test_files_are_told_apart_without_a_cache_that_can_be_written(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way of a folder")
+    assert lexicons(mine(folder), cache=tmp_path / "file").learn([]) == lexicons(mine(folder)).learn([])
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"matching": "fuzzy"}, r"lexicons\.mine\.matching is 'fuzzy'\. It takes exact, partial, collobert"),
+        ({"coding": "BIO"}, r"lexicons\.mine\.coding is 'BIO'\. It takes BIOES, YN"),
+        ({"matching": "collobert"}, r"lexicons\.mine\.matching=collobert .*Give lexicons\.mine\.coding=YN"),
+        ({"matchin": "exact"}, r"lexicons\.mine does not take 'matchin'\. It takes entries, dir, .*matching"),
+        ({"entries": {}}, r"lexicons\.mine\.entries is \{\}\. It takes categories and their files"),
+        ({"entries": ["a"]}, r"lexicons\.mine\.entries is \['a'\]"),
+        ({"entries": {"PER": []}}, r"lexicons\.mine\.entries\.PER is \[\]\. It takes a file or a list of files"),
+        ({"entries": {"PER": [1]}}, r"lexicons\.mine\.entries\.PER is \[1\]"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(folder: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        lexicons(mine(folder, **settings))
+
+
+def test_a_lexicon_needs_entries_a_size_and_a_list_of_categories(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"lexicons\.mine\.entries is \{\}"):
+        lexicons({"mine": {"dir": str(folder)}})
+    with pytest.raises(UserError, match=r"lexicons\.mine is 'people\.txt'\. It takes keys of its own: entries"):
+        lexicons({"mine": "people.txt"})
+    with pytest.raises(UserError, match="dim is 0"):
+        lexicons(mine(folder), dim=0)
+    with pytest.raises(UserError, match=r"single_token_partial is 'PER'\. It takes a list"):
+        lexicons(mine(folder), single="PER")
+
+
+def test_missing_files_are_named_with_their_key_and_the_next_step(folder: Path, tmp_path: Path) -> None:
+    (folder / "places.txt").unlink()
+    with pytest.raises(
+        UserError,
+        match=r"lexicons\.mine\.entries\.LOC names .*lists/places\.txt: no such file\. "
+        r"Give the folder that holds it as lexicons\.mine\.dir\.",
+    ):
+        lexicons(mine(folder)).fingerprint()
+    with pytest.raises(UserError, match=r"names gone\.txt: no such file\. Give its path there\."):
+        lexicons({"mine": {"entries": {"LOC": "gone.txt"}}}).fingerprint()
+    with pytest.raises(UserError, match=r"or lexicons\.senna\.dir=null to fetch SENNA's lists"):
+        lexicons(senna(tmp_path)).fingerprint()
+    with pytest.raises(UserError, match=r"lexicons\.mine\.dir=.*nowhere: no such folder"):
+        lexicons(mine(tmp_path / "nowhere")).fingerprint()
+
+
+def test_a_list_without_entries_is_refused(folder: Path) -> None:
+    (folder / "places.txt").write_text("\n(all)\n")
+    with pytest.raises(UserError, match=r"lexicons\.mine\.entries\.LOC: no entry in .*places\.txt"):
+        lexicons(mine(folder)).dense(SENTENCE)
