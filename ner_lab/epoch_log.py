@@ -15,11 +15,22 @@ from ner_lab.terminal import bar, is_terminal
 log = logging.getLogger(__name__)
 
 
-class EpochLog(pl.Callback):
-    """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch."""
+class Diverged(UserError):
+    """The loss of training is no number any more."""
 
-    def __init__(self) -> None:
+
+class EpochLog(pl.Callback):
+    """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch.
+
+    trained_on_dev: dev is training data, so its scores choose no epoch: the last one is kept.
+    """
+
+    def __init__(self, *, trained_on_dev: bool = False) -> None:
+        self.trained_on_dev = trained_on_dev
         self.history: list[dict[str, Any]] = []
+        """An entry for each epoch that was scored."""
+        self.trained = 0
+        """Number of the last epoch trained, scored or not."""
         self.tokens = 0
         self.training_seconds = 0.0
         """Spent in training steps: without dev scoring and checkpoints."""
@@ -38,6 +49,11 @@ class EpochLog(pl.Callback):
     def best(self) -> dict[str, Any]:
         """The entry of the first epoch with the best dev F1."""
         return max(self.history, key=lambda entry: (entry["dev"]["f1"], -entry["epoch"]))
+
+    @property
+    def kept(self) -> int:
+        """Number of the epoch whose checkpoint is kept."""
+        return self.trained if self.trained_on_dev else self.best["epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and is_terminal():
@@ -69,10 +85,11 @@ class EpochLog(pl.Callback):
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
         loss = numbers["train/loss"]
         if not math.isfinite(loss):
-            raise UserError(
+            raise Diverged(
                 f"training diverged: the loss of epoch {trainer.current_epoch + 1} is {loss}. "
                 "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
             )
+        self.trained = trainer.current_epoch + 1
         if self._epoch_seconds is None:  # not scored: cut off by max_steps, or dev is scored every few epochs
             return
         self.tokens += self._epoch_tokens
@@ -81,6 +98,7 @@ class EpochLog(pl.Callback):
         entry: dict[str, Any] = {
             "epoch": trainer.current_epoch + 1,
             "train_loss": loss,
+            "dev_loss": numbers["dev/loss"] if math.isfinite(numbers["dev/loss"]) else None,
             "dev": {name: numbers[f"dev/{name}"] for name in ("precision", "recall", "f1", "accuracy")},
             "learning_rate": self._learning_rate,
             "seconds": self._epoch_seconds,
@@ -102,19 +120,21 @@ class EpochLog(pl.Callback):
         self._bar.stop()
 
     def _show(self, trainer: pl.Trainer, entry: dict[str, Any]) -> None:
-        best = self.best
+        f1, best = entry["dev"]["f1"], self.best
+        dev, note = ("dev (trained on)", "") if self.trained_on_dev else ("dev", f" (best {best['dev']['f1']:.2f})")
         if self._task is not None:
-            self._bar.update(self._task, f1=f"dev F1 {entry['dev']['f1']:.2f} (best {best['dev']['f1']:.2f})")
-        mark = "*" if best is entry else " "
+            self._bar.update(self._task, f1=f"{dev} F1 {f1:.2f}{note}")
+        mark = "*" if best is entry and not self.trained_on_dev else " "
         log.info(
-            "epoch %*d/%d  loss %.4f  dev P %.2f R %.2f F1 %.2f%s  %.1f s  %s tokens/s",
+            "epoch %*d/%d  loss %.4f  %s P %.2f R %.2f F1 %.2f%s  %.1f s  %s tokens/s",
             len(str(trainer.max_epochs)),
             entry["epoch"],
             trainer.max_epochs,
             entry["train_loss"],
+            dev,
             entry["dev"]["precision"],
             entry["dev"]["recall"],
-            entry["dev"]["f1"],
+            f1,
             mark,
             entry["seconds"],
             f"{entry['tokens_per_second']:,.0f}",

@@ -49,7 +49,8 @@ def evaluate(run: str | Path, overrides: Sequence[str] = (), splits: Sequence[st
             corpus[name].sentences, trained.vocabs, trained.options, trained.features, name, corpus[name].path
         )
         batch_tokens = trained.options.eval_batch_tokens
-        scored[name] = score(trained.tagger, split, labels, trained.vocabs.tags.scheme, batch_tokens)
+        vocabs = trained.vocabs
+        scored[name] = score(trained.tagger, split, labels, vocabs.tags.scheme, batch_tokens, vocabs.word_classes)
     return scored
 
 

@@ -1,5 +1,6 @@
 """The LightningModule: steps, logging, optimizer. No maths."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -7,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import SumMetric
 
 from ner_lab.build import build_tagger, optimizer_of
 from ner_lab.data.batch import Batch
@@ -29,6 +31,7 @@ class TaggerModule(pl.LightningModule):
         self.tagger = build_tagger(cfg, self.vocabs)
         self.recipe = optimizer_of(cfg)
         self.dev_score = SpanF1(labels, self.vocabs.tags.scheme)
+        self.dev_loss, self.dev_loss_tokens = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The part of this process in the loss of the global batch."""
@@ -42,21 +45,31 @@ class TaggerModule(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count spans; the score is computed when all are counted."""
-        if batch.counts:
-            self.dev_score.update(self.tagger.decode(batch), batch.tags, batch.mask)
+        """Count spans and sum the loss; what they come to is computed when all of dev is through.
+
+        A tag that train lacks has no likelihood: sentences with one are left out of the loss.
+        """
+        if not batch.counts:
+            return
+        whole = (batch.tags < len(self.vocabs.tags)).all(dim=1)  # padding has tag 0
+        losses, best = self.tagger.losses_and_decode(replace(batch, tags=batch.tags * whole[:, None]))
+        self.dev_score.update(best, batch.tags, batch.mask)
+        self.dev_loss.update(losses[whole].sum())
+        self.dev_loss_tokens.update(batch.lengths[whole].sum())
 
     def on_validation_epoch_end(self) -> None:
         score = self.dev_score.compute()
         self.dev_score.reset()
+        self.log("dev/loss", self.dev_loss.compute() / self.dev_loss_tokens.compute(), sync_dist=True)
+        self.dev_loss.reset()
+        self.dev_loss_tokens.reset()
         for name in ("precision", "recall", "f1", "accuracy"):
             self.log(f"dev/{name}", torch.tensor(score[name]), sync_dist=True)
         for entity_type, numbers in score["per_type"].items():  # type: ignore[attr-defined]
             self.log(f"dev/{entity_type}/f1", torch.tensor(numbers["f1"]), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = self.recipe.optimizer(trained)
+        optimizer = self.recipe.optimizer(self.tagger)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.recipe.rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
 

@@ -70,14 +70,16 @@ class SpanF1(Metric):
 
     def compute(self) -> dict[str, object]:
         """`precision`, `recall`, `f1`, `accuracy` in per cent, `per_type`, and the counts behind them."""
-        result: dict[str, object] = _scores(int(self.correct.sum()), int(self.predicted.sum()), int(self.gold.sum()))
+        result: dict[str, object] = span_scores(
+            int(self.correct.sum()), int(self.predicted.sum()), int(self.gold.sum())
+        )
         result["accuracy"] = _percent(int(self.correct_tokens), int(self.tokens))
         result["tokens"] = int(self.tokens)
         result["sentences"] = int(self.sentences)
         result["improper_sequences"] = int(self.improper)
         result["improper_sequences_iob2"] = int(self.improper_iob2)
         counts = zip(self.correct.tolist(), self.predicted.tolist(), self.gold.tolist(), strict=True)
-        result["per_type"] = {name: _scores(*row) for name, row in zip(self.types, counts, strict=True)}
+        result["per_type"] = {name: span_scores(*row) for name, row in zip(self.types, counts, strict=True)}
         return result
 
     def _spans(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,7 +119,8 @@ def _broken(labels: Tensor, allowed: Tensor, shape: torch.Size) -> Tensor:
     return (~allowed[before, labels]).view(shape[0], shape[1] + 1).any(dim=1).sum()
 
 
-def _scores(correct: int, predicted: int, gold: int) -> dict[str, object]:
+def span_scores(correct: int, predicted: int, gold: int) -> dict[str, object]:
+    """Precision, recall and F1 in per cent, and the counts they come from."""
     precision, recall = _percent(correct, predicted), _percent(correct, gold)
     f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
     counts = {"correct": correct, "predicted": predicted, "gold": gold}

@@ -1,5 +1,6 @@
 """Score a tagger on a split: counts, strict F1, predictions in CoNLL columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,17 @@ from ner_lab.data.batch import eval_batches
 from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
 from ner_lab.metric import SpanF1
+from ner_lab.oov import oov_scores
 from ner_lab.tagger import Tagger
-from ner_lab.tags import as_written
+from ner_lab.tags import as_written, spans_of
 from ner_lab.terminal import bar, table
+
+_KNOWN_BY = {
+    "IV": "IV: words in train and vectors",
+    "OOTV": "OOTV: a word not in train",
+    "OOEV": "OOEV: a word without a vector",
+    "OOBV": "OOBV: both of these",
+}
 
 
 @dataclass
@@ -26,7 +35,7 @@ class Scored:
     predicted: list[list[str]]
     """IOB2, as the tagger gave it: improper sequences are not mended"""
     scores: dict[str, Any]
-    """`SpanF1.compute()` and `f1_strict`"""
+    """`SpanF1.compute()`, `f1_strict`, and `oov` where it is known of the words (see `ner_lab.oov`)"""
 
     def write(self, path: Path) -> None:
         """`token gold predicted`, a blank line between sentences: what conlleval reads."""
@@ -55,8 +64,18 @@ def predict_labels(
     return predicted
 
 
-def score(tagger: Tagger, split: EncodedSplit, labels: list[str], scheme: str, batch_tokens: int) -> Scored:
-    """Tag the whole split and score it; `labels` are the tags by number, in `scheme`."""
+def score(
+    tagger: Tagger,
+    split: EncodedSplit,
+    labels: list[str],
+    scheme: str,
+    batch_tokens: int,
+    word_classes: Mapping[str, str] | None = None,
+) -> Scored:
+    """Tag the whole split and score it; `labels` are the tags by number, in `scheme`.
+
+    word_classes: of each spelling (`Vocabs.word_classes`), for scores by class.
+    """
     guesses = predict_labels(tagger, split, batch_tokens, show_bar=True)
     metric = SpanF1(labels, scheme, sync_on_compute=False)
     gold, predicted = [], []
@@ -66,6 +85,11 @@ def score(tagger: Tagger, split: EncodedSplit, labels: list[str], scheme: str, b
         predicted.append(as_written([labels[label] for label in guess], scheme))
     metric.update(*_padded(guesses, split))
     scores = metric.compute() | {"f1_strict": strict_f1(gold, predicted)}
+    if word_classes:
+        words = (split.words_of(number) for number in range(len(split)))
+        spans = ([spans_of(tags) for tags in rows] for rows in (gold, predicted))
+        if (by_class := oov_scores(zip(words, *spans, strict=True), word_classes)) is not None:
+            scores["oov"] = by_class
     return Scored(split, gold, predicted, scores)
 
 
@@ -82,23 +106,26 @@ def strict_f1(gold: list[list[str]], predicted: list[list[str]]) -> float:
 
 
 def score_table(splits: dict[str, dict[str, Any]]) -> str:
-    """Scores per entity type, then in all, then by seqeval's strict rule; for each split."""
+    """Scores per entity type, then in all, by seqeval's strict rule, by what is known of the words; for each split."""
+    columns = ("precision", "recall", "f1", "gold", "predicted", "correct")
+    header = ["precision", "recall", "F1", "gold", "predicted", "correct"]
     parts = []
     for name, scores in splits.items():
         rows: list[list[object]] = [
-            [entity_type, row["precision"], row["recall"], row["f1"], row["gold"], row["predicted"], row["correct"]]
-            for entity_type, row in scores["per_type"].items()
+            [entity_type, *(row[column] for column in columns)] for entity_type, row in scores["per_type"].items()
         ]
-        rows.append(
-            ["all", *(scores[column] for column in ("precision", "recall", "f1", "gold", "predicted", "correct"))]
-        )
+        rows.append(["all", *(scores[column] for column in columns)])
         rows.append(["strict (seqeval)", "", "", scores["f1_strict"], "", "", ""])
-        header = [name, "precision", "recall", "F1", "gold", "predicted", "correct"]
         note = (
             f"  accuracy {scores['accuracy']:.2f} %, {scores['improper_sequences']:,} of {scores['sentences']:,} "
             "sentences with an improper tag sequence"
         )
-        parts.append(table(header, rows) + "\n" + note)
+        parts.append(table([name, *header], rows) + "\n" + note)
+        if "oov" in scores:
+            by_class = [
+                [_KNOWN_BY[known], *(row[column] for column in columns)] for known, row in scores["oov"].items()
+            ]
+            parts.append(table([f"{name}, entities by words", *header], by_class))
     return "\n\n".join(parts)
 
 

@@ -17,13 +17,23 @@ class Tagger(nn.Module):
 
     def losses(self, batch: Batch) -> Tensor:
         """-> the negative log-likelihood of each sentence's gold tags (batch,)."""
-        hidden = self.encoder(self.embedder(batch), batch.lengths)
-        return self.decoder.loss(hidden, batch.tags, batch.mask, self.embedder.features.direct(batch))  # type: ignore[operator]
+        hidden, direct = self._read(batch)
+        return self.decoder.loss(hidden, batch.tags, batch.mask, direct)  # type: ignore[operator]
 
     def decode(self, batch: Batch) -> Tensor:
         """-> numbers of the best tags (batch, time), 0 at padding."""
-        hidden = self.encoder(self.embedder(batch), batch.lengths)
-        return self.decoder.decode(hidden, batch.mask, self.embedder.features.direct(batch))  # type: ignore[operator]
+        hidden, direct = self._read(batch)
+        return self.decoder.decode(hidden, batch.mask, direct)  # type: ignore[operator]
+
+    def losses_and_decode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What `losses` and `decode` give, for one reading of the batch."""
+        hidden, direct = self._read(batch)
+        losses = self.decoder.loss(hidden, batch.tags, batch.mask, direct)  # type: ignore[operator]
+        return losses, self.decoder.decode(hidden, batch.mask, direct)  # type: ignore[operator]
+
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """-> hidden states (batch, time, dim), and scores of sparse features (batch, time, tags) or None."""
+        return self.encoder(self.embedder(batch), batch.lengths), self.embedder.features.direct(batch)
 
     def forward(self, batch: Batch) -> Tensor:
         """The losses, so that wrappers which hook `forward` (DDP) see the training pass."""

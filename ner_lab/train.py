@@ -1,4 +1,7 @@
-"""`ner-lab train`: train a tagger, keep the best epoch by dev F1, score dev and test with it."""
+"""`ner-lab train`: train a tagger, keep the best epoch by dev F1, score dev and test with it.
+
+Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoch is kept.
+"""
 
 import importlib.util
 import logging
@@ -14,21 +17,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
 
 from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
 from ner_lab.command import mistake_behind, run_command, stop
 from ner_lab.compose import CONF_DIR, check_keys, register_resolvers
 from ner_lab.data.datamodule import NerDataModule
+from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
-from ner_lab.epoch_log import EpochLog
+from ner_lab.epoch_log import Diverged, EpochLog
 from ner_lab.errors import UserError
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import score, score_table
+from ner_lab.stopping import EarlyStop
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.terminal import download_bar
 from ner_lab.threads import set_threads
@@ -41,7 +46,8 @@ def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
     """Train as `cfg` says, write everything to `folder`, and give what stands in metrics.json.
 
     In a distributed run all processes take part in training; the first one alone writes and scores,
-    and the others get an empty dictionary.
+    and the others get an empty dictionary. A run that diverges leaves a metrics.json of status
+    `failed`, with its history and without scores, and raises `Diverged`.
     """
     if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
@@ -52,7 +58,7 @@ def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
     failed = True
     try:
         metrics = _train(cfg, run, tracker, name)
-        failed = False
+        failed = metrics.get("status") == "failed"
     finally:
         tracker.close(failed)
     return metrics
@@ -65,6 +71,7 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
     if first:
         run.begin(cfg)
     options = data_options_of(cfg)
+    stopping = _stopping(cfg, options)
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
     data_seconds = time.perf_counter() - begun
 
@@ -73,43 +80,79 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
     module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
     _fill_vectors(module, prepared)
     if first:
-        log.info("data: %s (ready in %.1f s)\n%s\n", options.name, data_seconds, data_summary(prepared))
+        trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
+        log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
+        log.info("%s\n", data_summary(prepared))
         log.info("%s\n", parameter_table(module.tagger))
 
-    epochs = EpochLog()
-    trainer = _trainer(cfg, run, epochs, tracker.open(run.path, name, plain) if first else [])
+    epochs = EpochLog(trained_on_dev=options.trains_on_dev)
+    callbacks = [epochs, stopping, _checkpoint(run, options)]
+    trainer = _trainer(cfg, run, callbacks, tracker.open(run.path, name, plain) if first else [])
+    diverged: Diverged | None = None
     started = time.perf_counter()
     try:
         trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+    except Diverged as error:
+        diverged = error
     except SystemExit:  # Lightning's answer to Ctrl-C
         if trainer.interrupted:
-            kept = f"; the best epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
+            which = "last" if options.trains_on_dev else "best"
+            kept = f"; the {which} epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
             log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
             raise KeyboardInterrupt from None
         raise
     train_seconds = time.perf_counter() - started
-    if not trainer.is_global_zero:
-        return {}
-    if not epochs.history:
-        raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
-
-    splits = _score_best(run, prepared, options.eval_batch_tokens)
-    metrics = {
+    figures = {
         "seed": cfg.seed,
-        "best_epoch": epochs.best["epoch"],
-        "epochs": epochs.history[-1]["epoch"],
+        "train_on": options.train_on,
+        "epochs": epochs.trained,
         "train_seconds": train_seconds,
         "train_tokens_per_second": epochs.tokens_per_second,
         "data_seconds": data_seconds,
         "parameters": {part: whole for part, (_, whole) in module.tagger.parameter_counts().items()},
         "coverage": prepared.coverage,
+    }
+    if diverged is not None:
+        if trainer.is_global_zero:
+            run.write_metrics({"status": "failed", "failure": str(diverged), **figures, "history": epochs.history})
+        raise diverged
+    if not trainer.is_global_zero:
+        return {}
+    if not epochs.history:
+        raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
+
+    splits = _score_kept(run, prepared, options.eval_batch_tokens)
+    failure = _failure(splits["dev"]["f1"], cfg.fail_below)
+    metrics = {
+        "status": "ok" if failure is None else "failed",
+        "failure": failure,
+        "best_epoch": epochs.kept,
+        **figures,
         **splits,
         "history": epochs.history,
     }
-    tracker.summarise(_flat({"best_epoch": epochs.best["epoch"], "train_seconds": train_seconds, **splits}))
+    tracker.summarise(_flat({"best_epoch": epochs.kept, "train_seconds": train_seconds, **splits}))
     run.write_metrics(metrics)
     _close(metrics, run)
     return metrics
+
+
+def _stopping(cfg: DictConfig, options: DataOptions) -> EarlyStop:
+    """The rule for ending early; what it may not be beside data that is trained on, and other limits, checked."""
+    patience, limit = cfg.early_stopping.patience, cfg.fail_below
+    if options.trains_on_dev and patience is not None:
+        raise UserError(
+            f"early_stopping.patience is {patience}, but data.train_on=[train,dev] leaves no data to stop on. "
+            "Give early_stopping.patience=null and a fixed trainer.max_epochs=N."
+        )
+    if limit is not None and (type(limit) not in (int, float) or not 0 <= limit <= 100):
+        raise UserError(f"fail_below is {limit}. It is a dev F1 in per cent, 0 to 100, or null.")
+    return EarlyStop(rule=cfg.early_stopping.rule, patience=patience)
+
+
+def _failure(dev_f1: float, least: float | None) -> str | None:
+    """Why a run that ran to its end counts as failed (Chiu & Nichols 2016, section 3.4); None if it does not."""
+    return f"dev F1 {dev_f1:.2f} is below fail_below={least:g}" if least is not None and dev_f1 < least else None
 
 
 def _fill_vectors(module: TaggerModule, prepared: Prepared) -> None:
@@ -118,21 +161,21 @@ def _fill_vectors(module: TaggerModule, prepared: Prepared) -> None:
         table.fill(prepared.vectors)
 
 
-def _trainer(cfg: DictConfig, run: RunFolder, epochs: EpochLog, loggers: list[Any]) -> pl.Trainer:
-    callbacks: list[pl.Callback] = [
-        epochs,
-        ModelCheckpoint(
-            dirpath=run.checkpoints,
-            filename="best",
-            monitor="dev/f1",
-            mode="max",
-            save_weights_only=True,
-            enable_version_counter=False,
-        ),
-    ]
-    if cfg.early_stopping.patience is not None:
-        patience = cfg.early_stopping.patience
-        callbacks.append(EarlyStopping(monitor="dev/f1", mode="max", patience=patience, check_on_train_epoch_end=False))
+def _checkpoint(run: RunFolder, options: DataOptions) -> ModelCheckpoint:
+    """Keeps the best epoch by dev F1, whatever rule ends training; the last one where dev is trained on."""
+    last = options.trains_on_dev
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="best",
+        monitor=None if last else "dev/f1",
+        mode="max",
+        save_weights_only=True,
+        save_on_train_epoch_end=last,  # behind EpochLog, which lets no diverged epoch through
+        enable_version_counter=False,
+    )
+
+
+def _trainer(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any]) -> pl.Trainer:
     for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -151,22 +194,31 @@ def _trainer(cfg: DictConfig, run: RunFolder, epochs: EpochLog, loggers: list[An
     )
 
 
-def _score_best(run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
-    """Load the best epoch as any later reader will, score dev and test, write their predictions."""
-    tagger = load(run.path).tagger
+def _score_kept(run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
+    """Load the epoch kept as any later reader will, score dev and test, write their predictions."""
+    tagger, vocabs = load(run.path).tagger, prepared.vocabs
     splits: dict[str, Any] = {}
     for name in ("dev", "test"):
         if name not in prepared.splits:
             continue
-        scored = score(tagger, prepared.splits[name], prepared.labels, prepared.vocabs.tags.scheme, batch_tokens)
+        split = prepared.splits[name]
+        scored = score(tagger, split, prepared.labels, vocabs.tags.scheme, batch_tokens, vocabs.word_classes)
         scored.write(run.predictions / f"{name}.conll")
         splits[name] = scored.scores
     return splits
 
 
 def _close(metrics: dict[str, Any], run: RunFolder) -> None:
-    scores: dict[str, Any] = {name: metrics[name] for name in ("dev", "test") if name in metrics}
-    log.info("\nbest epoch %d of %d\n\n%s\n", metrics["best_epoch"], metrics["epochs"], score_table(scores))
+    trained_on = metrics["train_on"]
+    scores: dict[str, Any] = {
+        f"{name} (trained on)" if name in trained_on else name: metrics[name]
+        for name in ("dev", "test")
+        if name in metrics
+    }
+    which = "last" if "dev" in trained_on else "best"
+    log.info("\n%s epoch %d of %d\n\n%s\n", which, metrics["best_epoch"], metrics["epochs"], score_table(scores))
+    if metrics["failure"] is not None:
+        log.warning("this run is marked failed: %s.", metrics["failure"])
     here = Path.cwd()
     folder = run.path.relative_to(here) if run.path.is_relative_to(here) else run.path
     log.info(

@@ -111,6 +111,7 @@ def test_csv_has_a_curve_for_every_score(small: list[str], tmp_path: Path) -> No
 
     assert curve("dev/f1") == pytest.approx([entry["dev"]["f1"] for entry in history])
     assert curve("train/loss") == pytest.approx([entry["train_loss"] for entry in history])
+    assert curve("dev/loss") == pytest.approx([entry["dev_loss"] for entry in history])
     assert curve("train/learning_rate") == pytest.approx([entry["learning_rate"] for entry in history])
     assert len(curve("dev/PER/f1")) == len(curve("train/tokens_per_second")) == 3
 
@@ -254,12 +255,13 @@ def test_a_run_is_closed_once_whatever_happens(starts: list[str], tmp_path: Path
     assert codes == [0]
 
 
-def test_a_tracker_is_closed_as_failed_when_training_raises(
+def test_a_tracker_is_closed_as_failed_when_training_raises_or_scores_too_low(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[bool] = []
     monkeypatch.setattr("ner_lab.logger.none.NoTracker.close", lambda self, failed: closed.append(failed))
     trained(small, tmp_path / "well", "logger=none", "trainer.max_epochs=1")
+    trained(small, tmp_path / "weak", "logger=none", "trainer.max_epochs=1", "optimizer.lr=1e-12", "fail_below=95")
     with pytest.raises(UserError):
         trained(small, tmp_path / "badly", "logger=none", "data.train=nowhere")
-    assert closed == [False, True]
+    assert closed == [False, True, True]

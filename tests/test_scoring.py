@@ -253,3 +253,46 @@ def test_the_table_has_a_row_for_each_type_then_all_then_strict(tmp_path: Path) 
         assert strict.split() == ["strict", "(seqeval)", f"{scores[name]['f1_strict']:.2f}"]
         assert f"{scores[name]['accuracy']:.2f} %" in note
         assert f"{scores[name]['improper_sequences']} of 6 sentences" in note
+
+
+WORD_CLASSES = {
+    **dict.fromkeys(("Oslo", "Bergen", "Holm", "of", "Bank"), "IV"),
+    **dict.fromkeys(("Tove", "Cup"), "OOTV"),
+    **dict.fromkeys(("Ann",), "OOEV"),
+    **dict.fromkeys(("Berg", "Lise", "Fjord"), "OOBV"),
+    **dict.fromkeys(("Fog", "over", "met", "sued", "rain", "again", "the", "in"), "IV"),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_by_what_is_known_of_the_words_sum_to_those_in_all(tmp_path: Path, seed: int) -> None:
+    prepared = prepared_in(tmp_path)
+    tagger, split = Recital(random_rows(prepared, seed)), prepared.splits["dev"]
+    scores = score(tagger, split, prepared.labels, "IOBES", 8, WORD_CLASSES).scores
+    for kind in ("gold", "predicted", "correct"):
+        assert sum(row[kind] for row in scores["oov"].values()) == scores[kind]
+    # Oslo, Bank of Bergen, Bergen; Ann Holm, Ann; Tove Berg, Lise, Fjord Cup
+    assert {name: row["gold"] for name, row in scores["oov"].items()} == {"IV": 3, "OOTV": 0, "OOEV": 2, "OOBV": 3}
+
+
+@pytest.mark.parametrize("classes", [None, {}, {"Oslo": "IV"}])
+def test_without_the_classes_of_all_words_nothing_is_said_of_them(
+    tmp_path: Path, classes: dict[str, str] | None
+) -> None:
+    prepared = prepared_in(tmp_path)
+    tagger, split = Recital(gold_rows(prepared)), prepared.splits["dev"]
+    assert "oov" not in score(tagger, split, prepared.labels, "IOBES", 8, classes).scores
+
+
+def test_a_second_table_has_a_row_for_each_class_of_words(tmp_path: Path) -> None:
+    prepared = prepared_in(tmp_path)
+    tagger, split = Recital(random_rows(prepared, 1)), prepared.splits["dev"]
+    scores = score(tagger, split, prepared.labels, "IOBES", 8, WORD_CLASSES).scores
+    first, second = score_table({"dev": scores}).split("\n\n")
+    assert first == score_table({"dev": {name: value for name, value in scores.items() if name != "oov"}})
+    header, _, *rows = second.splitlines()
+    assert header.split()[-6:] == ["precision", "recall", "F1", "gold", "predicted", "correct"]
+    assert [row.split(":")[0].strip() for row in rows] == ["IV", "OOTV", "OOEV", "OOBV"]
+    for row, numbers in zip(rows, scores["oov"].values(), strict=True):
+        shares = [f"{numbers[column]:.2f}" for column in ("precision", "recall", "f1")]
+        assert row.split()[-6:] == shares + [str(numbers[column]) for column in ("gold", "predicted", "correct")]

@@ -1,6 +1,8 @@
 """Training from config to run folder."""
 
+import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,23 @@ from sample import (
 )
 
 from ner_lab.compose import compose_config
-from ner_lab.epoch_log import EpochLog
+from ner_lab.data.batch import eval_batches
+from ner_lab.data.prepare import encode
+from ner_lab.data.sentence import Sentence
+from ner_lab.epoch_log import Diverged, EpochLog
 from ner_lab.errors import UserError
 from ner_lab.evaluate import evaluate
+from ner_lab.lit import TaggerModule
 from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder
 from ner_lab.train import train
 
 TIMES = {"train_seconds", "train_tokens_per_second", "data_seconds", "seconds", "tokens_per_second"}
+
+
+def to_the_end(train_on: str, epochs: int) -> list[str]:
+    """Settings for so many epochs on these splits."""
+    return [f"data.train_on={train_on}", "early_stopping.patience=null", f"trainer.max_epochs={epochs}"]
 
 
 def trained(folder: Path, *overrides: str) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: t
 def test_metrics_hold_what_a_report_needs(run: Path) -> None:
     metrics = metrics_of(run)
     assert metrics["seed"] == 1
-    assert metrics["epochs"] == len(metrics["history"]) == 12
+    assert metrics["epochs"] == len(metrics["history"]) == 9
     assert metrics["train_seconds"] > 0
     for split, text in (("dev", DEV), ("test", TEST)):
         scores = metrics[split]
@@ -213,7 +224,8 @@ def test_a_finished_run_is_not_written_over(run: Path, able: list[str]) -> None:
 
 def test_a_run_that_broke_off_may_be_started_again_in_its_folder(small: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError):
-        trained(tmp_path, *small, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=none")
+        trained(tmp_path, *small, "data.train=nowhere")
+    assert (tmp_path / "config.yaml").exists()
     assert not (tmp_path / "metrics.json").exists()
     assert trained(tmp_path, *small, "trainer.max_epochs=1")["epochs"] == 1
 
@@ -235,9 +247,168 @@ def test_an_interrupted_run_keeps_its_best_epoch_and_is_not_finished(
     assert load(tmp_path).predict([["Oslo", "rained"]])
 
 
-def test_diverging_training_ends_with_advice(small: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"diverged: the loss of epoch 1 .*optimizer\.lr"):
-        trained(tmp_path, *small, "optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=none")
+def test_diverging_training_ends_with_advice_and_leaves_a_failed_run(
+    small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    diverging = ["optimizer=sgd", "optimizer.lr=1e30", "optimizer.clip=none", "seed=3"]
+    outcome = cli("train", *small, *diverging, f"hydra.run.dir={tmp_path / 'run'}")
+    assert outcome.code == 2
+    metrics = metrics_of(tmp_path / "run")
+    assert re.search(r"diverged: the loss of epoch 1 .*optimizer\.lr", metrics["failure"])
+    assert f"error: {metrics['failure']}" in outcome.err
+    assert (metrics["status"], metrics["seed"], metrics["epochs"], metrics["history"]) == ("failed", 3, 0, [])
+    assert not metrics.keys() & {"dev", "test", "best_epoch"}
+    with pytest.raises(UserError, match="holds a finished run"):
+        trained(tmp_path / "run", *small)
+
+
+@pytest.mark.parametrize("train_on", ["[train]", "[train,dev]"])
+def test_what_a_run_had_before_it_diverged_is_kept(
+    train_on: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TaggerModule.training_step
+
+    def diverge(self: TaggerModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 2:
+            self.tagger.requires_grad_(True)
+            for weight in self.tagger.decoder.parameters():
+                weight.data.fill_(float("nan"))
+        return step(self, batch, batch_idx)
+
+    usual = trained(tmp_path / "usual", *small, *to_the_end(train_on, 2))
+    monkeypatch.setattr(TaggerModule, "training_step", diverge)
+    with pytest.raises(Diverged, match="the loss of epoch 3 is nan"):
+        trained(tmp_path / "run", *small, *to_the_end(train_on, 5))
+    metrics = metrics_of(tmp_path / "run")
+    assert (metrics["status"], metrics["epochs"]) == ("failed", 2)
+    assert without_times(metrics["history"]) == without_times(usual["history"])
+    assert same_weights(tmp_path / "run", tmp_path / "usual")
+
+
+def test_a_run_below_the_stated_f1_is_marked_failed_and_keeps_its_scores(
+    small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    once = [*small, "trainer.max_epochs=1", "optimizer.lr=1e-12"]
+    outcome = cli("train", *once, "fail_below=95", f"hydra.run.dir={tmp_path / 'failed'}")
+    assert outcome.code == 0, outcome.said
+    metrics = metrics_of(tmp_path / "failed")
+    assert metrics["dev"]["f1"] < 95
+    reason = f"dev F1 {metrics['dev']['f1']:.2f} is below fail_below=95"
+    assert (metrics["status"], metrics["failure"]) == ("failed", reason)
+    assert f"this run is marked failed: {reason}" in outcome.err
+    scored = evaluate(tmp_path / "failed")
+    assert {name: split.scores for name, split in scored.items()} == {name: metrics[name] for name in ("dev", "test")}
+    well = trained(tmp_path / "well", *once, f"fail_below={metrics['dev']['f1']}")
+    assert (well["status"], well["failure"]) == ("ok", None), "as good as it asks for is good enough"
+
+
+@pytest.mark.parametrize("limit", ["-1", "101", "high", "True"])
+def test_the_least_f1_is_a_number_in_per_cent(limit: str, small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^fail_below is {limit}\. It is a dev F1 in per cent, 0 to 100, or null"):
+        trained(tmp_path, *small, f"fail_below={limit}")
+
+
+def test_where_dev_is_trained_on_the_last_epoch_is_kept_and_all_say_so(
+    small: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="ner_lab"):
+        metrics = trained(tmp_path, *small, *to_the_end("[train,dev]", 3), "optimizer.lr=1e-12")
+    assert metrics["train_on"] == ["train", "dev"]
+    assert len({entry["dev"]["f1"] for entry in metrics["history"]}) == 1, "the first would be kept as the best"
+    assert metrics["best_epoch"] == metrics["epochs"] == 3
+    assert RunFolder(tmp_path).read_checkpoint()["epoch"] == 2
+    assert metrics["dev"]["sentences"] == len(marked(DEV))
+    lines = [message for message in caplog.messages if message.startswith("epoch ")]
+    assert len(lines) == 3
+    assert all("dev (trained on) P" in line and "*" not in line for line in lines)
+    (closing,) = [message for message in caplog.messages if "last epoch 3 of 3" in message]
+    assert re.findall(r"^  (dev.*?|test)  +precision", closing, re.MULTILINE) == ["dev (trained on)", "test"]
+    assert any("trained on train and dev" in message for message in caplog.messages)
+
+
+def test_where_dev_is_trained_on_the_last_epoch_is_kept_scored_or_not(small: list[str], tmp_path: Path) -> None:
+    metrics = trained(tmp_path, *small, *to_the_end("[train,dev]", 3), "trainer.check_val_every_n_epoch=2")
+    assert [entry["epoch"] for entry in metrics["history"]] == [2]
+    assert metrics["best_epoch"] == 3
+    assert RunFolder(tmp_path).read_checkpoint()["epoch"] == 2
+
+
+def test_training_on_train_and_dev_is_training_on_one_file_with_both(small: list[str], tmp_path: Path) -> None:
+    joined = write_corpus(tmp_path / "both.conll", marked(TRAIN + DEV))
+    both = trained(tmp_path / "both", *small, *to_the_end("[train,dev]", 2))
+    one = trained(tmp_path / "one", *small, *to_the_end("[train]", 2), f"data.train={joined}")
+    assert without_times(both["history"]) == without_times(one["history"])
+    assert both["parameters"] == one["parameters"]
+
+
+def test_nothing_may_be_stopped_by_data_that_is_trained_on(small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"early_stopping\.patience=null and a fixed trainer\.max_epochs=N"):
+        trained(tmp_path, *small, "data.train_on=[train,dev]", "early_stopping.patience=3")
+
+
+def test_the_dev_loss_is_a_tokens_mean_over_the_sentences_that_have_a_likelihood(
+    small: list[str], tmp_path: Path
+) -> None:
+    new_type = marked("[MISC Norwegian] boats left .\nIt said no .\n[LOC Oslo]")
+    dev = write_corpus(tmp_path / "dev.conll", [*marked(DEV), *new_type])
+    (entry,) = trained(tmp_path / "run", *small, f"data.dev={dev}", "trainer.max_epochs=1")["history"]
+    tagger = load(tmp_path / "run")
+    losses, tokens = 0.0, 0
+    for sentence in [*marked(DEV), *new_type[1:]]:
+        row = Sentence(sentence.words, sentence.tags())
+        split, _ = encode([row], tagger.vocabs, tagger.options, tagger.features)
+        (batch,) = eval_batches(split, 100)
+        with torch.inference_mode():
+            losses += float(tagger.tagger.losses(batch))
+        tokens += len(sentence.words)
+    assert entry["dev_loss"] == pytest.approx(losses / tokens, rel=1e-5)
+
+
+def test_where_no_sentence_has_a_likelihood_there_is_no_dev_loss(small: list[str], tmp_path: Path) -> None:
+    dev = write_corpus(tmp_path / "dev.conll", marked("[MISC Norwegian] boats left ."))
+    (entry,) = trained(tmp_path / "run", *small, f"data.dev={dev}", "trainer.max_epochs=1")["history"]
+    assert entry["dev_loss"] is None
+
+
+def test_training_may_end_by_dev_loss_and_accuracy_while_the_best_f1_is_kept(small: list[str], tmp_path: Path) -> None:
+    rule = ("early_stopping.rule=loss_and_accuracy", "early_stopping.patience=2")
+    metrics = trained(tmp_path, *small, *rule, "optimizer.lr=0.05", "trainer.max_epochs=40")
+    history = metrics["history"]
+    bad = [
+        any(earlier["dev_loss"] <= entry["dev_loss"] for earlier in history[:number])
+        and any(earlier["dev"]["accuracy"] >= entry["dev"]["accuracy"] for earlier in history[:number])
+        for number, entry in enumerate(history)
+    ]
+    assert len(history) < 40
+    assert [number for number in range(1, len(bad)) if bad[number - 1] and bad[number]] == [len(bad) - 1]
+    scores = [entry["dev"]["f1"] for entry in history]
+    assert metrics["best_epoch"] == scores.index(max(scores)) + 1
+
+
+def test_with_vectors_of_a_file_scores_are_parted_by_what_is_known_of_the_words(
+    small: list[str], tmp_path: Path
+) -> None:
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("".join(f"{word} 0.1 -0.2\n" for word in ("oslo", "ida", "jonas", "zoe", "in", ".")))
+    settings = [setting for setting in small if not setting.startswith("word_embedding")]
+    settings += ["word_embedding=file", f"word_embedding.path={vectors}", "word_embedding.min_coverage=0"]
+    more = marked("[PER Zoe] met [PER Jonas] in [LOC IDA] .\n[ORG Zoe Holm] , [PER Ida Holm] and [PER Abel] left")
+    test = write_corpus(tmp_path / "test.conll", more)
+    metrics = trained(tmp_path / "run", *settings, f"data.test={test}", "trainer.max_epochs=2")
+    gold = {name: row["gold"] for name, row in metrics["test"]["oov"].items()}
+    assert gold == {"IV": 2, "OOTV": 1, "OOEV": 1, "OOBV": 2}  # Holm is in train, Zoe in the file, Abel in neither
+    for split in ("dev", "test"):
+        for kind in ("gold", "predicted", "correct"):
+            assert sum(row[kind] for row in metrics[split]["oov"].values()) == metrics[split][kind]
+    assert {name: split.scores for name, split in evaluate(tmp_path / "run").items()} == {
+        name: metrics[name] for name in ("dev", "test")
+    }
+    other = write_corpus(tmp_path / "other.conll", marked("[PER Unheard] met [PER Ida]"))
+    assert "oov" not in evaluate(tmp_path / "run", [f"data.test={other}"], ["test"])["test"].scores
+
+
+def test_without_vectors_of_a_file_scores_are_not_parted(run: Path) -> None:
+    assert "oov" not in metrics_of(run)["test"]
 
 
 def test_a_run_leaves_nothing_but_what_it_promises(run: Path) -> None:

@@ -9,6 +9,8 @@ from ner_lab.data.vocab import LOOKUP_STEPS, WordVocab
 from ner_lab.errors import UserError
 
 MISSING = "missing"
+WORD_CLASSES = ("IV", "OOTV", "OOEV", "OOBV")
+"""Words that train and the file of vectors have; only the file; only train; neither: Ma & Hovy 2016, tables 8, 9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ def coverage(counts: Mapping[str, int], file: VectorRows) -> dict[str, dict[str,
         tokens[step] += number
         types[step] += 1
     return {"tokens": tokens, "types": types}
+
+
+def word_class(*, in_train: bool, in_file: bool) -> str:
+    """One of `WORD_CLASSES`."""
+    return WORD_CLASSES[(not in_train) + 2 * (not in_file)]
 
 
 def check_coverage(found: dict[str, dict[str, int]], least: float, path: str) -> None:

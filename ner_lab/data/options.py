@@ -1,5 +1,6 @@
 """Everything the `data` config group can say, in one flat record."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +12,18 @@ from ner_lab.tags import check_scheme
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(f"data.{name} is '{value}'. It takes {', '.join(choices)}.")
+
+
+def _check_train_on(value: object) -> list[str]:
+    """`[train]` or `[train, dev]`, whichever way round it is written."""
+    takes = "It takes [train], or [train,dev] as in Chiu & Nichols 2016."
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UserError(f"data.train_on is {value!r}. {takes}")
+    if "test" in value:
+        raise UserError(f"data.train_on is {value}. Test is never trained on: its scores would mean nothing. {takes}")
+    if sorted(map(str, value)) not in (["train"], ["dev", "train"]):
+        raise UserError(f"data.train_on is {value}. {takes}")
+    return sorted(value, reverse=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +51,7 @@ class DataOptions:
     dev_share: float = 0.1
     dev_seed: int = 1
     # what the tagger sees
+    train_on: list[str] = field(default_factory=lambda: ["train"])
     scheme: str = "IOBES"
     digits: str = "keep"
     lowercase: bool = False
@@ -75,9 +89,15 @@ class DataOptions:
             raise UserError(f"data.singleton_unk is {self.singleton_unk}. It is a probability, 0 to 1.")
         if not 0 < self.dev_share < 1:
             raise UserError(f"data.dev_share is {self.dev_share}. It is a share of train, between 0 and 1.")
+        object.__setattr__(self, "train_on", _check_train_on(self.train_on))
         object.__setattr__(self, "scheme", check_scheme(self.scheme))
         if self.file_scheme != "auto":
             object.__setattr__(self, "file_scheme", check_scheme(self.file_scheme))
+
+    @property
+    def trains_on_dev(self) -> bool:
+        """Whether dev is training data: it is scored all the same, but must not choose anything."""
+        return "dev" in self.train_on
 
     @property
     def column_format(self) -> ColumnFormat:

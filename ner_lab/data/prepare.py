@@ -115,11 +115,12 @@ def _prepare(
     words.lowercase = options.lowercase
     matrix, found, classes = None, None, {}
     if vector_file is not None:
-        wanted = None if options.vocabulary == "file" else wanted_forms(every, vectors.lookup)
+        written = {words.key(word) for split in splits.values() for word in distinct_words(split.sentences)}
+        wanted = None if options.vocabulary == "file" else wanted_forms(written | every.keys(), vectors.lookup)
         file_words, file_matrix = vectors.rows(vector_file, wanted)
         file = VectorRows({word: row for row, word in enumerate(file_words)}, file_matrix, vectors.lookup)
         found = coverage(every, file)
-        classes = _word_classes(splits, file, words, options.digits)
+        classes = _word_classes(splits, file, words)
         words, matrix = with_vectors(words, every, file, options.vocabulary)
 
     vocabs = Vocabs(
@@ -225,13 +226,16 @@ def _with_dev(splits: dict[str, Split], limit: int | None, warnings: list[str]) 
     return Split(train.name, train.path, train.sentences + added.sentences, train.scheme)
 
 
-def _word_classes(splits: dict[str, Split], file: VectorRows, words: WordVocab, digits: str) -> dict[str, str]:
-    """The class of each spelling: in train by its lower-cased spelling, in the file as words are looked up."""
+def _word_classes(splits: dict[str, Split], file: VectorRows, words: WordVocab) -> dict[str, str]:
+    """The class of each spelling: in train if that has it lower-cased, in the file if its look-up finds a vector.
+
+    Digits stay as they are written, whatever `data.digits` says: taggers are compared on the same classes.
+    """
     trained = {word.lower() for word in distinct_words(splits["train"].sentences)}
     return {
         spelling: word_class(
             in_train=spelling.lower() in trained,
-            in_file=file.match(words.key(normalise_digits(spelling, digits))) is not None,
+            in_file=file.match(words.key(spelling)) is not None,
         )
         for spelling in distinct_words(sentence for split in splits.values() for sentence in split.sentences)
     }

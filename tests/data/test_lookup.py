@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.lookup import MISSING, VectorRows, check_coverage, coverage, wanted_forms, with_vectors
+from ner_lab.data.lookup import MISSING, VectorRows, check_coverage, coverage, wanted_forms, with_vectors, word_class
 from ner_lab.data.vocab import LOOKUP_STEPS, UNK, WordVocab
 from ner_lab.errors import UserError
 
@@ -121,6 +121,14 @@ def test_coverage_counts_tokens_and_types_at_each_step() -> None:
         "tokens": {"exact": 3, "lower": 6, "lower_zero_digits": 6, MISSING: 2},
         "types": {"exact": 2, "lower": 3, "lower_zero_digits": 2, MISSING: 2},
     }
+
+
+@pytest.mark.parametrize(
+    ("in_train", "in_file", "name"),
+    [(True, True, "IV"), (False, True, "OOTV"), (True, False, "OOEV"), (False, False, "OOBV")],
+)
+def test_a_words_class_says_where_it_is_out_of_vocabulary(in_train: bool, in_file: bool, name: str) -> None:
+    assert word_class(in_train=in_train, in_file=in_file) == name
 
 
 def test_too_little_coverage_is_an_error_with_the_counts_the_file_and_the_way_out() -> None:

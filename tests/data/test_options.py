@@ -87,6 +87,14 @@ def test_the_base_option_holds_every_key_with_its_default() -> None:
         ("max_word_length", "ten", "at least 1, or null for no limit"),
         ("singleton_unk", -0.1, "a probability, 0 to 1"),
         ("singleton_unk", 1.1, "a probability, 0 to 1"),
+        ("train_on", "train", "It takes [train], or [train,dev]"),
+        ("train_on", [], "It takes [train], or [train,dev]"),
+        ("train_on", None, "It takes [train], or [train,dev]"),
+        ("train_on", ["dev"], "It takes [train], or [train,dev]"),
+        ("train_on", ["train", "train"], "It takes [train], or [train,dev]"),
+        ("train_on", ["train", "devel"], "It takes [train], or [train,dev]"),
+        ("train_on", ["train", 3], "It takes [train], or [train,dev]"),
+        ("train_on", ["train", "dev", "test"], "Test is never trained on"),
         ("dev_share", 0.0, "between 0 and 1"),
         ("dev_share", 1.0, "between 0 and 1"),
     ],
@@ -120,6 +128,13 @@ def test_schemes_are_checked_and_written_one_way(key: str) -> None:
     assert getattr(options(**{key: "bio"}), key) == "IOB2"
     with pytest.raises(UserError, match=r"'IOBX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
         options(**{key: "IOBX"})
+
+
+@pytest.mark.parametrize("train_on", [["train", "dev"], ["dev", "train"], ("train", "dev")])
+def test_train_and_dev_are_trained_on_whichever_way_round_they_are_written(train_on: Any) -> None:
+    assert options(train_on=train_on) == options(train_on=["train", "dev"])
+    assert options(train_on=train_on).trains_on_dev
+    assert not options().trains_on_dev
 
 
 def test_a_files_scheme_may_be_left_to_be_recognised() -> None:
@@ -169,6 +184,7 @@ CONTENT: dict[str, Any] = {
     "file_scheme": "IOB1",
     "dev_share": 0.25,
     "dev_seed": 2,
+    "train_on": ["train", "dev"],
     "scheme": "IOB2",
     "digits": "zero",
     "lowercase": True,

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,12 @@ class Cues:
 
     def __init__(self, name: str = "cues") -> None:
         self.name = name
+
+    def learn(self, train: Sequence[Sentence]) -> Any:
+        return None
+
+    def remember(self, learnt: Any) -> None:
+        assert learnt is None
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
         return [sentence.columns["pos"], ["upper" if word[0].isupper() else word[0] for word in sentence.words]]
@@ -181,6 +188,7 @@ def test_a_second_call_gives_the_same_without_reading_corpus_or_vectors(
         {"columns": {"word": 0, "pos": 0, "tag": 2}},
         {"dev": None, "dev_share": 0.2},
         {"dev": None, "dev_seed": 2},
+        {"train_on": ["train", "dev"]},
     ],
     ids=" ".join,
 )
@@ -315,6 +323,7 @@ def test_the_words_of_dev_and_test_only_decide_which_rows_of_the_file_are_kept(t
         ["oslo", "0000", "tide", "molde", "kvitsøy", "00"],
         ["tide"],
     )
+    assert first.pop("word_classes") != second.pop("word_classes")  # for scores by class: the tagger never sees them
     assert second == first
 
 
@@ -353,6 +362,34 @@ def test_coverage_of_all_splits_is_counted_by_hand(tmp_path: Path) -> None:
         "types": {"exact": 3, "lower": 3, "lower_zero_digits": 2, "missing": 2},
     }
     assert prepare(options_in(tmp_path, **small), Cues(), NoVectors()).coverage is None
+
+
+def test_a_word_is_in_train_by_its_lower_cased_spelling_and_in_the_file_as_it_is_looked_up(tmp_path: Path) -> None:
+    small = {
+        "train_text": "Oslo NNP B-LOC, fell VBD O, MO NNP B-PER, 1996 CD O",
+        "dev_text": "OSLO NNP B-LOC, Mo NNP B-PER, 1997 CD O, 96 CD O",
+        "test_text": "THE DT O, Tide NN O, xyz NN O, 123 CD O",
+    }
+    expected = {
+        "IV": {"Oslo", "OSLO", "fell", "1996"},
+        "OOTV": {"1997", "96", "THE", "Tide"},  # 1997 is not 1996, though its vector is that of 0000
+        "OOEV": {"MO", "Mo"},
+        "OOBV": {"xyz", "123"},
+    }
+
+    def classes(found: Prepared) -> dict[str, set[str]]:
+        words = found.vocabs.word_classes
+        return {name: {word for word in words if words[word] == name} for name in expected}
+
+    for vocabulary in ("train", "corpus", "file"):
+        options = options_in(tmp_path, vocabulary=vocabulary, **small)
+        for _ in range(2):  # from the corpus, then from the cache
+            assert classes(prepare(options, Cues(), vectors_in(tmp_path))) == expected
+    for digits in ("zero", "zero_run"):  # how the tagger sees digits does not matter
+        assert classes(prepare(options_in(tmp_path, digits=digits, **small), Cues(), vectors_in(tmp_path))) == expected
+    exact = classes(prepare(options_in(tmp_path, **small), Cues(), vectors_in(tmp_path, lookup=("exact",))))
+    assert exact["OOEV"] == {"Oslo", "OSLO", "MO", "Mo", "1996"}
+    assert not prepare(options_in(tmp_path, **small), Cues(), NoVectors()).vocabs.word_classes
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -420,6 +457,72 @@ def test_long_sentences_are_left_out_of_train_alone_and_that_is_said(
     assert found.counts["train"].sentences == len(sentences_in(TRAIN))
     with pytest.raises(UserError, match=r"max_sentence_length=1 leaves no sentence of .*train\.conll"):
         prepare(options_in(tmp_path, max_sentence_length=1), Cues(), NoVectors())
+
+
+def test_where_dev_is_trained_on_as_well_everything_follows_the_sentences_of_both(tmp_path: Path) -> None:
+    other_type = DEV + " | the DT O, Fjord UH B-EVENT"
+    options = options_in(tmp_path, train_on=["train", "dev"], dev_text=other_type)
+    found = prepare(options, Cues(), vectors_in(tmp_path))
+    train, dev = sentences_in(TRAIN), sentences_in(other_type)
+    split = found.splits["train"]
+    assert [split.words_of(number) for number in range(len(split))] == [
+        [row[0] for row in rows] for rows in [*train, *dev]
+    ]
+    begin = split.starts[len(train)]
+    for array in ("forms", "labels", "categories"):
+        np.testing.assert_array_equal(getattr(split, array)[begin:], getattr(found.splits["dev"], array))
+    words = [row[0] for rows in [*train, *dev] for row in rows]
+    vocabs = found.vocabs
+    assert vocabs.words.items[2:] == list(dict.fromkeys(words))
+    assert {"Å", "2"} <= set(vocabs.chars.items)
+    assert vocabs.tags.entity_types == ["EVENT", "LOC", "ORG", "PER"]
+    assert "UH" in vocabs.features.columns["pos"].ids
+    names = [name for word in words for name in (f"ends={word[-1]}", f"begins={word[0]}")]
+    assert set(vocabs.features.sparse.items) == {name for name in names if names.count(name) >= 2}
+    table = split.table
+    single = {word for word, once in zip(table.spellings, table.singletons, strict=True) if once}
+    assert single == {word for word in words if words.count(word) == 1}
+    assert {vocabs.word_classes[row[0]] for rows in dev for row in rows} == {"IV", "OOEV"}
+    assert found.labels == vocabs.tags.items
+    assert not found.warnings
+
+
+def test_files_and_their_counts_stay_apart_where_both_are_trained_on(tmp_path: Path) -> None:
+    apart = prepare(options_in(tmp_path), Cues(), vectors_in(tmp_path))
+    both = prepare(options_in(tmp_path, train_on=["train", "dev"]), Cues(), vectors_in(tmp_path))
+    assert (both.counts, both.schemes, both.coverage) == (apart.counts, apart.schemes, apart.coverage)
+    for name in ("dev", "test"):
+        assert both.splits[name].path == apart.splits[name].path
+        ours, theirs = both.splits[name], apart.splits[name]
+        assert [ours.words_of(n) for n in range(len(ours))] == [theirs.words_of(n) for n in range(len(theirs))]
+    held_out = prepare(options_in(tmp_path, dev=None, dev_share=0.25, train_on=["train", "dev"]), Cues(), NoVectors())
+    assert len(held_out.splits["dev"]) == 3
+    assert len(held_out.splits["train"]) == len(sentences_in(TRAIN))
+
+
+def test_documents_of_train_and_dev_keep_numbers_of_their_own(tmp_path: Path) -> None:
+    mark = "-DOCSTART- X O"
+    texts = {"train_text": f"{mark} | {TRAIN} | {mark} | It PRP O, rose VBD O", "dev_text": f"{mark} | {DEV}"}
+    split = prepare(options_in(tmp_path, train_on=["train", "dev"], **texts), Cues(), NoVectors()).splits["train"]
+    sizes = [len(sentences_in(TRAIN)), 1, len(sentences_in(DEV))]
+    assert split.documents.tolist() == [number for number, size in enumerate(sizes) for _ in range(size)]
+    unmarked = prepare(options_in(tmp_path, train_on=["train", "dev"]), Cues(), NoVectors()).splits["train"]
+    assert set(unmarked.documents.tolist()) == {-1}
+
+
+def test_long_sentences_of_dev_are_not_trained_on_but_scored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    long_dev = DEV + " | the DT O, lonely JJ O, bank NN O, of IN O, Molde NNP B-LOC, rose VBD O"
+    options = options_in(tmp_path, train_on=["train", "dev"], max_sentence_length=5, dev_text=long_dev)
+    with caplog.at_level(logging.WARNING):
+        found = prepare(options, Cues(), NoVectors())
+    assert [message.partition(": ")[0] for message in caplog.messages] == [
+        str(tmp_path / f"{name}.conll") for name in ("train", "dev")
+    ]
+    lengths = [len(rows) for rows in [*sentences_in(TRAIN), *sentences_in(long_dev)]]
+    assert found.splits["train"].sentence_lengths.tolist() == [length for length in lengths if length <= 5]
+    assert len(found.splits["dev"]) == len(sentences_in(long_dev))
+    assert "lonely" not in found.vocabs.words.ids
+    assert found.vocabs.words.find("Molde") != UNK
 
 
 def test_words_that_train_has_once_are_marked_after_normalisation(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""When training ends before its last epoch."""
+
+import math
+
+import pytorch_lightning as pl
+
+from ner_lab.errors import UserError
+
+_RULES = {
+    "f1": {"dev/f1": 1},
+    "loss_and_accuracy": {"dev/loss": -1, "dev/accuracy": 1},
+}
+"""The figures a rule watches: 1 where more is better, -1 where less is."""
+
+
+class EarlyStop(pl.Callback):
+    """Ends training after a number of bad epochs, one behind another.
+
+    An epoch is bad if none of the figures that the rule watches is better than in all epochs before.
+    Epochs in which dev is not scored are neither good nor bad.
+
+    rule: `f1`, dev F1; or `loss_and_accuracy`, dev loss and dev accuracy of tokens, of which one
+        must get better (the code of Ma & Hovy 2016, with a patience of 5; there the accuracy is that
+        of the tags trained with, here of tags written in IOB2).
+    patience: bad epochs that end training; None never ends it.
+    """
+
+    def __init__(self, *, rule: str, patience: int | None) -> None:
+        if rule not in _RULES:
+            raise UserError(f"early_stopping.rule is '{rule}'. It takes {' or '.join(_RULES)}.")
+        if patience is not None and (type(patience) is not int or patience < 1):
+            raise UserError(
+                f"early_stopping.patience is {patience}. It must be a whole number of epochs, at least 1, or null."
+            )
+        self.patience = patience
+        self.bad_epochs = 0
+        self._signs = _RULES[rule]
+        self._best = dict.fromkeys(self._signs, -math.inf)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge the epoch just scored."""
+        better = False
+        for name, sign in self._signs.items():
+            figure = sign * float(trainer.callback_metrics[name])
+            if figure > self._best[name]:
+                self._best[name] = figure
+                better = True
+        self.bad_epochs = 0 if better else self.bad_epochs + 1
+        if self.patience is not None and self.bad_epochs >= self.patience:
+            trainer.should_stop = True
