@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ner_lab.data.batch import Batch
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
+from ner_lab.gradients import rows_alone
 
 
 class FeatureSet:
@@ -127,5 +128,4 @@ class SparseSum(nn.Module):
 
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
         """features (active,), offsets (tokens,) -> (tokens, dim)."""
-        # on the CPU a dense gradient of hundreds of thousands of rows would take most of a step
-        return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=self.weight.is_cpu)
+        return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=rows_alone(self.weight))

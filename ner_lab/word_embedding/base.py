@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ner_lab.data.fetch import Progress
 from ner_lab.data.vocab import check_lookup
 from ner_lab.errors import UserError
+from ner_lab.gradients import rows_alone
 from ner_lab.initialise import embedding_uniform
 
 
@@ -97,8 +98,7 @@ class WordTable(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """words (batch, time) -> (batch, time, dim)."""
         num_words = len(self.table)
-        # on the CPU a dense gradient of the whole table would take a good part of a step
-        own = F.embedding(words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=self.table.is_cpu)
+        own = F.embedding(words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=rows_alone(self.table))
         if not len(self.known):
             return own
         known = F.embedding((words - num_words).clamp(min=0), self.known)
