@@ -1,7 +1,8 @@
-"""`ner-lab data stats|download|export data=...`: look at a corpus, fetch it, write it as CoNLL columns."""
+"""`ner-lab data ACTION ...`: look at a corpus, fetch it, write it as CoNLL columns; build a lexicon."""
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ner_lab.build import data_options_of
@@ -12,6 +13,7 @@ from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import DOCSTART, Counts, Split
 from ner_lab.errors import UserError
+from ner_lab.features.lexicon_entries import build_lexicon
 from ner_lab.suggest import nearest
 from ner_lab.summary import counts_table
 from ner_lab.tags import check_scheme, convert
@@ -19,12 +21,12 @@ from ner_lab.terminal import download_bar, start_logging
 
 log = logging.getLogger(__name__)
 
-_ACTIONS = ("stats", "download", "export")
 _USAGE = """ner-lab data ACTION [data=OPTION] [data.KEY=VALUE ...]
 
 stats      the table of counts: documents, sentences, tokens, entities per type
 download   fetch the corpus into the cache and say where its files lie
-export     write the splits as four columns, word POS chunk tag: output=DIR [scheme=IOB2]"""
+export     write the splits as four columns, word POS chunk tag: output=DIR [scheme=IOB2]
+lexicon    build the entries of a lexicon from lists of names, one a line: input=FILE[,FILE...] output=FILE"""
 
 
 def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
@@ -48,7 +50,8 @@ def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
     return written
 
 
-def _stats(options: DataOptions, own: dict[str, str]) -> None:
+def _stats(overrides: list[str], own: dict[str, str]) -> None:
+    options = _options(overrides)
     splits = read_corpus(options, locate(options, download_bar()))
     counts = {name: Counts.of(split.sentences) for name, split in splits.items()}
     schemes = {name: split.scheme for name, split in splits.items()}
@@ -60,20 +63,47 @@ def _stats(options: DataOptions, own: dict[str, str]) -> None:
         log.info("  licence: %s", options.licence)
 
 
-def _download(options: DataOptions, own: dict[str, str]) -> None:
+def _download(overrides: list[str], own: dict[str, str]) -> None:
+    options = _options(overrides)
     for name, path in locate(options, download_bar()).items():
         log.info("%-5s  %s", name, path)
     if options.licence:
         log.info("licence: %s", options.licence)
 
 
-def _export(options: DataOptions, own: dict[str, str]) -> None:
+def _export(overrides: list[str], own: dict[str, str]) -> None:
     if "output" not in own:
         raise UserError(f"where to? Give output=DIR.\n\n{_USAGE}")
+    options = _options(overrides)
     splits = read_corpus(options, locate(options, download_bar()))
     scheme = check_scheme(own.get("scheme", "IOB2"))
     for path in export(splits, Path(own["output"]).expanduser(), scheme):
         log.info("%s", path)
+
+
+def _lexicon(overrides: list[str], own: dict[str, str]) -> None:
+    if overrides:
+        raise UserError(f"'{overrides[0]}': a lexicon takes input=FILE,FILE and output=FILE only.\n\n{_USAGE}")
+    if not {"input", "output"} <= set(own):
+        raise UserError(f"from what, and where to? Give input=FILE and output=FILE.\n\n{_USAGE}")
+    sources = [Path(name).expanduser() for name in own["input"].split(",")]
+    if missing := [source for source in sources if not source.is_file()]:
+        raise UserError(f"input={missing[0]}: there is no such file. Give lists of names, one a line.")
+    target = Path(own["output"]).expanduser()
+    log.info("%s entries written to %s", f"{build_lexicon(sources, target):,}", target)
+
+
+def _options(overrides: list[str]) -> DataOptions:
+    return data_options_of(data_section(overrides))
+
+
+_ACTIONS: dict[str, tuple[Callable[[list[str], dict[str, str]], None], tuple[str, ...]]] = {
+    "stats": (_stats, ()),
+    "download": (_download, ()),
+    "export": (_export, ("output", "scheme")),
+    "lexicon": (_lexicon, ("input", "output")),
+}
+"""What is done, and with which keys beside those of the data."""
 
 
 def _command() -> None:
@@ -84,10 +114,10 @@ def _command() -> None:
     action, *rest = arguments
     if action not in _ACTIONS:
         raise UserError(f"no action '{action}'{nearest(action, _ACTIONS)}\n\n{_USAGE}")
-    own, overrides = keyword_arguments(rest, ("output", "scheme") if action == "export" else (), _USAGE)
+    act, keys = _ACTIONS[action]
+    own, overrides = keyword_arguments(rest, keys, _USAGE)
     start_logging()
-    options = data_options_of(data_section(overrides))
-    {"stats": _stats, "download": _download, "export": _export}[action](options, own)
+    act(overrides, own)
 
 
 def main() -> None:

@@ -139,7 +139,7 @@ def test_a_mistake_ends_the_process_with_code_2_and_the_nearest_key(
         ("+new.key=1", "unknown config key 'new'"),
         ("+encoder.hiden_dim=1", "unknown config key 'encoder.hiden_dim'. Did you mean 'hidden_dim'?"),
         ("logger.project=mine", "the chosen option of 'logger' does not take 'project'"),
-        ("~decoder", "decoder needs one option: decoder=crf|crf_lample|softmax."),
+        ("~decoder", "decoder needs one option: decoder=crf|crf_chiu|"),
         ("data.scheme=IOX", "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
         ("data.digits=drop", "data.digits is 'drop'. It takes keep, zero, zero_run."),
         ("optimizer.clip=hard", "optimizer.clip is 'hard'. It takes none, norm or value."),
@@ -149,7 +149,7 @@ def test_a_mistake_ends_the_process_with_code_2_and_the_nearest_key(
         ("encoder.hidden_dim=0", "encoder: hidden_size must be greater than zero"),
         ("encoder.hidden_dim=2.5", "encoder.hidden_dim is '2.5', expected a whole number, such as 200."),
         ("trainer.accelerator=abacus", "abacus"),
-        ("early_stopping=null", "early_stopping is 'None', but it has keys of its own: patience."),
+        ("early_stopping=null", "early_stopping is 'None', but it has keys of its own: patience, rule."),
         ("threads=0", "threads is 0"),
         ("data.train=null", "data=files needs data.train=FILE"),
         ("data.train=nowhere.conll", "nowhere.conll: no such file"),
@@ -174,7 +174,7 @@ def test_an_option_that_needs_a_file_asks_for_it(cli: Callable[..., Outcome], tm
         ("trainer: {max_epoch: 3}", "unknown config key 'trainer.max_epoch'. Did you mean 'max_epochs'?"),
         ("early_stop: {patience: 3}", "unknown config key 'early_stop'. Did you mean 'early_stopping'?"),
         ("data: {min_count: many}", "data.min_count is 'many', expected a whole number"),
-        ("early_stopping: null", "early_stopping is 'None', but it has keys of its own: patience."),
+        ("early_stopping: null", "early_stopping is 'None', but it has keys of its own: patience, rule."),
     ],
 )
 def test_a_mistake_in_a_paper_file_of_ones_own_is_found(
@@ -285,6 +285,9 @@ def test_what_cannot_be_tagged_is_refused(
         (["stats", "data.columns.lemma=1"], "'data.columns.lemma' is a new name there: add it with a plus sign"),
         (["stats", "data=conll2003", "data.dir=nowhere"], "data.dir=nowhere: no such folder"),
         (["export"], "where to? Give output=DIR."),
+        (["lexicon", "output=x"], "Give input=FILE and output=FILE."),
+        (["lexicon", "input=/nowhere/names.txt", "output=x"], "input=/nowhere/names.txt: there is no such file"),
+        (["lexicon", "data=conll2003"], "'data=conll2003': a lexicon takes input=FILE,FILE and output=FILE only."),
         (["export", "output=x", "scheme=IOX"], "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
         (["export", "output=/dev/null"], "/dev/null"),
     ],
@@ -304,7 +307,7 @@ def test_what_cannot_be_done_with_data_is_refused(
 def test_data_without_an_action_says_what_there_is(cli: Callable[..., Outcome]) -> None:
     outcome = cli("data")
     assert outcome.code == 2
-    for action in ("stats", "download", "export"):
+    for action in ("stats", "download", "export", "lexicon"):
         assert action in outcome.out
 
 
@@ -408,3 +411,14 @@ def test_without_the_network_a_download_says_how_to_do_without(tmp_path: Path, c
         downloads = f"data.downloads=[{{url:'{address}',splits:{{train:train.txt}}}}]"
         outcome = cli("data", "download", "data=conll2000", downloads, f"data.cache_dir={tmp_path}")
     assert_refused(outcome, f"{address} could not be fetched", "data.dir=FOLDER with the files of conll2000")
+
+
+def test_a_lexicon_is_built_from_lists_of_names(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    (tmp_path / "a.txt").write_text("Port Elm (harbour)\nElm & Sons, Inc.\n")
+    (tmp_path / "b.txt").write_text("Port Elm.\nVale?\n")
+    outcome = cli(
+        "data", "lexicon", f"input={tmp_path / 'a.txt'},{tmp_path / 'b.txt'}", f"output={tmp_path / 'out.lst'}"
+    )
+    assert outcome.code == 0
+    assert "3 entries" in outcome.said
+    assert (tmp_path / "out.lst").read_text().splitlines() == ["Port Elm", "Elm & Sons , Inc", "Vale"]
