@@ -1,6 +1,5 @@
 """The window network of Collobert et al. 2011, section 3.2.1."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.encoder.reading import require_input
@@ -14,7 +13,7 @@ class WindowNetwork(nn.Module):
     The linear layer to the tags is the decoder's.
 
     input_dim: dimensions of a word's vector.
-    hidden_dim: size of the linear layer.
+    hidden_dim: size of the linear layer; 0 for the joined vectors themselves, which leaves a linear model.
     window: words in all, the word itself in the middle; beyond the sentence stands a learnt vector.
     input_dropout: on the words' vectors.
     """
@@ -24,9 +23,10 @@ class WindowNetwork(nn.Module):
         require_input(input_dim)
         self.dropout = nn.Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)
-        self.hidden = linear(window * input_dim, hidden_dim)
-        self.output_dim = hidden_dim
+        layers = [linear(window * input_dim, hidden_dim), nn.Hardtanh()] if hidden_dim else []
+        self.hidden = nn.Sequential(*layers)
+        self.output_dim = hidden_dim or window * input_dim
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, hidden_dim)."""
-        return F.hardtanh(self.hidden(self.windows(self.dropout(inputs), lengths)))
+        return self.hidden(self.windows(self.dropout(inputs), lengths))

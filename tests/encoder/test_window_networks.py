@@ -38,7 +38,7 @@ def word_at(sentence: Tensor, position: int, outside: Tensor) -> Tensor:
 
 def plain_window(network: WindowNetwork, sentence: Tensor, position: int, reach: int) -> Tensor:
     words = [word_at(sentence, position + shift, network.windows.outside) for shift in range(-reach, reach + 1)]
-    return network.hidden(torch.cat(words)).clamp(-1, 1)
+    return network.hidden[0](torch.cat(words)).clamp(-1, 1)
 
 
 def plain_sentence(network: SentenceNetwork, sentence: Tensor, target: int, reach: int, farthest: int) -> Tensor:
@@ -90,8 +90,9 @@ def test_sentence_network_reads_the_sentence_for_each_word(
 
 
 def test_some_states_are_cut_at_one_and_some_are_not() -> None:
-    for network in (window_network(), sentence_network()):
-        nn.init.normal_(network.hidden.weight)
+    window, sentence = window_network(), sentence_network()
+    for network, hidden in ((window, window.hidden[0]), (sentence, sentence.hidden)):
+        nn.init.normal_(hidden.weight)
         states = network(inputs_of(), LENGTHS)
         assert states.abs().max() == 1
         assert (states.abs() < 1).any()
@@ -123,3 +124,13 @@ def test_further_mistakes_are_refused() -> None:
         sentence_network(max_distance=0)
     with pytest.raises(UserError, match="nothing to read"):
         WindowNetwork(input_dim=0, hidden_dim=7, window=3, input_dropout=0.0)
+
+
+def test_without_a_hidden_layer_the_window_itself_goes_on() -> None:
+    network = WindowNetwork(input_dim=DIM, hidden_dim=0, window=3, input_dropout=0.0).double()
+    sentence = inputs_of()[:1, :4]
+    states = network(sentence, torch.tensor([4]))
+    assert network.output_dim == states.shape[2] == 3 * DIM
+    for position in range(4):
+        words = [word_at(sentence[0], position + step, network.windows.outside) for step in (-1, 0, 1)]
+        torch.testing.assert_close(states[0, position], torch.cat(words))
