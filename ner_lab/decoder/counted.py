@@ -15,6 +15,12 @@ def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
     return direct
 
 
+def check_smoothing(smoothing: float) -> None:
+    """Raise UserError where a count may stay zero."""
+    if smoothing <= 0:
+        raise UserError(f"decoder.smoothing is {smoothing}. It must be above 0: no count may be zero.")
+
+
 def gold_scores(scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
     """scores (batch, time, tags), tags (batch, time), mask -> those of the gold tags, summed (batch,)."""
     return (scores.gather(2, (tags * mask)[:, :, None]).squeeze(2) * mask).sum(dim=1)

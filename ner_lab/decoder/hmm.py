@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ner_lab.counting import CountTable, check_counts
-from ner_lab.decoder.counted import counted_scores, gold_scores
+from ner_lab.decoder.counted import check_smoothing, counted_scores, gold_scores
 from ner_lab.decoder.viterbi import viterbi
 
 
@@ -21,6 +21,7 @@ class HMM(nn.Module):
 
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
         super().__init__()
+        check_smoothing(smoothing)
         self.start = CountTable(len(tags), smoothing=smoothing)
         self.following = CountTable(len(tags), len(tags) + 1, smoothing=smoothing)  # the last column: the end
 

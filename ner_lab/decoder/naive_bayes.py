@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ner_lab.counting import CountTable, check_counts
-from ner_lab.decoder.counted import counted_scores, gold_scores
+from ner_lab.decoder.counted import check_smoothing, counted_scores, gold_scores
 
 
 class NaiveBayes(nn.Module):
@@ -19,6 +19,7 @@ class NaiveBayes(nn.Module):
 
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
         super().__init__()
+        check_smoothing(smoothing)
         self.prior = CountTable(len(tags), smoothing=smoothing)
 
     def loss(self, hidden: Tensor, tags: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
