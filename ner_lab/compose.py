@@ -44,7 +44,12 @@ def check_keys(cfg: DictConfig, choices: dict[str, str], config_dirs: Sequence[s
 
     Hydra refuses unknown keys on the command line, but merges those of a paper file in silence.
     """
-    groups = {name: choice for name, choice in choices.items() if not name.startswith("hydra/") and name != _FREE}
+    # an option put somewhere else, as +features@features.parts.caps=caps, is a new name there
+    groups = {
+        name: choice
+        for name, choice in choices.items()
+        if not name.startswith("hydra/") and name != _FREE and "@" not in name
+    }
     overrides = [f"{name}={choice}" for name, choice in groups.items()]
     known = compose_config([*overrides, f"{_FREE}=none"], config_dirs)
     _compare(cfg, known, "")

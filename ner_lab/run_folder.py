@@ -90,7 +90,8 @@ def absolute_paths(cfg: DictConfig) -> None:
     for group, name in places:
         if (stated := OmegaConf.select(cfg, f"{group}.{name}", throw_on_missing=False)) is not None:
             cfg[group][name] = _absolute(stated)
-    _absolute_lists(cfg.features)
+    if "features" in cfg:
+        _absolute_lists(cfg.features)
 
 
 def _absolute_lists(section: DictConfig) -> None:

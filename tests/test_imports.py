@@ -17,17 +17,24 @@ MAY_KNOW = {
     "errors": set(),
     "suggest": set(),
     "tags": {"errors"},
+    "transitions": {"tags"},
     "initialise": set(),
-    "recurrence": {"initialise"},
+    "lstm_steps": set(),
+    "cells": {"initialise", "lstm_steps"},
+    "recurrence": {"errors", "initialise", "cells"},
     "data": {"errors", "tags"},
-    "features": {"errors", "data"},
-    "word_embedding": {"errors", "data", "initialise"},
+    "counting": {"errors"},
+    "gradients": set(),
+    "features": {"errors", "data", "tags", "counting", "gradients"},
+    "word_embedding": {"errors", "data", "initialise", "gradients"},
     "char_encoder": {"errors", "initialise", "recurrence"},
     "encoder": {"errors", "initialise", "recurrence"},
-    "decoder": {"errors", "tags", "initialise"},
+    "decoder": {"errors", "tags", "initialise", "counting", "recurrence", "transitions"},
     "optimizer": {"errors"},
     "logger": {"errors"},
     "metric": {"tags"},
+    "oov": {"data", "metric", "tags"},
+    "stopping": {"errors"},
     "embedder": {"data", "features"},
     "tagger": {"data", "embedder"},
 }
@@ -103,7 +110,9 @@ def test_a_room_knows_only_what_stands_to_its_left(room: str) -> None:
             assert allowed, f"{path.relative_to(ROOT)} imports {other}"
 
 
-@pytest.mark.parametrize("name", ["tags", "errors", "suggest", "data.conll", "data.sentence", "data.vocab"])
+@pytest.mark.parametrize(
+    "name", ["tags", "transitions", "errors", "suggest", "data.conll", "data.sentence", "data.vocab"]
+)
 def test_tags_and_text_need_no_torch(name: str) -> None:
     reached, waiting = set(), {name}
     while waiting:
@@ -128,7 +137,7 @@ def test_only_entry_points_build_and_compose_import_hydra() -> None:
 
 def test_only_lightnings_side_imports_lightning() -> None:
     users = {name for name, path in MODULES.items() if imports_library(path, "pytorch_lightning")}
-    assert {name.partition(".")[0] for name in users} == {"lit", "epoch_log", "train", "logger", "data"}
+    assert {name.partition(".")[0] for name in users} == {"lit", "epoch_log", "stopping", "train", "logger", "data"}
     assert {name for name in users if within(name, "data")} == {"data.datamodule"}
 
 

@@ -29,8 +29,11 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "encoder.output_dropout": 0.5,
         "encoder.forget_bias": 1.0,  # 3.1
         "encoder.learn_initial": False,  # table 1: initial state 0.0
+        "encoder.cell": "stock",  # 2.2.2: no peepholes
+        "encoder.clip_gradient": None,
         "decoder.hidden_dim": 0,
         "decoder.constraints": "none",
+        "decoder.padding_label_in_sum": False,  # 2.3; true in the code
         "optimizer.lr": 0.015,  # table 1
         "optimizer.momentum": 0.9,  # 3.2
         "optimizer.decay": 0.05,  # table 1
@@ -49,6 +52,8 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "char_encoder.char_dim": 25,
         "char_encoder.hidden_dim": 25,  # 4.1: 50 in all
         "char_encoder.dropout": 0,
+        "char_encoder.cell": "coupled",
+        "encoder.cell": "coupled",  # 2.1
         "encoder.hidden_dim": 100,  # 5.1
         "encoder.num_layers": 1,
         "encoder.input_dropout": 0.5,  # 4.3: on the last layer of the embedding
@@ -62,6 +67,14 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "data.scheme": "IOBES",  # 2.6.3
         "data.digits": "zero_run",  # 3.1
         "data.lowercase": True,  # 2.3.1
+        "data.train_on": ["train", "dev"],  # 3.4
+        "fail_below": 95,  # 3.4: the threshold of a successful trial, in dev F1
+        "features.lexicons.senna.matching": "exact",  # table 9
+        "features.lexicons.senna.coding": "BIOES",
+        "features.lexicons.senna.whole_only": False,  # table 1: 171,142 entries are all lines
+        "features.single_token_partial": ["PER"],  # 2.4.2
+        "decoder.output": "per_direction",  # 2.1
+        "decoder.stop_score": False,  # 2.6.2
         "data.batch_size": 9,  # 2.6.4
         "data.group_by_length": True,
         "word_embedding.trainable": True,  # 2.3.1
@@ -86,6 +99,9 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "data.name": "conll2003",
         "data.scheme": "IOB2",  # 4.1
         "data.batch_tokens": 100,  # 3
+        "features.wiring": "direct",  # 4.2.4
+        "features.min_count": 1,
+        "decoder.stop_score": False,  # 2.5
         "encoder.hidden_dim": 300,  # 4.3
         "encoder.num_layers": 1,
         "encoder.input_dropout": 0,
@@ -96,15 +112,85 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "trainer.max_epochs": 10,  # 4.3
         "early_stopping.patience": None,
     },
+    "lample2016_stack_lstm": {
+        "data.digits": "zero",  # 5.2
+        "data.singleton_unk": 0.5,  # 4.1
+        "decoder.num_layers": 2,  # 5.1
+        "decoder.hidden_dim": 100,  # 5.1
+        "decoder.action_dim": 16,  # 5.1
+        "decoder.label_dim": 20,  # 5.1
+        "decoder.dropout": 0.2,  # 5.1, English
+    },
+    "collobert2011": {
+        "data.scheme": "IOBES",  # 3.1
+        "data.digits": "zero_run",  # 3.5
+        "data.lowercase": True,  # 3.5
+        "data.batch_size": 1,  # 3.3
+        "features.dim": 5,  # table 5
+        "encoder.window": 5,  # table 5
+        "encoder.hidden_dim": 300,  # table 5
+        "encoder.input_dropout": 0,
+        "decoder.stop_score": False,
+        "optimizer.lr": 0.01,  # table 5
+        "optimizer.momentum": 0,
+        "optimizer.decay": 0,
+        "optimizer.loss": "sum",
+    },
+    "hammerton2003": {"data.name": "conll2003", "features.names": ["pos", "chunk"], "features.dim": None},
+    "yang2018": {  # the authors' NCRF++
+        "data.digits": "zero",
+        "data.scheme": "IOBES",
+        "data.batch_size": 10,
+        "char_encoder.char_dim": 30,
+        "char_encoder.num_filters": 50,
+        "char_encoder.window": 3,
+        "char_encoder.padding": 1,
+        "char_encoder.activation": "none",
+        "encoder.hidden_dim": 200,
+        "encoder.num_layers": 4,
+        "encoder.window": 3,
+        "optimizer.lr": 0.005,
+        "optimizer.momentum": 0,
+        "optimizer.decay": 0.05,
+        "optimizer.loss": "sum",
+        "trainer.max_epochs": 100,
+    },
+    "linear_crf": {"data.scheme": "IOB2", "features.wiring": "direct", "encoder.input_dropout": 0},
+    "memm": {"data.scheme": "IOB2", "features.wiring": "direct", "encoder.input_dropout": 0},
+    "logistic_regression": {"data.scheme": "IOB2", "features.wiring": "direct", "encoder.input_dropout": 0},
+    "hmm": {"features.wiring": "counts", "optimizer.lr": 1, "optimizer.loss": "sum", "trainer.max_epochs": 1},
+    "naive_bayes": {"features.wiring": "counts", "optimizer.lr": 1, "optimizer.loss": "sum", "trainer.max_epochs": 1},
+    "shared_task_baseline": {"data.scheme": "IOB2", "features.scheme": "IOB2", "trainer.max_epochs": 1},
 }
 CHOSEN = {  # classes: word vectors, letters, features, encoder, decoder, optimizer
-    "ma_hovy2016": ("Glove", "CharCNN", "NoFeatures", "BiLSTM", "CRF", "SGD"),
+    "ma_hovy2016": ("Glove", "CharCNN", "NoFeatures", "BiLSTM", "PairwiseCRF", "SGD"),
     "lample2016": ("Glove", "CharBiLSTM", "NoFeatures", "BiLSTM", "CRF", "SGD"),
-    "chiu_nichols2016": ("Senna", "ChiuCharCNN", "Caps", "BiLSTM", "CRF", "SGD"),
-    "huang2015": ("Senna", "NoChars", "NoFeatures", "BiLSTM", "CRF", "SGD"),
+    "lample2016_stack_lstm": ("Glove", "CharBiLSTM", "NoFeatures", "NoEncoder", "StackLSTM", "Adam"),
+    "chiu_nichols2016": ("Senna", "ChiuCharCNN", "Lexicons", "BiLSTM", "CRF", "SGD"),
+    "huang2015": ("Senna", "NoChars", "FeatureUnion", "BiLSTM", "CRF", "SGD"),
+    "collobert2011": ("Senna", "NoChars", "Caps", "WindowNetwork", "CRF", "SGDFanIn"),
+    "hammerton2003": ("RandomWords", "NoChars", "Columns", "TwoPassLSTM", "Softmax", "SGD"),
+    "yang2018": ("Glove", "CharCNN", "NoFeatures", "CNN", "CRF", "SGD"),
+    "linear_crf": ("NoWords", "NoChars", "FeatureUnion", "NoEncoder", "CRF", "AdamW"),
+    "memm": ("NoWords", "NoChars", "FeatureUnion", "NoEncoder", "MEMM", "AdamW"),
+    "logistic_regression": ("NoWords", "NoChars", "FeatureUnion", "NoEncoder", "Softmax", "AdamW"),
+    "hmm": ("NoWords", "NoChars", "FeatureUnion", "NoEncoder", "HMM", "SGD"),
+    "naive_bayes": ("NoWords", "NoChars", "FeatureUnion", "NoEncoder", "NaiveBayes", "SGD"),
+    "shared_task_baseline": ("NoWords", "NoChars", "KnownEntities", "NoEncoder", "Direct", "SGD"),
 }
 GROUPS = ("word_embedding", *PARTS, "optimizer")
-REPORTED = {"ma_hovy2016": "91.21", "lample2016": "90.94", "chiu_nichols2016": "90.98", "huang2015": "84.74"}
+REPORTED = {
+    "ma_hovy2016": "91.21",
+    "lample2016": "90.94",
+    "lample2016_stack_lstm": "90.33",
+    "chiu_nichols2016": "91.62",
+    "huang2015": "88.83",
+    "collobert2011": "88.67",
+    "hammerton2003": "60.15",
+    "yang2018": "90.43",
+    "linear_crf": "83.02",
+    "shared_task_baseline": "59.61",
+}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -129,7 +215,7 @@ def test_the_numbers_of_the_paper_stand_in_the_config(paper: str, papers: dict[s
 @pytest.mark.parametrize("paper", NUMBERS)
 def test_all_that_a_papers_file_says_stands_in_the_config(paper: str, papers: dict[str, DictConfig]) -> None:
     said = OmegaConf.load(CONF_DIR / "paper" / f"{paper}.yaml")
-    for group in set(map(str, said)) - {"defaults"}:
+    for group in set(map(str, said)) - {"defaults", "fail_below"}:
         for key, value in said[group].items():
             assert papers[paper][group][key] == value, f"{group}.{key}"
 
@@ -140,7 +226,7 @@ def test_a_paper_chooses_the_parts_its_header_names(paper: str, papers: dict[str
     assert targets == CHOSEN[paper]
 
 
-@pytest.mark.parametrize("paper", NUMBERS)
+@pytest.mark.parametrize("paper", REPORTED)
 def test_a_papers_header_names_the_result_it_aims_at(paper: str) -> None:
     header = (CONF_DIR / "paper" / f"{paper}.yaml").read_text(encoding="utf-8").partition("defaults:")[0]
     assert f"test F1 {REPORTED[paper]}" in header

@@ -71,9 +71,7 @@ def test_paths_become_absolute_and_home_is_known(tmp_path: Path, monkeypatch: py
     assert (cfg.word_embedding.path, cfg.word_embedding.words) == (None, f"{tmp_path}/words.lst")
 
 
-def test_paths_of_lexicons_become_absolute_wherever_they_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_of_lexicons_become_absolute_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mine = "+features.parts.lexicons.lexicons.mine.entries={PER: [a.txt, /b.txt], LOC: c.txt}"
     cfg = compose_config(["features=caps_lexicons", "features.parts.lexicons.lexicons.senna.dir=lists", mine])
