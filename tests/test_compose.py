@@ -208,3 +208,7 @@ def test_a_name_with_one_letter_left_out_is_understood(name: str, data: st.DataO
 def test_composing_needs_no_arguments_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["pytest", "--nonsense"])
     assert compose_config([]).seed == 1
+
+
+def test_keys_of_parts_within_an_option_are_known() -> None:
+    assert {"features.parts.context.lowercase", "features.parts.lexicons.lexicons.senna.dir"} <= set(all_keys())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ner_lab.data.sentence import Sentence
+from ner_lab.errors import UserError
 from ner_lab.features.base import FeatureSet
 
 _ABSENT = "_"
@@ -16,6 +17,8 @@ class Columns(FeatureSet):
     """
 
     def __init__(self, *, names: Sequence[str], dim: int | None) -> None:
+        if dim is not None and dim < 1:
+            raise UserError(f"features: dim={dim} must be at least 1, or null for orthogonal codes.")
         self.columns = tuple(names)
         self.reads = tuple(names)
         self.dim = dim

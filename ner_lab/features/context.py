@@ -14,24 +14,20 @@ class Context(FeatureSet):
 
     ngrams: for `word` and for each further column of the corpus, the n-grams as lists of places
         relative to the word: `[0]` the word itself, `[-1, 0]` the bigram that ends in it. A column
-        that the corpus lacks has no features. A n-gram that lies wholly outside the sentence is
+        that the corpus lacks has no features. An n-gram that lies wholly outside the sentence is
         left out.
     lowercase: words in lower case.
     """
 
     def __init__(self, *, ngrams: Mapping[str, Sequence[Sequence[int]]], lowercase: bool) -> None:
         for column, listed in ngrams.items():
-            for places in listed:
-                if not places or not all(isinstance(place, int) for place in places):
-                    raise UserError(
-                        f"features: '{places}' in ngrams.{column} is no n-gram. It takes places like [0] or [-1, 0]."
-                    )
-        self.ngrams = {column: [tuple(places) for places in listed] for column, listed in ngrams.items()}
+            _check(column, listed)
+        self.ngrams = {column: list(dict.fromkeys(map(tuple, listed))) for column, listed in ngrams.items()}
         self.lowercase = lowercase
-        self.reads = tuple(column for column in ngrams if column != "word")
+        self.reads = tuple(column for column, listed in self.ngrams.items() if listed and column != "word")
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
-        """For each word, the n-grams at it: `word-1+0=the\\tking`."""
+        """For each word, the n-grams at it: `word:-1+0=the\\tking`."""
         found: list[list[str]] = [[] for _ in sentence.words]
         for column, listed in self.ngrams.items():
             values = self._values(sentence, column)
@@ -40,7 +36,7 @@ class Context(FeatureSet):
             reach = max((abs(place) for places in listed for place in places), default=0)
             fenced = [*[_BEFORE] * reach, *values, *[_BEHIND] * reach]
             for places in listed:
-                self._add(found, fenced, reach, places, f"{column}{'+'.join(map(str, places))}=")
+                self._add(found, fenced, reach, places, f"{column}:{'+'.join(map(str, places))}=")
         return found
 
     def _values(self, sentence: Sentence, column: str) -> list[str] | None:
@@ -51,9 +47,18 @@ class Context(FeatureSet):
     @staticmethod
     def _add(found: list[list[str]], fenced: list[str], reach: int, places: tuple[int, ...], template: str) -> None:
         length = len(found)
-        ahead = -min(places)
-        behind = max(places)
+        inside: set[int] = set().union(*(range(max(0, -place), length - max(0, place)) for place in places))
         shifted = [fenced[reach + place : reach + place + length] for place in places]
         for word, values in enumerate(zip(*shifted, strict=True)):
-            if word + behind >= 0 and word - ahead < length:
+            if word in inside:
                 found[word].append(template + "\t".join(values))
+
+
+def _check(column: str, listed: object) -> None:
+    """Raise UserError where `listed` is no list of lists of whole numbers."""
+    for places in listed if isinstance(listed, list | tuple) else [listed]:
+        if not isinstance(places, list | tuple) or not places or not all(isinstance(place, int) for place in places):
+            raise UserError(
+                f"features: '{places}' in ngrams.{column} is no n-gram. It takes lists of places, as in "
+                f"ngrams.{column}=[[0],[-1,0]]."
+            )

@@ -24,7 +24,7 @@ def spelling(word: str) -> list[str]:
     others = "".join(char for char in word if not char.isalpha())
     pattern = word_pattern(word)
     switches = {
-        "initial_capital": word[0].isupper(),
+        "initial_capital": word[:1].isupper(),
         "all_capitals": bool(letters) and letters.isupper(),
         "all_lower": bool(letters) and letters.islower(),
         "inner_capital": any(char.isupper() for char in word[1:]),
@@ -47,7 +47,7 @@ def spelling(word: str) -> list[str]:
 def word_pattern(word: str) -> str:
     """Capitals as A, small letters as a, digits as 0, all else kept: `D56y-3` -> `A00a-0`."""
     return "".join(
-        "A" if char.isupper() else "a" if char.isalpha() else "0" if char.isdigit() else char for char in word
+        "A" if char.isupper() else "a" if char.islower() else "0" if char.isdigit() else char for char in word
     )
 
 

@@ -1,6 +1,7 @@
 """Several feature sets side by side, and where their sparse features go."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -38,6 +39,8 @@ class FeatureUnion(FeatureSet):
             raise UserError(f"features.smoothing is {smoothing}. It must be above 0: no count may be zero.")
         if min_count < 1:
             raise UserError(f"features.min_count is {min_count}. It must be at least 1.")
+        if not isinstance(parts, Mapping):
+            raise UserError(f"features.parts is {parts}. It takes feature sets by names; features=none has none.")
         for name, part in parts.items():
             if not isinstance(part, FeatureSet):
                 raise UserError(
@@ -67,11 +70,11 @@ class FeatureUnion(FeatureSet):
         return [values for part in self.parts.values() for values in part.dense(sentence)]
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
-        """For each word, the features that any part finds."""
+        """For each word, the features that any part finds, once each."""
         found = [names for part in self.parts.values() if (names := part.sparse(sentence))]
         if len(found) < 2:
             return found[0] if found else []
-        return [[name for names in of_word for name in names] for of_word in zip(*found, strict=True)]
+        return [list(dict.fromkeys(chain.from_iterable(of_word))) for of_word in zip(*found, strict=True)]
 
     def dims(self) -> dict[str, int | None]:
         """Sizes of all parts' columns."""

@@ -61,8 +61,8 @@ class Words(FeatureSet):
 
 
 def _signatures(word: str, opens: bool) -> Iterator[str]:
-    """From the most telling to the least; no blank is in any word, so none is taken for one."""
-    marks = [caps(word)]
+    """From the most telling to the least; they begin with a blank, as no word does, so none is taken for one."""
+    marks = ["", caps(word)]
     marks += ["digit"] if any(map(str.isdigit, word)) else []
     marks += ["hyphen"] if "-" in word else []
     marks += ["first"] if opens else []

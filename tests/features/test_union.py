@@ -1,0 +1,368 @@
+"""Feature sets side by side: what each part gives, the three wirings, the cut-off, and how parts are chosen."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+from sample import TRAIN, Outcome, marked
+
+from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.command import user_error_behind
+from ner_lab.compose import compose_config
+from ner_lab.counting import CountedScores
+from ner_lab.data.batch import Batch, eval_batches
+from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab
+from ner_lab.errors import UserError
+from ner_lab.features.base import FeatureSet
+from ner_lab.features.caps import Caps
+from ner_lab.features.columns import Columns
+from ner_lab.features.context import Context
+from ner_lab.features.known_entities import KnownEntities
+from ner_lab.features.none import NoFeatures
+from ner_lab.features.spelling import Spelling
+from ner_lab.features.union import FeatureUnion
+from ner_lab.features.words import Words
+
+TAGS = TagVocab.of(["LOC", "PER"], "IOB2")
+SENTENCE = Sentence(["Anna", "saw", "Oslo"], ["B-PER", "O", "B-LOC"], {"pos": ["N", "V", "N"]})
+TRAINED_ON = [Sentence(one.words, one.tags()) for one in marked(TRAIN)]
+
+
+def union(
+    parts: dict[str, FeatureSet], wiring: str = "direct", dim: int = 4, smoothing: float = 0.1, min_count: int = 1
+) -> FeatureUnion:
+    return FeatureUnion(parts=parts, wiring=wiring, dim=dim, smoothing=smoothing, min_count=min_count)
+
+
+def bigrams() -> Context:
+    return Context(ngrams={"word": [[0], [-1, 0]]}, lowercase=False)
+
+
+def prepared(small: Sequence[str], *overrides: str) -> tuple[Any, Prepared]:
+    """The config, and the small corpus prepared under it."""
+    cfg = compose_config([*small, *overrides])
+    return cfg, prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
+
+
+def one_batch(data: Prepared) -> Batch:
+    return next(eval_batches(data.splits["dev"], 500))
+
+
+def active_of(data: Prepared) -> list[list[int]]:
+    """Numbers of each dev token's sparse features, sentence after sentence."""
+    split = data.splits["dev"]
+    return [list(part) for part in np.split(split.sparse, split.sparse_starts[1:-1])]
+
+
+# what the parts give
+
+
+def test_dense_columns_stand_in_the_order_of_the_parts() -> None:
+    first, second = Caps(dim=5), Columns(names=["pos", "chunk"], dim=None)
+    features = union({"one": first, "none": NoFeatures(), "other": second})
+    assert features.columns == ("caps", "pos", "chunk")
+    assert features.dense(SENTENCE) == [*first.dense(SENTENCE), *second.dense(SENTENCE)]
+    assert features.dims() == {"caps": 5, "pos": None, "chunk": None}
+    turned = union({"other": second, "one": first})
+    assert turned.columns == ("pos", "chunk", "caps")
+    assert turned.dense(SENTENCE) == [*second.dense(SENTENCE), *first.dense(SENTENCE)]
+
+
+def test_each_word_has_the_sparse_features_of_all_parts() -> None:
+    features = union({"caps": Caps(dim=5), "spelling": Spelling(), "context": bigrams()})
+    spelled, placed = Spelling().sparse(SENTENCE), bigrams().sparse(SENTENCE)
+    assert features.sparse(SENTENCE) == [first + second for first, second in zip(spelled, placed, strict=True)]
+    assert union({"caps": Caps(dim=5), "context": bigrams()}).sparse(SENTENCE) == placed
+    assert union({"caps": Caps(dim=5)}).sparse(SENTENCE) == []
+    assert union({}).sparse(SENTENCE) == []
+
+
+def test_a_feature_that_two_parts_find_is_on_once() -> None:
+    both = union({"some": bigrams(), "same": Context(ngrams={"word": [[0], [1]]}, lowercase=False)})
+    for names in both.sparse(SENTENCE):
+        assert len(set(names)) == len(names)
+    assert both.sparse(SENTENCE)[1] == ["word:0=saw", "word:-1+0=Anna\tsaw", "word:1=Oslo"]
+
+
+def test_a_union_reads_each_column_once_that_any_part_reads() -> None:
+    placed = Context(ngrams={"word": [[0]], "chunk": [[0]], "pos": [[0]]}, lowercase=False)
+    features = union({"columns": Columns(names=["pos"], dim=None), "spelling": Spelling(), "context": placed})
+    assert features.reads == ("pos", "chunk")
+
+
+def test_each_part_learns_for_itself_and_remembers_its_own() -> None:
+    features = union({"caps": Caps(dim=5), "words": Words(frequent=2, shared=2), "known": KnownEntities(scheme="IOB2")})
+    words, known = Words(frequent=2, shared=2), KnownEntities(scheme="IOB2")
+    learnt = features.learn(TRAINED_ON)
+    assert learnt == {"caps": None, "words": words.learn(TRAINED_ON), "known": known.learn(TRAINED_ON)}
+    assert features.dense(SENTENCE)[1] == ["O", "O", "O"], "nothing is remembered yet"
+    for part, own in ((features, learnt), (words, learnt["words"]), (known, learnt["known"])):
+        part.remember(own)
+    assert features.sparse(SENTENCE) == words.sparse(SENTENCE)
+    assert features.dense(SENTENCE)[1:] == known.dense(SENTENCE) == [["O", "O", "B-LOC"]]
+
+
+def test_a_union_within_a_union_gives_the_same_features() -> None:
+    inner = union({"spelling": Spelling(), "caps": Caps(dim=2)})
+    nested, flat = union({"inner": inner, "n": bigrams()}), union({"s": Spelling(), "c": Caps(dim=2), "n": bigrams()})
+    assert nested.sparse(SENTENCE) == flat.sparse(SENTENCE)
+    assert nested.dense(SENTENCE) == flat.dense(SENTENCE)
+    assert nested.dims() == flat.dims()
+
+
+# where sparse features go
+
+
+def test_wired_directly_each_feature_has_a_score_for_every_tag_past_the_encoder(small: list[str]) -> None:
+    cfg, data = prepared(small, "features=huang", "+features@features.parts.caps=caps")
+    layers = feature_set_of(cfg).layers(data.vocabs.features, data.vocabs.tags.items)
+    batch, scores = one_batch(data), layers.scores
+    assert layers.vectors is None
+    assert scores.weight.shape == (len(data.vocabs.features.sparse), len(data.vocabs.tags))
+    torch.nn.init.normal_(scores.weight)
+    assert layers.output_dim == 5, "that of caps alone"
+    assert layers(batch).shape == (*batch.words.shape, 5)
+    direct = layers.direct(batch)
+    active, starts = active_of(data), data.splits["dev"].starts
+    for row, number in enumerate(batch.sentences.tolist()):
+        for place in range(int(batch.lengths[row])):
+            expected = scores.weight[active[starts[number] + place]].sum(dim=0)
+            torch.testing.assert_close(direct[row, place], expected)
+
+
+def test_wired_to_the_encoder_a_tokens_summed_vectors_join_its_input(small: list[str]) -> None:
+    settings = ["features=huang", "+features@features.parts.caps=caps", "features.wiring=encoder", "features.dim=7"]
+    cfg, data = prepared(small, *settings)
+    layers = feature_set_of(cfg).layers(data.vocabs.features, data.vocabs.tags.items)
+    batch = one_batch(data)
+    assert layers.direct(batch) is None
+    assert layers.output_dim == 5 + 7
+    torch.nn.init.normal_(layers.vectors.weight)
+    vectors = layers(batch)
+    assert vectors.shape == (*batch.words.shape, 12)
+    active, starts = active_of(data), data.splits["dev"].starts
+    for row, number in enumerate(batch.sentences.tolist()):
+        for place in range(int(batch.lengths[row])):
+            token = active[starts[number] + place]
+            torch.testing.assert_close(vectors[row, place, 5:], layers.vectors.weight[token].sum(dim=0))
+    assert not vectors[~batch.mask].any()
+
+
+def test_the_encoder_is_built_for_the_vectors_and_training_reaches_them(small: list[str]) -> None:
+    cfg, data = prepared(small, "features=huang", "features.wiring=encoder", "features.dim=7")
+    torch.manual_seed(0)
+    tagger = build_tagger(cfg, data.vocabs)
+    without = build_tagger(compose_config([*small, "features=none"]), data.vocabs)
+    assert tagger.embedder.output_dim == without.embedder.output_dim + 7
+    batch = one_batch(data)
+    tagger.losses(batch).sum().backward()
+    gradient = tagger.embedder.features.vectors.weight.grad.to_dense()
+    moved = set(gradient.any(dim=1).nonzero().squeeze(1).tolist())
+    assert moved == set(batch.sparse.tolist())
+    assert 0 < len(moved) < len(gradient)
+
+
+def test_wired_by_counts_each_feature_has_its_log_share(small: list[str]) -> None:
+    cfg, data = prepared(small, "features=huang_counts")
+    layers = feature_set_of(cfg).layers(data.vocabs.features, data.vocabs.tags.items)
+    assert isinstance(layers.scores, CountedScores)
+    assert layers.vectors is None
+    batch = one_batch(data)
+    assert layers(batch).shape == (*batch.words.shape, 0)
+    direct = layers.direct(batch)
+    assert bool((direct[batch.mask] < 0).all())
+    assert not direct[~batch.mask].any()
+    names = data.vocabs.features.sparse.items
+    values = Counter(name.partition("=")[0] for name in names)
+    shares = torch.tensor([-np.log(values[name.partition("=")[0]]) for name in names], dtype=torch.float)
+    active, starts = active_of(data), data.splits["dev"].starts
+    row, number = 0, int(batch.sentences[0])
+    for place in range(int(batch.lengths[row])):
+        expected = shares[active[starts[number] + place]].sum()  # nothing is counted yet: all values are alike
+        torch.testing.assert_close(direct[row, place], expected.expand(len(data.vocabs.tags)))
+
+
+@pytest.mark.parametrize("wiring", ["direct", "encoder", "counts"])
+def test_without_sparse_features_the_wiring_makes_no_layer(wiring: str) -> None:
+    vocab = FeatureVocab({"caps": Vocab.of(["lowercase"])})
+    layers = union({"caps": Caps(dim=5)}, wiring).layers(vocab, TAGS.items)
+    assert (layers.scores, layers.vectors, layers.output_dim) == (None, None, 5)
+
+
+@pytest.mark.parametrize("wiring", ["direct", "encoder", "counts"])
+def test_a_batch_gives_each_sentence_what_it_has_alone(wiring: str, small: list[str]) -> None:
+    cfg, data = prepared(small, "features=huang", f"features.wiring={wiring}")
+    layers = feature_set_of(cfg).layers(data.vocabs.features, data.vocabs.tags.items)
+    weights = layers.scores.counts if wiring == "counts" else (layers.scores or layers.vectors).weight
+    torch.nn.init.uniform_(weights)
+    read = layers if wiring == "encoder" else layers.direct
+    whole = one_batch(data)
+    together = {number: read(whole)[row, : whole.lengths[row]] for row, number in enumerate(whole.sentences.tolist())}
+    for batch in eval_batches(data.splits["dev"], 1):
+        (number,) = batch.sentences.tolist()
+        torch.testing.assert_close(read(batch)[0], together[number])
+
+
+# which features are kept
+
+
+@pytest.mark.parametrize("least", [1, 2, 5])
+def test_features_rarer_in_train_than_the_cut_off_are_left_out(least: int, small: list[str]) -> None:
+    cfg, data = prepared(small, "features=huang", f"features.min_count={least}")
+    features = feature_set_of(cfg)
+    counts = Counter(name for one in TRAINED_ON for names in features.sparse(one) for name in names)
+    expected = {name for name, number in counts.items() if number >= least}
+    assert set(data.vocabs.features.sparse.items) == expected
+    assert len(data.vocabs.features.sparse) == len(expected)
+    assert least == 1 or len(expected) < len(counts)
+    dev = data.splits["dev"]
+    names = [name for one in dev_sentences(data) for of_word in features.sparse(one) for name in of_word]
+    assert Counter(data.vocabs.features.sparse.items[number] for number in dev.sparse) == Counter(
+        name for name in names if name in expected
+    )
+
+
+def dev_sentences(data: Prepared) -> list[Sentence]:
+    split = data.splits["dev"]
+    words = [split.words_of(number) for number in range(len(split))]
+    return [Sentence(found, ["O"] * len(found)) for found in words]
+
+
+def test_the_fingerprint_follows_the_features_and_not_their_wiring() -> None:
+    def of(parts: dict[str, FeatureSet], **settings: Any) -> dict[str, Any]:
+        return union(parts, **settings).fingerprint()
+
+    usual = of({"spelling": Spelling(), "context": bigrams()})
+    assert of({"spelling": Spelling(), "context": bigrams()}) == usual
+    for settings in ({"wiring": "counts"}, {"wiring": "encoder", "dim": 9}, {"smoothing": 3.0}):
+        assert of({"spelling": Spelling(), "context": bigrams()}, **settings) == usual
+    lowered = Context(ngrams={"word": [[0], [-1, 0]]}, lowercase=True)
+    longer = Context(ngrams={"word": [[0], [-1, 0], [1]]}, lowercase=False)
+    others = [
+        of({"spelling": Spelling(), "context": lowered}),
+        of({"spelling": Spelling(), "context": longer}),
+        of({"spelling": Spelling()}),
+        of({"spelling": Spelling(), "context": Caps(dim=5)}),
+        of({"spelling": Spelling(), "context": bigrams()}, min_count=2),
+    ]
+    assert all(other != usual for other in others)
+
+
+def test_what_a_part_has_learnt_does_not_change_the_fingerprint() -> None:
+    features = union({"words": Words(frequent=2, shared=2), "known": KnownEntities(scheme="IOB2")})
+    before = features.fingerprint()
+    features.remember(features.learn(TRAINED_ON))
+    assert features.fingerprint() == before
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"wiring": "sideways"}, "features.wiring is 'sideways'. It takes direct, encoder, counts."),
+        ({"dim": 0}, "features.dim is 0. It must be at least 1."),
+        ({"smoothing": 0.0}, "features.smoothing is 0.0. It must be above 0"),
+        ({"min_count": 0}, "features.min_count is 0. It must be at least 1."),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        union({"spelling": Spelling()}, **settings)
+    assert said in str(error.value)
+
+
+def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
+    with pytest.raises(UserError, match=r"features\.parts: two parts have a column of one name, among caps, caps\."):
+        union({"one": Caps(dim=5), "other": Caps(dim=6)})
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("features.parts.context=null", "features.parts.context is no feature set."),
+        ("+features.parts.mine={dim: 5}", "features.parts.mine is no feature set."),
+        ("features.parts=null", "features.parts is None."),
+        (
+            "+features.parts.context.lowercas=true",
+            "Context does not take 'lowercas' (conf: features.parts.context). Did you mean 'lowercase'? "
+            "It takes: ngrams, lowercase.",
+        ),
+        (
+            "features.parts.context._target_=ner_lab.features.context.Contex",
+            "features.parts.context: ner_lab.features.context has no 'Contex'. Did you mean 'Context'?",
+        ),
+        ("features.parts.context.lowercase=???", "features.parts.context.lowercase has no default."),
+    ],
+)
+def test_a_mistake_within_a_part_is_named_with_its_place(override: str, said: str) -> None:
+    cfg = compose_config(["features=huang", override])
+    with pytest.raises((UserError, InstantiationException)) as error:
+        feature_set_of(cfg)
+    assert said in str(user_error_behind(error.value))
+
+
+def test_a_part_of_a_part_is_checked_as_well() -> None:
+    added = ["features=huang", "+features@features.parts.more=words"]
+    assert feature_set_of(compose_config(added)).parts["more"].parts.keys() == {"words"}
+    misspelt = compose_config([*added, "+features.parts.more.parts.words.frequen=1"])
+    with pytest.raises(UserError, match=r"Words does not take 'frequen' \(conf: features\.parts\.more\.parts\.words\)"):
+        feature_set_of(misspelt)
+
+
+# how parts are chosen
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        ([], ["Spelling", "Context"]),
+        (["~features.parts.context"], ["Spelling"]),
+        (["~features.parts.context", "~features.parts.spelling"], []),
+        (["+features@features.parts.caps=caps"], ["Spelling", "Context", "Caps"]),
+        (["+features.parts.caps={_target_: ner_lab.features.caps.Caps, dim: 3}"], ["Spelling", "Context", "Caps"]),
+        (["~features.parts.context", "+features@features.parts.known=known_entities"], ["Spelling", "KnownEntities"]),
+    ],
+)
+def test_parts_are_left_out_and_added_by_overrides(overrides: list[str], parts: list[str]) -> None:
+    features = feature_set_of(compose_config(["features=huang", *overrides]))
+    assert isinstance(features, FeatureUnion)
+    assert [type(part).__name__ for part in features.parts.values()] == parts
+
+
+def test_numbers_of_an_added_part_can_be_changed() -> None:
+    cfg = compose_config(["features=huang", "+features@features.parts.caps=caps", "features.parts.caps.dim=3"])
+    assert feature_set_of(cfg).dims() == {"caps": 3}
+
+
+@pytest.fixture
+def train_command(small: list[str], tmp_path: Path, cli: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    def call(*arguments: str) -> Outcome:
+        place = f"hydra.run.dir={tmp_path / 'run'}"
+        return cli("train", *small, "trainer.max_epochs=1", place, "features=huang", *arguments)
+
+    return call
+
+
+def test_the_command_takes_parts_away_and_adds_others(train_command: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = train_command("~features.parts.context", "+features@features.parts.caps=caps", "features.min_count=2")
+    assert outcome.code == 0, outcome.said
+    kept = OmegaConf.load(tmp_path / "run" / "config.yaml").features
+    assert list(kept.parts) == ["spelling", "caps"]
+    assert kept.min_count == 2
+
+
+def test_the_command_refuses_a_misspelt_key_of_a_part(train_command: Callable[..., Outcome]) -> None:
+    outcome = train_command("+features.parts.context.lowercas=true")
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.said
+    assert "error: Context does not take 'lowercas' (conf: features.parts.context)." in outcome.said
