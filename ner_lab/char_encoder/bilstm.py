@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.initialise import glorot
-from ner_lab.recurrence import Recurrence, check_cell, reorder, reversal
+from ner_lab.recurrence.layer import Recurrence, check_cell, reorder, reversal
 
 
 class CharBiLSTM(nn.Module):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ner_lab.decoder.guarded_lstm import lstm_of
 from ner_lab.initialise import embedding_uniform, glorot, linear
-from ner_lab.recurrence import reorder, reversal
+from ner_lab.recurrence.layer import reorder, reversal
 
 
 class ChunkEncoder(nn.Module):

@@ -13,7 +13,7 @@ from ner_lab.decoder.reading import Reading
 from ner_lab.decoder.span_tags import SpanTags
 from ner_lab.errors import UserError
 from ner_lab.initialise import embedding_uniform, glorot, linear
-from ner_lab.recurrence import reorder, reversal
+from ner_lab.recurrence.layer import reorder, reversal
 from ner_lab.transitions import actions_of, is_valid
 
 _SHIFT, _OUT, _REDUCE = 0, 1, 2  # numbers of actions; REDUCE to type y is _REDUCE + y

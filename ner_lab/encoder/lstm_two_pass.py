@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.encoder.reading import require_input
-from ner_lab.recurrence import Recurrence, check_cell, reorder
+from ner_lab.recurrence.layer import Recurrence, check_cell, reorder
 
 
 class TwoPassLSTM(nn.Module):

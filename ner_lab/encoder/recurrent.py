@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ner_lab.encoder.reading import require_input
 from ner_lab.errors import UserError
-from ner_lab.recurrence import Recurrence, check_cell, reorder, reversal
+from ner_lab.recurrence.layer import Recurrence, check_cell, reorder, reversal
 
 
 class RecurrentEncoder(nn.Module):

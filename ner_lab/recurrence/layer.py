@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ner_lab.cells import GATES, SteppedLSTM, SteppedRNN
 from ner_lab.errors import UserError
 from ner_lab.initialise import glorot
+from ner_lab.recurrence.cells import GATES, SteppedLSTM, SteppedRNN
 
 
 class Recurrence(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ner_lab.initialise import glorot
-from ner_lab.lstm_steps import LSTMSteps
+from ner_lab.recurrence.lstm_steps import LSTMSteps
 
 GATES = {"stock": 4, "peephole": 4, "coupled": 3}
 """Cell of an LSTM -> its stacked gate matrices."""

@@ -1,0 +1,1 @@
+"""Recurrent layers over ragged batches, and the cells they run."""
