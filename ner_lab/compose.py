@@ -151,7 +151,7 @@ def all_keys() -> list[str]:
         cfg = OmegaConf.load(file)
         keys.update(_flat_keys(cfg, group))
         keys.add(group)
-        for item in map(str, cfg.get("defaults", ())):  # parts within, as spelling@parts.spelling
+        for item in map(str, OmegaConf.select(cfg, "defaults", default=())):  # parts within, as spelling@parts.spelling
             option, put, place = item.partition("@")
             if put:
                 keys.update(_flat_keys(OmegaConf.load(file.with_stem(option)), f"{group}.{place}"))
