@@ -1,4 +1,4 @@
-"""Write what the documentation says of `conf/`: the table in README.md and docs/config.md.
+"""Write what the documentation says of `conf/`: the tables in README.md and docs/config.md.
 
 python docs/generate.py            write both
 python docs/generate.py --check    exit 1 where they are not current
@@ -22,7 +22,7 @@ GROUPS = (
     "logger",
     "paper",
 )
-BEGIN, END = "<!-- options: begin (make docs) -->", "<!-- options: end -->"
+PARTS = ("word_embedding", "char_encoder", "features", "encoder", "decoder", "optimizer")
 
 
 def purpose(file: Path) -> str:
@@ -42,6 +42,17 @@ def readme_table() -> str:
     for group in GROUPS:
         for number, file in enumerate(options(group)):
             rows.append(f"| {f'`{group}`' if number == 0 else ''} | `{file.stem}` | {purpose(file)} |")
+    return "\n".join(rows)
+
+
+def papers_table() -> str:
+    """Paper, what it reproduces, the parts it chooses."""
+    rows = ["| paper | what it is | " + " | ".join(PARTS) + " |", "| --- " * (len(PARTS) + 2) + "|"]
+    for file in options("paper"):
+        chosen = re.findall(r"^  - override /(\w+): (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if chosen:
+            parts = [f"`{dict(chosen)[group]}`" for group in PARTS]
+            rows.append(f"| `{file.stem}` | {purpose(file)} | {' | '.join(parts)} |")
     return "\n".join(rows)
 
 
@@ -74,10 +85,12 @@ def _block(file: Path) -> str:
 def pages() -> dict[Path, str]:
     """Each generated page as it should be."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    table = f"{BEGIN}\n{readme_table()}\n{END}"
+    for name, table in (("papers", papers_table()), ("options", readme_table())):
+        begin, end = f"<!-- {name}: begin (make docs) -->", f"<!-- {name}: end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        readme = pattern.sub(f"{begin}\n{table}\n{end}".replace("\\", r"\\"), readme)
     return {
-        ROOT / "README.md": pattern.sub(lambda _: table, readme),
+        ROOT / "README.md": readme,
         ROOT / "docs" / "config.md": config_reference(),
     }
 

@@ -122,10 +122,10 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "decoder.dropout": 0.2,  # 5.1, English
     },
     "collobert2011": {
-        "data.scheme": "IOBES",  # 3.1
-        "data.digits": "zero_run",  # 3.5
-        "data.lowercase": True,  # 3.5
-        "data.batch_size": 1,  # 3.3
+        "data.scheme": "IOBES",  # 3.2.3
+        "data.digits": "zero_run",
+        "data.lowercase": True,
+        "data.batch_size": 1,  # 3.3.3
         "features.dim": 5,  # table 5
         "encoder.window": 5,  # table 5
         "encoder.hidden_dim": 300,  # table 5

@@ -1,4 +1,4 @@
-"""SGD whose rate is divided by the fan-in of each layer (Collobert et al. 2011, section 3.3)."""
+"""SGD whose rate is divided by the fan-in of each layer (Collobert et al. 2011, section 3.3.3)."""
 
 from collections import defaultdict
 from collections.abc import Iterator
