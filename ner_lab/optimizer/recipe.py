@@ -52,8 +52,13 @@ class OptimizerRecipe(ABC):
 
     @staticmethod
     def trained(model: nn.Module) -> list[nn.Parameter]:
-        """The parameters that training moves."""
-        return [parameter for parameter in model.parameters() if parameter.requires_grad]
+        """The parameters that training moves; UserError where there are none."""
+        moved = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not moved:
+            raise UserError(
+                "nothing in this tagger can be trained. Choose another word_embedding, features or decoder."
+            )
+        return moved
 
     def rate_factor(self, epoch: int) -> float:
         """The share of `lr` that holds after `epoch` epochs."""

@@ -230,6 +230,42 @@ def test_mistaken_options_of_one_kind_are_refused() -> None:
             make(eps=-1.0)
 
 
+@pytest.mark.parametrize("make", ALL)
+def test_a_model_without_anything_to_train_is_refused(make: Callable[..., OptimizerRecipe]) -> None:
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(UserError, match="nothing in this tagger can be trained"):
+        make().optimizer(frozen)
+
+
+# gradients that are lists of rows
+
+
+@pytest.mark.parametrize("clip", ["none", "norm", "value"])
+@pytest.mark.parametrize("make", ALL)
+def test_gradients_by_rows_and_whole_ones_move_a_table_alike(make: Callable[..., OptimizerRecipe], clip: str) -> None:
+    recipe = make(clip=clip, clip_at=0.5)
+    torch.manual_seed(1)
+    tables = [nn.Embedding(9, 3, sparse=sparse) for sparse in (True, False)]
+    tables[1].load_state_dict(tables[0].state_dict())
+    optimizers = [recipe.optimizer(table) for table in tables]
+    for rows in ([1, 1, 4], [0, 4], [8]):
+        norms = []
+        for table, optimizer in zip(tables, optimizers, strict=True):
+            optimizer.zero_grad()
+            (table(torch.tensor(rows)) ** 2).sum().backward()
+            norms.append(recipe.clip_gradients(list(table.parameters())))
+            optimizer.step()
+        torch.testing.assert_close(*norms)
+    torch.testing.assert_close(tables[0].weight, tables[1].weight)
+
+
+def test_plain_sgd_alone_keeps_gradients_by_rows() -> None:
+    assert sgd().takes_sparse
+    assert not sgd(momentum=0.9).takes_sparse
+    assert not sgd(weight_decay=0.1).takes_sparse
+    assert not any(make().takes_sparse for make in ADAPTIVE)
+
+
 # the rate over the fan-in
 
 
