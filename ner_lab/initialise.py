@@ -27,7 +27,7 @@ def embedding_uniform(table: Tensor) -> None:
 
 def linear(input_dim: int, output_dim: int) -> nn.Linear:
     """A linear layer with Glorot weights and zero bias."""
-    layer = torch.nn.utils.skip_init(nn.Linear, input_dim, output_dim)
+    layer = nn.Linear(input_dim, output_dim)
     glorot(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer

@@ -52,7 +52,7 @@ def small(corpus: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def able(small: list[str]) -> list[str]:
     """Overrides for a small tagger that knows the small corpus nearly by heart."""
-    return [*small, *NO_DROPOUT, "optimizer.lr=0.03", "trainer.max_epochs=9"]
+    return [*small, *NO_DROPOUT, "optimizer.lr=0.03", "trainer.max_epochs=12"]
 
 
 @pytest.fixture(scope="session")

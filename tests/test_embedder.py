@@ -33,7 +33,16 @@ def batch() -> Batch:
 
 
 def char_encoder() -> CharBiLSTM:
-    return CharBiLSTM(chars=CHARS, char_dim=3, hidden_dim=2, dropout=0.0, forget_bias=0.0, learn_initial=False)
+    return CharBiLSTM(
+        chars=CHARS,
+        char_dim=3,
+        hidden_dim=2,
+        dropout=0.0,
+        cell="stock",
+        clip_gradient=None,
+        forget_bias=0.0,
+        learn_initial=False,
+    )
 
 
 def test_a_tokens_vector_is_its_word_its_letters_and_its_features() -> None:

@@ -129,7 +129,7 @@ def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: t
 def test_metrics_hold_what_a_report_needs(run: Path) -> None:
     metrics = metrics_of(run)
     assert metrics["seed"] == 1
-    assert metrics["epochs"] == len(metrics["history"]) == 9
+    assert metrics["epochs"] == len(metrics["history"]) == 12
     assert metrics["train_seconds"] > 0
     for split, text in (("dev", DEV), ("test", TEST)):
         scores = metrics[split]
