@@ -89,7 +89,10 @@ class TrainedTagger:
         if not sentences:
             return []
         if self._unread:
-            log.warning("this tagger was trained with columns that words alone lack: %s", ", ".join(self._unread))
+            columns = ", ".join(self._unread)
+            log.warning(
+                "this tagger was trained with columns that words alone lack (%s): it will do worse here", columns
+            )
             self._unread = ()
         columns = [name for name in self.options.columns if name not in ("word", "tag")]
         rows = [
