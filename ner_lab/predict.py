@@ -89,7 +89,7 @@ class TrainedTagger:
         if not sentences:
             return []
         if self._unread:
-            columns = ", ".join(self._unread)
+            unread = ", ".join(self._unread)
             log.warning(
                 "this tagger was trained with columns that words alone lack (%s): it will do worse here", columns
             )

@@ -159,7 +159,7 @@ def test_wired_to_the_encoder_a_tokens_summed_vectors_join_its_input(small: list
 def test_the_encoder_is_built_for_the_vectors_and_training_reaches_them(small: list[str]) -> None:
     cfg, data = prepared(small, "features=huang", "features.wiring=encoder", "features.dim=7")
     torch.manual_seed(0)
-    tagger = build_tagger(cfg, data.vocabs)
+    tagger = build_tagger(cfg, data.vocabs).eval()
     without = build_tagger(compose_config([*small, "features=none"]), data.vocabs)
     assert tagger.embedder.output_dim == without.embedder.output_dim + 7
     batch = one_batch(data)
