@@ -89,10 +89,8 @@ class TrainedTagger:
         if not sentences:
             return []
         if self._unread:
-            unread = ", ".join(self._unread)
-            log.warning(
-                "this tagger was trained with columns that words alone lack (%s): it will do worse here", columns
-            )
+            lacking = ", ".join(self._unread)
+            log.warning("words alone lack columns that this tagger was trained with (%s): expect less", lacking)
             self._unread = ()
         columns = [name for name in self.options.columns if name not in ("word", "tag")]
         rows = [
