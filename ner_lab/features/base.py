@@ -3,7 +3,9 @@
 import hashlib
 import inspect
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -57,14 +59,18 @@ class FeatureSet:
 
     def fingerprint(self) -> dict[str, Any]:
         """The class, its code and its settings: changes when the features would. `_names` are caches."""
-        code = inspect.getsource(inspect.getmodule(type(self)))  # type: ignore[arg-type]
-        digest = hashlib.sha256(code.encode()).hexdigest()
         settings = {
             name: re.sub(r" at 0x\w+", "", repr(value))
             for name, value in sorted(vars(self).items())
             if not name.startswith("_")
         }
-        return {"class": type(self).__qualname__, "code": digest, "settings": settings}
+        return {"class": type(self).__qualname__, "code": code_sum(type(self)), "settings": settings}
+
+
+def code_sum(kind: type, *read_with: ModuleType) -> str:
+    """A sum of the code of a feature set: of its own module, and of those that it reads with."""
+    modules = [sys.modules[kind.__module__], *read_with]
+    return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()
 
 
 def column_sizes(vocab: FeatureVocab) -> dict[str, int]:

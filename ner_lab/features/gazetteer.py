@@ -5,10 +5,11 @@ from typing import Any
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
-from ner_lab.features.base import FeatureSet
+from ner_lab.features import lexicon_entries, lexicon_matching
+from ner_lab.features.base import FeatureSet, code_sum
 from ner_lab.features.lexicon_files import Hashes, check_same, files_of
 from ner_lab.features.lexicon_matching import Fragments, covered, find_matches
-from ner_lab.features.lexicons import code_sum, load_fragments
+from ner_lab.features.lexicons import load_fragments
 
 
 class Gazetteer(FeatureSet):
@@ -73,7 +74,8 @@ class Gazetteer(FeatureSet):
     def fingerprint(self) -> dict[str, Any]:
         """The code, the settings and the content of the files, wherever they lie."""
         read = [self.files.raw, self.files.whole_only, self.dim > 0]
-        return {"class": "Gazetteer", "code": code_sum(type(self)), "files": self.files.hashes(), "read": read}
+        code = code_sum(type(self), lexicon_entries, lexicon_matching)
+        return {"class": "Gazetteer", "code": code, "files": self.files.hashes(), "read": read}
 
     def _switches(self, sentence: Sentence) -> list[list[bool]]:
         words = sentence.words

@@ -1,7 +1,5 @@
 """Lexicon features of Chiu & Nichols 2016, section 2.4.2."""
 
-import hashlib
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -9,7 +7,7 @@ from weakref import WeakValueDictionary
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
 from ner_lab.features import lexicon_entries, lexicon_matching
-from ner_lab.features.base import FeatureSet
+from ner_lab.features.base import FeatureSet, code_sum
 from ner_lab.features.lexicon_files import Hashes, LexiconFiles, check_same, files_of
 from ner_lab.features.lexicon_matching import (
     CODINGS,
@@ -84,7 +82,11 @@ class Lexicons(FeatureSet):
     def fingerprint(self) -> dict[str, Any]:
         """The code, the settings of each lexicon and the content of its files, wherever they lie."""
         lexicons = {name: lexicon.fingerprint() for name, lexicon in self.lexicons.items()}
-        return {"class": "Lexicons", "code": code_sum(type(self)), "lexicons": lexicons}
+        return {
+            "class": "Lexicons",
+            "code": code_sum(type(self), lexicon_entries, lexicon_matching),
+            "lexicons": lexicons,
+        }
 
 
 class Lexicon:
@@ -143,13 +145,6 @@ def load_fragments(files: LexiconFiles, category: str, matching: str, single_tok
         fragments = fragments_of(files.read(category), matching=matching, single_token_partial=single_token_partial)
         _loaded[key] = fragments
     return fragments
-
-
-def code_sum(kind: type) -> str:
-    """A sum of the code that a set of this class reads and matches with."""
-    modules = [inspect.getmodule(kind), lexicon_entries, lexicon_matching]
-    code = "".join(inspect.getsource(module) for module in modules if module is not None)
-    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def _one_of(key: str, value: object, choices: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from ner_lab.counting import CountedScores
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
 from ner_lab.errors import UserError
-from ner_lab.features.base import FeatureLayers, FeatureSet, SparseSum, column_sizes
+from ner_lab.features.base import FeatureLayers, FeatureSet, SparseSum, code_sum, column_sizes
 
 WIRINGS = ("direct", "encoder", "counts")
 
@@ -97,4 +97,4 @@ class FeatureUnion(FeatureSet):
     def fingerprint(self) -> dict[str, Any]:
         """Those of the parts; the wiring changes no feature."""
         parts = {name: part.fingerprint() for name, part in self.parts.items()}
-        return {"class": "FeatureUnion", "min_count": self.min_count, "parts": parts}
+        return {"class": "FeatureUnion", "code": code_sum(type(self)), "min_count": self.min_count, "parts": parts}
