@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.encoder.reading import real_tokens, require_input, require_odd
+from ner_lab.encoder.reading import real_tokens, require_input, require_layers, require_odd
 from ner_lab.encoder.windows import side_by_side
-from ner_lab.errors import UserError
 from ner_lab.initialise import linear
 
 
@@ -38,8 +37,7 @@ class CNN(nn.Module):
     ) -> None:
         super().__init__()
         require_input(input_dim)
-        if num_layers < 1:
-            raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
+        require_layers(num_layers)
         require_odd(window)
         self.input_dropout = nn.Dropout(input_dropout)
         self.projection = linear(input_dim, hidden_dim)

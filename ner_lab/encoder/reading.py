@@ -14,6 +14,12 @@ def require_input(input_dim: int) -> None:
         )
 
 
+def require_layers(num_layers: int) -> None:
+    """Refuses a stack of no layers."""
+    if num_layers < 1:
+        raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
+
+
 def require_odd(window: int) -> None:
     """Refuses a window without a middle."""
     if window < 1 or window % 2 == 0:

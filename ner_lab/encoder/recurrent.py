@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ner_lab.encoder.reading import require_input
+from ner_lab.encoder.reading import require_input, require_layers
 from ner_lab.errors import UserError
 from ner_lab.recurrence.layer import Recurrence, check_cell, reorder, reversal
 
@@ -43,8 +43,7 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         if stacks not in ("joint", "separate"):
             raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
-        if num_layers < 1:
-            raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
+        require_layers(num_layers)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
         self.input_dropout = nn.Dropout(input_dropout)
