@@ -20,8 +20,9 @@ class SGDFanIn(SGD):
     def groups(self, model: nn.Module) -> list[Any]:
         """One group for each fan-in."""
         of: defaultdict[int, list[nn.Parameter]] = defaultdict(list)
+        moved = set(self.trained(model))
         for parameter, inputs in fan_ins(model):
-            if parameter.requires_grad:
+            if parameter in moved:
                 of[inputs].append(parameter)
         return [{"params": parameters, "lr": self.lr / inputs} for inputs, parameters in of.items()]
 

@@ -291,6 +291,11 @@ def test_a_schedule_scales_all_rates_alike() -> None:
     assert sorted(group["lr"] for group in optimizer.param_groups) == pytest.approx([0.1 / 4 / 2, 0.1 / 2])
 
 
+def test_rates_over_the_fan_in_need_something_to_train() -> None:
+    with pytest.raises(UserError, match="nothing in this tagger can be trained"):
+        SGDFanIn(**COMMON | {"momentum": 0.0, "nesterov": False}).optimizer(nn.Linear(2, 2).requires_grad_(False))
+
+
 def test_frozen_parameters_are_in_no_group() -> None:
     recipe = SGDFanIn(**COMMON | {"momentum": 0.0, "nesterov": False})
     model = nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2))
