@@ -1,7 +1,9 @@
 """A small corpus of its own, written with its entities marked, and the settings that train a small tagger on it."""
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,3 +115,15 @@ def read_columns(path: Path) -> list[list[list[str]]]:
 
 def metrics_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def senna_archive(cache: Path, members: Mapping[str, bytes]) -> Path:
+    """What was fetched of SENNA, where it is kept below `cache`."""
+    path = cache / "vectors" / "senna-v3.0.tgz"
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path

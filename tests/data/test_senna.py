@@ -1,12 +1,10 @@
 """Files out of SENNA's archive, which lies in the cache already: nothing is fetched."""
 
-import io
-import tarfile
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sample import senna_archive
 
 from ner_lab.data.fetch import Download
 from ner_lab.data.senna import senna_folder, spellings_of
@@ -21,26 +19,15 @@ LISTS = {
 }
 
 
-def archive(cache: Path, members: Mapping[str, bytes]) -> Path:
-    path = cache / "vectors" / "senna-v3.0.tgz"
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
 def test_wanted_files_leave_the_archive_whatever_their_order_in_it(tmp_path: Path) -> None:
-    archive(tmp_path, LISTS)
+    senna_archive(tmp_path, LISTS)
     folder = senna_folder(DOWNLOAD, ["hash/ner.loc.lst", "data/ner.misc.dat", "hash/ner.misc.lst"], tmp_path, "")
     found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert found == {"hash/ner.loc.lst": b"oslo\n", "data/ner.misc.dat": b"\x01", "hash/ner.misc.lst": b"finnish\n"}
 
 
 def test_what_is_wanted_later_comes_out_of_the_same_archive_and_the_rest_stays(tmp_path: Path) -> None:
-    path = archive(tmp_path, LISTS)
+    path = senna_archive(tmp_path, LISTS)
     folder = senna_folder(DOWNLOAD, ["hash/ner.loc.lst"], tmp_path, "")
     (folder / "hash/ner.loc.lst").write_text("kept\n")
     senna_folder(DOWNLOAD, ["hash/ner.loc.lst", "hash/ner.misc.lst"], tmp_path, "")
@@ -50,14 +37,14 @@ def test_what_is_wanted_later_comes_out_of_the_same_archive_and_the_rest_stays(t
 
 
 def test_an_archive_without_a_wanted_file_is_refused(tmp_path: Path) -> None:
-    path = archive(tmp_path, {"senna/hash/ner.loc.lst": b"oslo\n"})
+    path = senna_archive(tmp_path, {"senna/hash/ner.loc.lst": b"oslo\n"})
     with pytest.raises(UserError, match=r"senna-v3\.0\.tgz: no hash/ner\.org\.lst in it\. Is it SENNA 3\.0\?"):
         senna_folder(DOWNLOAD, ["hash/ner.loc.lst", "hash/ner.org.lst"], tmp_path, "")
     assert list(path.parent.glob("senna/**/*.lst")) == []
 
 
 def test_runs_that_unpack_at_once_all_find_the_files(tmp_path: Path) -> None:
-    archive(tmp_path, {f"senna/hash/{name}.lst": name.encode() * 5000 for name in "abcdefgh"})
+    senna_archive(tmp_path, {f"senna/hash/{name}.lst": name.encode() * 5000 for name in "abcdefgh"})
     wanted = [f"hash/{name}.lst" for name in "abcdefgh"]
     with ThreadPoolExecutor(6) as pool:
         folders = list(pool.map(lambda _: senna_folder(DOWNLOAD, wanted, tmp_path, ""), range(6)))

@@ -1,8 +1,6 @@
 """Word embeddings: tables that are filled, trained or left alone, and the kinds of files behind them."""
 
-import io
 import math
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sample import senna_archive
 
 from ner_lab.errors import UserError
 from ner_lab.word_embedding.base import PretrainedEmbedding, WordTable
@@ -241,22 +240,11 @@ def test_senna_files_that_do_not_fit_are_refused(tmp_path: Path, rows: str, mess
         senna(path).rows(path, None)
 
 
-def published_archive(cache: Path, members: dict[str, bytes]) -> Path:
-    path = cache / "vectors" / "senna-v3.0.tgz"
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
 MEMBERS = {"senna/embeddings/embeddings.txt": b"1 2\n3 4\n", "senna/hash/words.lst": b"a\nb\n", "senna/x.c": b"int"}
 
 
 def test_senna_takes_two_files_out_of_the_published_archive_once(tmp_path: Path) -> None:
-    archive = published_archive(tmp_path, MEMBERS)  # nothing is fetched: the archive lies in the cache
+    archive = senna_archive(tmp_path, MEMBERS)  # nothing is fetched: the archive lies in the cache
     path = senna().file(tmp_path, None)
     words, matrix = senna().rows(path, None)
     assert words == ["a", "b"]
@@ -268,7 +256,7 @@ def test_senna_takes_two_files_out_of_the_published_archive_once(tmp_path: Path)
 
 
 def test_another_archive_than_sennas_is_refused(tmp_path: Path) -> None:
-    published_archive(tmp_path, {"senna/hash/words.lst": b"a\nb\n"})
+    senna_archive(tmp_path, {"senna/hash/words.lst": b"a\nb\n"})
     with pytest.raises(UserError, match=r"no embeddings/embeddings\.txt in it\. Is it SENNA 3\.0\?"):
         senna().file(tmp_path, None)
 
@@ -276,7 +264,7 @@ def test_another_archive_than_sennas_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [0.01, 0.5, 0.99])
 def test_a_senna_archive_that_is_cut_off_or_spoilt_anywhere_is_refused(tmp_path: Path, place: float) -> None:
     rows = b"".join(b"%d %d\n" % tuple(pair) for pair in np.random.default_rng(0).integers(10**9, size=(5000, 2)))
-    archive = published_archive(tmp_path, {"senna/hash/words.lst": b"a\n", "senna/embeddings/embeddings.txt": rows})
+    archive = senna_archive(tmp_path, {"senna/hash/words.lst": b"a\n", "senna/embeddings/embeddings.txt": rows})
     whole = archive.read_bytes()
     cut = int(place * len(whole))
     spoilt = whole[:cut] + bytes(byte ^ 0xFF for byte in whole[cut : cut + 40]) + whole[cut + 40 :]
