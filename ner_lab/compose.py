@@ -7,8 +7,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from ner_lab.choices import SEED, job_folder
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
 
@@ -21,8 +23,28 @@ _FREE = "paper"  # the group whose options set keys of other groups
 
 
 def register_resolvers() -> None:
-    """`${run_name:}`: data (and paper) and the parts by their options' names, for the run folder."""
+    """`${run_name:}`: data (and paper) and the parts by their options' names, for the run folder.
+
+    `${sweep_name:TIME}`: name of the study or of its file, else the time, for the folder of a sweep;
+    `${job_name:}`: what a job of a sweep was told, for its folder within.
+    """
     OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+    OmegaConf.register_new_resolver("job_name", _job_name, replace=True)
+
+
+def _sweep_name(time: str, *, _root_: DictConfig) -> str:
+    file = str(OmegaConf.select(_root_, "hydra.job.config_name") or "config").removesuffix(".yaml")
+    if (stated := OmegaConf.select(_root_, "study.name")) is not None or file != "config":
+        return str(stated or file)
+    return f"sweep/{time}"
+
+
+def _job_name(*, _root_: DictConfig) -> str:
+    overrides = OverridesParser.create().parse_overrides(list(OmegaConf.select(_root_, "hydra.overrides.task") or ()))
+    told = {str(one.get_key_element()): str(one.get_value_element_as_str()) for one in overrides}
+    seed = told.pop(SEED, str(_root_.seed))
+    return job_folder(told, seed)
 
 
 def _run_name(*, _root_: DictConfig) -> str:
@@ -104,6 +126,8 @@ OPEN_KEYS = {  # their keys are names the user gives
         "features.ngrams",
         "features.lexicons",
         "features.entries",
+        "study.factors",
+        "study.published",
     ),
 }
 
@@ -122,10 +146,15 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
         instance.hydra = outer
 
 
+def quoted(text: str) -> str:
+    """A value as Hydra's grammar of overrides takes it, whatever stands in it."""
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _quoted_place(folder: str) -> str:
-    """A folder as an item of `hydra.searchpath`, quoted as Hydra's grammar of overrides asks."""
-    place = str(Path(folder).absolute()).replace("'", "\\'")
-    return f"'file://{place}'"
+    """A folder as an item of `hydra.searchpath`."""
+    return quoted(f"file://{Path(folder).absolute()}")
 
 
 def data_section(overrides: Sequence[str], base: DictConfig | None = None) -> DictConfig:

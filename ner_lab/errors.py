@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The command line prints it without a traceback and ends with exit code 2.
     """
+
+
+class JobsFailed(Exception):
+    """Some jobs of a sweep failed, and it was said which; the command line ends with exit code 1."""

@@ -1,21 +1,28 @@
 """The folder of a run: what lies where, and how it is written and read again."""
 
+import fcntl
+import functools
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab import __version__
 from ner_lab.data.cache import write_whole
 from ner_lab.errors import UserError
 
+_OF_AN_ATTEMPT = (
+    *("config.yaml", "run.json", "metrics.json", "progress.json", "failure.json"),
+    *("checkpoints", "predictions", "wandb", "csv", "tensorboard"),
+)
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
 
 
@@ -23,11 +30,14 @@ class RunFolder:
     """Paths within a run folder.
 
     config.yaml         the resolved config
-    run.json            command, versions, git commit, machine
+    run.json            command, choices, versions, git commit and sum of the code, machine
     metrics.json        scores and figures; written last, so a run that has it is finished
     checkpoints/best.ckpt
     predictions/dev.conll, test.conll    token gold predicted, in IOB2
-    train.log
+    progress.json       how far training is
+    failure.json        why a job of a sweep ended without metrics.json
+    train.log           of all attempts; console.log: what a job of a sweep said
+    attempts/1/ ...     what earlier attempts left: killed, failed, or replaced
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -38,14 +48,79 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.checkpoint = self.checkpoints / "best.ckpt"
         self.predictions = self.path / "predictions"
+        self.progress = self.path / "progress.json"
+        self.failure = self.path / "failure.json"
+        self.attempts = self.path / "attempts"
+        self._lock_path = self.path / ".lock"
+        self._lock: IO[str] | None = None
 
-    def begin(self, cfg: DictConfig) -> None:
-        """Write what the run is. A folder that holds a finished run is refused."""
-        if self.metrics.exists():
+    def begin(self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> None:
+        """Hold the folder, set aside what a killed or failed attempt left, and write what the run is.
+
+        A folder that holds a finished run, or that another process trains in, is refused.
+        """
+        if self.is_finished():  # and not a file of it is touched
             raise UserError(f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away.")
         self.path.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        self.set_aside()
         write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
-        write_whole(self.record, json.dumps(_record(), indent=2) + "\n")
+        record = {"choices": dict(choices or {}), "overrides": list(overrides), **_record()}
+        write_whole(self.record, json.dumps(record, indent=2) + "\n")
+
+    def is_finished(self) -> bool:
+        """Whether a run came to its end here and is not marked failed; a metrics.json that cannot be read counts."""
+        try:
+            return json.loads(self.metrics.read_text(encoding="utf-8")).get("status") != "failed"
+        except FileNotFoundError:
+            return False
+        except (ValueError, AttributeError):
+            return True
+
+    def set_aside(self) -> Path | None:
+        """Move what an earlier run left into `attempts/N`, logs and the identity of the run excepted."""
+        left = [place for name in _OF_AN_ATTEMPT if (place := self.path / name).exists()]
+        if not left:
+            return None
+        number = 1 + max((int(old.name) for old in self.attempts.glob("*") if old.name.isdigit()), default=0)
+        target = self.attempts / str(number)
+        target.mkdir(parents=True)
+        for place in left:
+            place.rename(target / place.name)
+        return target
+
+    def _hold(self) -> None:
+        """Take the folder for this process, until `release` or its end, however it ends."""
+        if self._lock is not None:
+            return
+        lock = self._lock_path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f"{self.path}: another process trains in this folder. Wait for it, or choose another hydra.run.dir."
+            ) from None
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let go of the folder; what a finished run said of its progress goes."""
+        if self._lock is not None:
+            if self.metrics.exists():
+                self.progress.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def is_held(self) -> bool:
+        """Whether a process trains in this folder now."""
+        try:
+            with self._lock_path.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def read_config(self) -> DictConfig:
         """The resolved config of the run."""
@@ -60,6 +135,8 @@ class RunFolder:
 
     def read_checkpoint(self) -> dict[str, Any]:
         """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code of it."""
+        import torch  # the folders of a study are looked through without it
+
         try:
             return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:
@@ -115,6 +192,8 @@ def _absolute(place: str) -> str:
 
 
 def _record() -> dict[str, Any]:
+    import torch
+
     versions = {"ner-lab": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -125,9 +204,20 @@ def _record() -> dict[str, Any]:
         "command": sys.argv,
         "folder": os.getcwd(),
         "versions": versions,
+        "code": code_sum(),
         "git": _git(),
         "machine": {"system": platform.platform(), "processor": _processor(), "threads": torch.get_num_threads()},
     }
+
+
+@functools.cache
+def code_sum() -> str:
+    """One sum of the package's sources: it changes with any of them."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(here.rglob("*.py")):
+        digest.update(f"{file.relative_to(here).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _git() -> dict[str, Any] | None:

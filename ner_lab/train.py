@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ from ner_lab.errors import UserError
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
+from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import score, score_table
 from ner_lab.stopping import EarlyStop
+from ner_lab.study.state import DONE, differences, read_metrics, state_of
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.terminal import download_bar
 from ner_lab.threads import set_threads
@@ -42,8 +45,16 @@ from ner_lab.word_embedding.base import WordTable
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
+def train(
+    cfg: DictConfig,
+    folder: Path,
+    name: str = "run",
+    choices: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
     """Train as `cfg` says, write everything to `folder`, and give what stands in metrics.json.
+
+    choices, overrides: option of each group and what was overridden, for the record of the run.
 
     In a distributed run all processes take part in training; the first one alone writes and scores,
     and the others get an empty dictionary. A run that diverges leaves a metrics.json of status
@@ -57,19 +68,27 @@ def train(cfg: DictConfig, folder: Path, name: str = "run") -> dict[str, Any]:
     tracker: Tracker = instantiate(cfg.logger)
     failed = True
     try:
-        metrics = _train(cfg, run, tracker, name)
+        metrics = _train(cfg, run, tracker, name, choices or {}, overrides)
         failed = metrics.get("status") == "failed"
     finally:
         tracker.close(failed)
+        run.release()
     return metrics
 
 
-def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict[str, Any]:
+def _train(
+    cfg: DictConfig,
+    run: RunFolder,
+    tracker: Tracker,
+    name: str,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
     begun = time.perf_counter()
     first = getattr(rank_zero_only, "rank", 0) == 0
     absolute_paths(cfg)
     if first:
-        run.begin(cfg)
+        run.begin(cfg, choices, overrides)
     options = data_options_of(cfg)
     stopping = _stopping(cfg, options)
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
@@ -86,7 +105,7 @@ def _train(cfg: DictConfig, run: RunFolder, tracker: Tracker, name: str) -> dict
         log.info("%s\n", parameter_table(module.tagger))
 
     epochs = EpochLog(trained_on_dev=options.trains_on_dev)
-    callbacks = [epochs, stopping, _checkpoint(run, options)]
+    callbacks = [epochs, stopping, _checkpoint(run, options), ProgressFile(run.progress)]
     trainer = _trainer(cfg, run, callbacks, tracker.open(run.path, name, plain) if first else [])
     diverged: Diverged | None = None
     started = time.perf_counter()
@@ -248,21 +267,46 @@ def _flat(tree: dict[str, Any], place: str = "") -> dict[str, float]:
 def _job(cfg: DictConfig) -> float:
     """One Hydra job; its value, for sweepers, is dev F1."""
     hydra_config = HydraConfig.get()
-    runtime = hydra_config.runtime
+    runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
     extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
     try:
         check_keys(cfg, dict(runtime.choices), extra)
-        if hydra_config.mode == RunMode.MULTIRUN and "ddp" in str(cfg.trainer.strategy):
-            raise UserError(
-                "several jobs in one command with trainer.strategy=ddp would mix: each process of a job starts the "
-                "whole sweep again. Run the jobs one by one, without -m, or on one device each (trainer=gpu)."
-            )
-        metrics = train(cfg, Path(runtime.output_dir), name=f"{cfg.run_name}/seed={cfg.seed}")
-    except Exception as error:  # Hydra would print a line of its own before run_command sees it
-        if (mistake := mistake_behind(error)) is None:
-            raise
-        stop(mistake)
+        folder = Path(runtime.output_dir)
+        if in_sweep:
+            _refuse_processes(cfg)
+            if (finished := _finished_value(RunFolder(folder), cfg)) is not None:
+                return finished
+        choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
+        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, list(hydra_config.overrides.task))
+    except Exception as error:
+        if in_sweep or (mistake := mistake_behind(error)) is None:
+            raise  # a launcher notes it and goes on with the other jobs
+        stop(mistake)  # Hydra would print a line of its own before run_command sees it
     return metrics["dev"]["f1"] if metrics else 0.0
+
+
+def _refuse_processes(cfg: DictConfig) -> None:
+    """Several processes of one job, within a process that is itself but one job of many."""
+    strategy, devices = str(cfg.trainer.strategy), cfg.trainer.devices
+    alone = str(devices) in ("1", "auto") or (OmegaConf.is_list(devices) and len(devices) == 1)
+    if "ddp" in strategy or not alone:
+        raise UserError(
+            f"trainer.strategy={strategy} trainer.devices={devices} in a sweep needs hydra/launcher=process: with the "
+            "chosen launcher each process of a job would start the whole sweep again, and jobs would mix. "
+            "Or give each job one device: trainer=cpu, trainer=gpu."
+        )
+
+
+def _finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
+    """Dev F1 of a job that was finished before; it must be the job asked for now."""
+    if state_of(run) != DONE:
+        return None
+    if other := differences(run, cfg):
+        raise UserError(
+            f"{run.path} holds a finished run of another config ({other[0]}). Choose another hydra.sweep.dir."
+        )
+    log.info("%s is finished already", run.path)
+    return float((read_metrics(run) or {})["dev"]["f1"])
 
 
 def main() -> None:

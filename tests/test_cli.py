@@ -115,11 +115,6 @@ def test_a_multirun_trains_one_tagger_for_each_value(
     assert len({metrics_of(run)["history"][0]["train_loss"] for run in runs}) == 2
 
 
-def test_a_sweep_of_distributed_runs_is_refused(small: list[str], tmp_path: Path, cli: Callable[..., Outcome]) -> None:
-    settings = [*small, "trainer=ddp", "seed=1,2", f"hydra.sweep.dir={tmp_path}"]
-    assert_refused(cli("train", "-m", *settings), "trainer.strategy=ddp", "one by one")
-
-
 # mistakes of the user's: code 2, a message, no traceback
 
 

@@ -138,6 +138,7 @@ def test_only_a_folder_with_metrics_is_finished(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "deep" / "run")
     folder.begin(cfg)
     folder.begin(cfg)
+    assert not folder.is_finished()
     assert folder.write_metrics({"seed": 1}) == tmp_path / "deep" / "run" / "metrics.json"
     with pytest.raises(UserError, match=r"finished run.*hydra\.run\.dir"):
         folder.begin(cfg)

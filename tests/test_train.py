@@ -258,8 +258,9 @@ def test_diverging_training_ends_with_advice_and_leaves_a_failed_run(
     assert f"error: {metrics['failure']}" in outcome.err
     assert (metrics["status"], metrics["seed"], metrics["epochs"], metrics["history"]) == ("failed", 3, 0, [])
     assert not metrics.keys() & {"dev", "test", "best_epoch"}
-    with pytest.raises(UserError, match="holds a finished run"):
-        trained(tmp_path / "run", *small)
+    again = trained(tmp_path / "run", *small, "trainer.max_epochs=1")
+    assert again["status"] == "ok"
+    assert metrics_of(tmp_path / "run" / "attempts" / "1")["failure"] == metrics["failure"]
 
 
 @pytest.mark.parametrize("train_on", ["[train]", "[train,dev]"])
@@ -414,7 +415,7 @@ def test_without_vectors_of_a_file_scores_are_not_parted(run: Path) -> None:
 def test_a_run_leaves_nothing_but_what_it_promises(run: Path) -> None:
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     predictions = {"predictions/dev.conll", "predictions/test.conll"}
-    assert files == {"config.yaml", "run.json", "metrics.json", "checkpoints/best.ckpt"} | predictions
+    assert files == {"config.yaml", "run.json", "metrics.json", "checkpoints/best.ckpt", ".lock"} | predictions
 
 
 def test_dev_may_be_scored_every_few_epochs(small: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""`hydra/launcher=process`, the default of `ner-lab train -m` and `ner-lab sweep`.
+
+Hydra imports this module at every start: what it needs for a sweep is imported when there is one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class ProcessLauncher(Launcher):
+    """Starts jobs as `ner-lab train` in single-run mode; settings as in `conf/hydra/launcher/process.yaml`.
+
+    No job sees that it belongs to a sweep: it has its own folder, no rank variables, and the GPUs dealt
+    to it. So `trainer=ddp` works within a job, and what befalls one job touches no other.
+    """
+
+    def __init__(self, *, n_jobs: int | None, gpus: Sequence[Any] | None, jobs_per_gpu: int, changed: str) -> None:
+        self.n_jobs = n_jobs
+        self.gpus = gpus
+        self.jobs_per_gpu = jobs_per_gpu
+        self.changed = changed
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run what is not finished; a job's value is its dev F1, a failed one's an error that says why."""
+        from ner_lab.study.launching import launch
+
+        load = self.hydra_context.config_loader.load_sweep_config
+        jobs = [(list(overrides), load(self.config, list(overrides))) for overrides in job_overrides]
+        values = launch(
+            jobs, self.config, n_jobs=self.n_jobs, gpus=self.gpus, jobs_per_gpu=self.jobs_per_gpu, changed=self.changed
+        )
+        returns = []
+        for (overrides, cfg), value in zip(jobs, values, strict=True):
+            status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
+            done = JobReturn(overrides=overrides, cfg=cfg, working_dir=cfg.hydra.sweep.subdir, status=status)
+            done.return_value = value
+            returns.append(done)
+        return returns

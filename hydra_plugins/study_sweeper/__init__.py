@@ -1,0 +1,1 @@
+"""A Hydra sweeper: grids and rows."""

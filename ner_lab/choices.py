@@ -1,0 +1,34 @@
+"""Configurations of a sweep, named by their choices: `char_encoder=cnn,decoder=crf`."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+SEED = "seed"
+UNCHOSEN = "default"
+"""The configuration of a sweep over seeds alone."""
+_LONGEST = 200  # bytes of a folder's name; file systems take 255
+
+
+def configuration_name(choices: Mapping[str, str]) -> str:
+    """`char_encoder=cnn,decoder=crf`: sorted by key, so that it does not depend on who asked, and fit for a folder."""
+    name = ",".join(f"{_plain(key)}={_plain(value)}" for key, value in sorted(choices.items())) or UNCHOSEN
+    if len(name.encode()) <= _LONGEST:
+        return name
+    return f"{name.encode()[: _LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def parse_configuration(name: str) -> dict[str, str]:
+    """The choices of `decoder=crf, char_encoder=cnn`, in any order."""
+    pairs = [part.strip().partition("=") for part in name.split(",") if part.strip()]
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def job_folder(choices: Mapping[str, str], seed: int | str) -> str:
+    """Folder of a job within its sweep: its configuration, then its seed."""
+    return f"{configuration_name(choices)}/{SEED}={_plain(str(seed))}"
+
+
+def _plain(text: str) -> str:
+    """A key or value as part of a folder's name: without quotes, blanks, slashes and commas."""
+    return re.sub(r"[^\w.+@~=\[\]{}:-]+", "_", re.sub(r",\s*", "+", text.strip("'\""))).lstrip("+~") or "_"

@@ -1,0 +1,24 @@
+"""What a sweep says at its end."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ner_lab.study.jobs import Job
+from ner_lab.study.state import DONE
+from ner_lab.study.status import failure_report, read_status, status_table, summary_line
+
+log = logging.getLogger(__name__)
+
+
+def say_how_it_went(folder: Path, jobs: Sequence[Job]) -> None:
+    """The table of the sweep's jobs as their folders show them, the failed ones with their reasons, the next step."""
+    statuses = read_status(folder, [{"folder": job.folder, "configuration": job.configuration} for job in jobs])
+    log.info("\n%s\n\n%s", status_table(statuses), summary_line(statuses))
+    if failures := failure_report(statuses):
+        log.warning("\nfailed\n%s", failures)
+    place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    steps = [f"ner-lab report {place}"] if any(status.state == DONE for status in statuses) else []
+    if any(status.state != DONE for status in statuses):
+        steps.append("the same command again runs what is not done")
+    log.info("\nstudy folder   %s\nnext\n  %s", place, "\n  ".join(steps))

@@ -1,0 +1,86 @@
+"""What jobs need of the machine, and who gets which GPU."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+from ner_lab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one job takes: `processes` of `threads` each, a GPU for each process or none."""
+
+    processes: int
+    threads: int
+    gpu: bool
+
+
+def need_of(cfg: DictConfig, gpus: Sequence[str]) -> Need:
+    """What the job of a config takes where `gpus` are at hand."""
+    accelerator, devices = cfg.trainer.accelerator, cfg.trainer.devices
+    gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and bool(gpus))
+    if gpu and not gpus:
+        raise UserError(
+            f"trainer.accelerator={accelerator}, but there is no GPU to give to a job. "
+            "Name them with hydra.launcher.gpus=[0,1], or train on the CPU: trainer=cpu."
+        )
+    if isinstance(devices, ListConfig) or (isinstance(devices, str) and "," in devices):
+        raise UserError(f"trainer.devices={devices} names GPUs, but a sweep deals them out: give their number.")
+    all_of_them = len(gpus) if gpu else 1
+    processes = all_of_them if str(devices) in ("auto", "-1") else int(devices)
+    if gpu and processes > len(gpus):
+        raise UserError(f"trainer.devices={devices}, but hydra.launcher.gpus has {len(gpus)}: {', '.join(gpus)}.")
+    return Need(processes, int(cfg.threads or 1), gpu)
+
+
+def jobs_that_fit(need: Need, cores: int) -> int:
+    """How many such jobs the processor's cores take at once."""
+    return max(1, cores // (need.processes * need.threads))
+
+
+def cores_at_hand() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus_at_hand() -> list[str]:
+    """Names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES takes them; found without starting CUDA."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name not in ("", "-1")]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
+
+
+class GpuPool:
+    """GPUs with room for `jobs_per_gpu` jobs each; a job takes its number of different ones, the emptiest first."""
+
+    def __init__(self, gpus: Sequence[Any], jobs_per_gpu: int = 1) -> None:
+        if jobs_per_gpu < 1:
+            raise UserError(f"hydra.launcher.jobs_per_gpu is {jobs_per_gpu}; it must be 1 or more.")
+        names = [str(gpu) for gpu in gpus]
+        if len(set(names)) < len(names):
+            raise UserError(
+                f"hydra.launcher.gpus names one twice: {', '.join(names)}. See hydra.launcher.jobs_per_gpu."
+            )
+        self.room = dict.fromkeys(names, jobs_per_gpu)
+
+    def take(self, number: int) -> list[str] | None:
+        """Names of `number` GPUs, or None while that many are not free."""
+        free = sorted((gpu for gpu, room in self.room.items() if room), key=lambda gpu: -self.room[gpu])
+        if len(free) < number:
+            return None
+        for gpu in free[:number]:
+            self.room[gpu] -= 1
+        return free[:number]
+
+    def give_back(self, gpus: Sequence[str]) -> None:
+        for gpu in gpus:
+            self.room[gpu] += 1

@@ -1,0 +1,216 @@
+"""Runs jobs side by side, each a process of its own that knows nothing of the others."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ner_lab.data.cache import write_whole
+from ner_lab.run_folder import RunFolder
+from ner_lab.study.devices import GpuPool, Need
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 20.0  # seconds a job has to put its results in order when it is asked to stop
+_PAUSE = 0.1  # seconds between two looks at the jobs
+_TAIL = 12  # lines of a failed job's log that are shown
+# set by whatever started us, for its own processes: a job that saw them would take itself for one of those
+_OF_OTHERS = (
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "PL_GLOBAL_SEED"),
+    *("WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_NAME"),
+)
+
+
+@dataclass
+class Launch:
+    """A job ready to start, and how it went."""
+
+    overrides: Sequence[str]
+    run: RunFolder
+    need: Need
+    gpus: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    seconds: float = 0.0
+    exit_code: int | None = None
+    """None: not run to its end, since the sweep was stopped before."""
+
+    @property
+    def name(self) -> str:
+        """Configuration and seed."""
+        return f"{self.run.path.parent.name}/{self.run.path.name}"
+
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0
+
+
+class Processes:
+    """Runs launches, `n_jobs` at a time, in their order as far as GPUs are free.
+
+    command: the program and its arguments for a launch. watch: called with those running, often.
+    """
+
+    def __init__(
+        self,
+        *,
+        command: Callable[[Launch], list[str]],
+        n_jobs: int,
+        gpus: GpuPool,
+        watch: Callable[[list[Launch]], None],
+        ended: Callable[[Launch], None],
+    ) -> None:
+        self.command = command
+        self.n_jobs = n_jobs
+        self.gpus = gpus
+        self.watch = watch
+        self.ended = ended
+
+    def run(self, launches: Sequence[Launch]) -> None:
+        """Run all to their end. A failure leaves the others alone; Ctrl-C and SIGTERM stop all."""
+        waiting, running = list(launches), list[Launch]()
+        with _terminable():
+            try:
+                while waiting or running:
+                    while (launch := self._next(waiting, running)) is not None:
+                        waiting.remove(launch)
+                        self._start(launch)
+                        running.append(launch)
+                    self.watch(running)
+                    time.sleep(_PAUSE)
+                    for launch in [launch for launch in running if not launch.is_alive()]:
+                        running.remove(launch)
+                        self._close(launch)
+                        self.ended(launch)
+            except BaseException:
+                self._stop(running)
+                raise
+
+    def _next(self, waiting: Sequence[Launch], running: Sequence[Launch]) -> Launch | None:
+        """The first that there is room for, its GPUs taken."""
+        if len(running) >= self.n_jobs:
+            return None
+        for launch in waiting:
+            if not launch.need.gpu:
+                return launch
+            if (gpus := self.gpus.take(launch.need.processes)) is not None:
+                launch.gpus = gpus
+                return launch
+        return None
+
+    def _start(self, launch: Launch) -> None:
+        launch.run.path.mkdir(parents=True, exist_ok=True)
+        launch.started = time.monotonic()
+        with _console(launch).open("ab") as console:
+            launch.process = subprocess.Popen(
+                self.command(launch),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                env=job_environment(os.environ, launch.gpus if launch.need.gpu else None),
+                start_new_session=True,  # Ctrl-C reaches us alone, and we reach all processes of a job
+            )
+
+    def _close(self, launch: Launch) -> None:
+        """Note how a job ended; whatever it left running ends as well."""
+        assert launch.process is not None
+        launch.exit_code = launch.process.returncode
+        launch.seconds = time.monotonic() - launch.started
+        _signal(launch, signal.SIGKILL)
+        self.gpus.give_back(launch.gpus)
+        if launch.exit_code != 0 and not launch.run.metrics.exists():
+            reason = {
+                "exit_code": launch.exit_code,
+                "reason": how_it_ended(launch.exit_code),
+                "log": last_lines(launch),
+            }
+            with contextlib.suppress(OSError):
+                write_whole(launch.run.failure, json.dumps(reason, indent=2) + "\n")
+
+    def _stop(self, running: Sequence[Launch]) -> None:
+        """Ask all to stop, wait, insist."""
+        for sign, patience in ((signal.SIGINT, _PATIENCE), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            until = time.monotonic() + patience
+            alive = [launch for launch in running if launch.is_alive()]
+            for launch in alive:
+                _signal(launch, sign)
+            while time.monotonic() < until and any(launch.is_alive() for launch in alive):
+                time.sleep(_PAUSE)
+        for launch in running:
+            _signal(launch, signal.SIGKILL)  # what a job left behind
+
+
+def job_environment(environment: Mapping[str, str], gpus: Sequence[str] | None) -> dict[str, str]:
+    """The environment of a job: ours without what belongs to other processes, with its GPUs; None: it takes none."""
+    of_job = {name: value for name, value in environment.items() if name not in _OF_OTHERS}
+    of_job = {name: value for name, value in of_job.items() if not name.startswith("TORCHELASTIC_")}
+    if gpus is not None:
+        of_job["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        of_job["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # numbers mean what nvidia-smi means by them
+    return of_job
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return {2: "refused (exit code 2)", 130: "interrupted"}.get(code, f"exit code {code}")
+
+
+def last_lines(launch: Launch, number: int = _TAIL) -> list[str]:
+    """The end of what a job said."""
+    try:
+        with _console(launch).open("rb") as console:
+            console.seek(max(0, console.seek(0, os.SEEK_END) - 20_000))
+            text = console.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-number:]
+
+
+def _console(launch: Launch) -> Path:
+    return launch.run.path / "console.log"
+
+
+def _signal(launch: Launch, sign: signal.Signals) -> None:
+    """To all processes of a job: they are a session of their own."""
+    assert launch.process is not None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(launch.process.pid, sign)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM stops a sweep as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, where signals never arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def training_command(launch: Launch, source: Sequence[str]) -> list[str]:
+    """`ner-lab train` for one job in single-run mode; `source` says where its config is."""
+    return [sys.executable, "-m", "ner_lab.train", *source, *launch.overrides]

@@ -1,0 +1,91 @@
+"""How far the job in a run folder is, and whether what it was is still what is asked for."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab.run_folder import RunFolder, absolute_paths, code_sum
+
+DONE, FAILED, RUNNING, UNFINISHED, NEW = "done", "failed", "running", "unfinished", "left"
+"""done: metrics.json without failure. failed: it ended, and says why. running: a process holds the folder.
+unfinished: begun, then killed. left: not begun."""
+
+_INDIFFERENT = {"study", "logger", "run_name", "data.cache_dir"}  # a result is the same whatever they are
+
+
+def state_of(run: RunFolder) -> str:
+    """One of the states above."""
+    if run.is_held():
+        return RUNNING
+    if (metrics := read_metrics(run)) is not None:
+        return DONE if metrics.get("status") == "ok" else FAILED
+    if run.failure.exists():
+        return FAILED
+    return UNFINISHED if run.config.exists() else NEW
+
+
+def read_metrics(run: RunFolder) -> dict[str, Any] | None:
+    """metrics.json; None where there is none, or none that can be read."""
+    return _read(run.metrics)
+
+
+def failure_of(run: RunFolder) -> str:
+    """Why a job failed, in a line; empty where nothing is known."""
+    recorded = _read(run.failure)
+    if recorded is not None:
+        return str(recorded.get("reason", ""))
+    return str((read_metrics(run) or {}).get("failure") or "")
+
+
+def progress_of(run: RunFolder) -> dict[str, Any]:
+    """What a running job last said of itself: `epoch` begun, `epochs`, `share` of all steps, `f1`, `best`."""
+    return _read(run.progress) or {}
+
+
+def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
+    """How the config that a folder's run was made with differs from `cfg`: `key: then -> now`, none if it does not."""
+    try:
+        then = flat_config(OmegaConf.load(run.config))  # type: ignore[arg-type]
+    except (OSError, ValueError) as error:
+        return [f"config.yaml: cannot be read ({error})"]
+    asked: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    absolute_paths(asked)
+    now = flat_config(asked)
+    keys = sorted(key for key in then.keys() | now.keys() if then.get(key, _ABSENT) != now.get(key, _ABSENT))
+    return [f"{key}: {then.get(key, _ABSENT)} -> {now.get(key, _ABSENT)}" for key in keys]
+
+
+def other_code(run: RunFolder) -> str | None:
+    """The commit a finished run was made at, where the code was another; None where it is the same."""
+    record = _read(run.record) or {}
+    if record.get("code") == code_sum():
+        return None
+    return str((record.get("git") or {}).get("commit") or record.get("versions", {}).get("ner-lab") or "unknown")[:8]
+
+
+def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[str, Any]:
+    """Keys that bear on the result, by full names."""
+    flat: dict[str, Any] = {}
+    for key, value in cfg.items():
+        where = place + str(key)
+        if where in _INDIFFERENT:
+            continue
+        if isinstance(value, DictConfig | dict):
+            flat |= flat_config(value, f"{where}.")
+        else:
+            flat[where] = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return flat
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+_ABSENT = "(none)"

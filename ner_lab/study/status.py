@@ -1,0 +1,117 @@
+"""Where a study stands, read from its folder: also while it runs, also from another shell."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from ner_lab.run_folder import RunFolder
+from ner_lab.study.record import read_record
+from ner_lab.study.state import DONE, FAILED, NEW, RUNNING, UNFINISHED, failure_of, progress_of, read_metrics, state_of
+from ner_lab.terminal import table
+
+_ORDER = (DONE, RUNNING, FAILED, UNFINISHED, NEW)
+
+
+@dataclass
+class JobStatus:
+    """One job of a study as its folder shows it."""
+
+    run: RunFolder
+    folder: str
+    configuration: str
+    state: str
+    dev: float | None = None
+    test: float | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    share: float = 0.0
+    """Of the work of a running job that is behind it, 0 to 1."""
+
+
+def read_status(folder: Path, jobs: Sequence[dict[str, Any]] | None = None) -> list[JobStatus]:
+    """Every job on record in a study's folder, or those given."""
+    return [_status(folder, job) for job in (read_record(folder)["jobs"] if jobs is None else jobs)]
+
+
+def _status(folder: Path, job: dict[str, Any]) -> JobStatus:
+    run = RunFolder(folder / job["folder"])
+    status = JobStatus(run, job["folder"], job["configuration"], state_of(run))
+    if status.state == RUNNING:
+        status.share = float(progress_of(run).get("share", 0.0))
+    metrics = read_metrics(run) if status.state in (DONE, FAILED) else None
+    if metrics is not None:
+        status.dev, status.test = (metrics.get(split, {}).get("f1") for split in ("dev", "test"))
+        status.seconds = metrics.get("train_seconds", 0.0) + metrics.get("data_seconds", 0.0)
+        status.tokens_per_second = metrics.get("train_tokens_per_second")
+    return status
+
+
+def seconds_left(durations: Sequence[float], shares: Sequence[float], waiting: int, at_once: int) -> float | None:
+    """Time a study still takes, as its jobs have taken so far; None before the first has ended.
+
+    shares: of running jobs, the work behind them. at_once: jobs that run side by side.
+    """
+    if not durations:
+        return None
+    work = waiting + sum(1 - share for share in shares)
+    return mean(durations) * work / max(1, min(at_once, waiting + len(shares)))
+
+
+def status_table(statuses: Sequence[JobStatus]) -> str:
+    """Configurations, with their jobs by state and the scores so far."""
+    names = list(dict.fromkeys(status.configuration for status in statuses))
+    rows: list[list[object]] = []
+    for name in [*names, "all"]:
+        members = [status for status in statuses if name in ("all", status.configuration)]
+        counts = Counter(status.state for status in members)
+        done = [status for status in members if status.state == DONE]
+        scores = [_mean([status.dev for status in done]), _mean([status.test for status in done])]
+        rows.append([name, *(counts[state] for state in _ORDER), *(scores if name != "all" else ["", ""])])
+    return table(["configuration", *_ORDER, "dev F1", "test F1"], rows)
+
+
+def failure_report(statuses: Sequence[JobStatus], lines: int = 4) -> str:
+    """The failed jobs, each with its reason and the end of its log; empty where none failed."""
+    parts = []
+    for status in statuses:
+        if status.state != FAILED:
+            continue
+        tail = _log_of(status.run)[-lines:]
+        parts.append(f"  {status.folder}: {failure_of(status.run)}")
+        parts.extend(f"    | {line}" for line in tail)
+    return "\n".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """`1 h 05 min`, `3 min 20 s`, `12 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def summary_line(statuses: Sequence[JobStatus]) -> str:
+    """`12 done, 2 running, 1 failed, 3 left; about 5 min left`."""
+    counts = Counter(status.state for status in statuses)
+    text = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
+    running = [status.share for status in statuses if status.state == RUNNING]
+    waiting = counts[NEW] + counts[UNFINISHED] + counts[FAILED]
+    durations = [status.seconds for status in statuses if status.state == DONE and status.seconds is not None]
+    left = seconds_left(durations, running, waiting, len(running)) if running else None
+    return f"{text}; about {duration(left)} left" if left is not None else text
+
+
+def _log_of(run: RunFolder) -> list[str]:
+    try:
+        return [str(line) for line in json.loads(run.failure.read_text(encoding="utf-8")).get("log", [])]
+    except (OSError, ValueError):
+        return []
+
+
+def _mean(values: Sequence[float | None]) -> object:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else "-"

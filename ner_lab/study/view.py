@@ -1,0 +1,89 @@
+"""What a person sees of a sweep while it runs: a bar for all of it, one for each running job, a line for each end."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.progress import TextColumn
+
+from ner_lab.study.processes import Launch, how_it_ended, last_lines
+from ner_lab.study.state import failure_of, progress_of, read_metrics
+from ner_lab.study.status import duration, seconds_left
+from ner_lab.terminal import bar, is_terminal
+
+log = logging.getLogger(__name__)
+
+_LOOK = 0.5  # seconds between two readings of progress files
+
+
+class SweepView:
+    """Bars on a terminal; without one, the lines alone.
+
+    total: jobs to run now. at_once: how many run side by side.
+    """
+
+    def __init__(self, total: int, at_once: int) -> None:
+        self.total = total
+        self.at_once = at_once
+        self._ended = 0
+        self._durations: list[float] = []
+        self._bars = bar(TextColumn("{task.fields[note]}"))
+        self._whole: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._looked = 0.0
+
+    def __enter__(self) -> "SweepView":
+        if is_terminal():
+            self._bars.start()
+            self._whole = self._bars.add_task("all jobs", total=self.total, note="")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def watch(self, running: Sequence[Launch]) -> None:
+        """Read how far the running jobs are, and move the bars."""
+        if self._whole is None or time.monotonic() - self._looked < _LOOK:
+            return
+        self._looked = time.monotonic()
+        shares = []
+        for launch in running:
+            progress = progress_of(launch.run)
+            shares.append(float(progress.get("share", 0.0)))
+            task = self._tasks.get(launch.name)
+            if task is None:
+                task = self._tasks[launch.name] = self._bars.add_task(launch.name, total=1.0, note="starting")
+            self._bars.update(task, completed=shares[-1], note=_note(progress))
+        left = seconds_left(self._durations, shares, self.total - self._ended - len(running), self.at_once)
+        note = f"{self._ended} of {self.total}" + (f", about {duration(left)} left" if left is not None else "")
+        self._bars.update(self._whole, completed=self._ended + sum(shares), note=note)
+
+    def ended(self, launch: Launch) -> None:
+        """Say how a job went."""
+        self._ended += 1
+        if launch.ok:
+            self._durations.append(launch.seconds)
+        if (task := self._tasks.pop(launch.name, None)) is not None:
+            self._bars.remove_task(task)
+        counted = f"{self._ended:{len(str(self.total))}d}/{self.total}"
+        if launch.ok:
+            metrics = read_metrics(launch.run) or {}
+            scores = "".join(f"  {name} F1 {metrics[name]['f1']:.2f}" for name in ("dev", "test") if name in metrics)
+            log.info("%s  done    %s%s  %s", counted, launch.name, scores, duration(launch.seconds))
+            if metrics.get("status") == "failed":
+                log.warning("%s  failed  %s: %s", counted, launch.name, metrics.get("failure"))
+            return
+        assert launch.exit_code is not None
+        reason = failure_of(launch.run) or how_it_ended(launch.exit_code)
+        lines = "".join(f"\n    | {line}" for line in last_lines(launch))
+        log.warning("%s  failed  %s: %s%s", counted, launch.name, reason, lines)
+
+
+def _note(progress: dict[str, Any]) -> str:
+    if not progress:
+        return "starting"
+    parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    if progress.get("f1") is not None:
+        parts.append(f"dev F1 {progress['f1']:.2f} (best {progress['best']:.2f})")
+    return "  ".join(parts)

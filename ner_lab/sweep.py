@@ -1,0 +1,115 @@
+"""`ner-lab sweep NAME`: run a study, or see how far it is."""
+
+import logging
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from ner_lab.command import run_command
+from ner_lab.compose import CONF_DIR
+from ner_lab.errors import UserError
+from ner_lab.study.record import FILE
+from ner_lab.study.status import failure_report, read_status, status_table, summary_line
+from ner_lab.suggest import nearest
+from ner_lab.terminal import start_logging, table
+
+log = logging.getLogger(__name__)
+
+SWEEPS_DIR = CONF_DIR.parent / "sweeps"
+"""The studies that come with the package."""
+
+_USAGE = """ner-lab sweep NAME [GROUP=OPTION ...] [KEY=VALUE ...]   run a study: the jobs that are not done yet
+ner-lab sweep NAME|FOLDER --status                      where it stands: done, running, failed, left, and time left
+ner-lab sweep                                           the studies there are
+
+NAME is a file of sweeps/, here or in the package, or a path to one. A study's jobs lie in
+outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, makes anew what failed
+or was cut off, and adds what is new, such as further seeds:
+
+  ner-lab sweep chars_by_decoder seed=range(1,6)
+  ner-lab sweep chars_by_decoder hydra.launcher.n_jobs=2 trainer=ddp
+  ner-lab sweep chars_by_decoder hydra/launcher=submitit_slurm
+
+It is `ner-lab train -m --config-dir sweeps --config-name NAME`, and takes whatever that takes.
+hydra.launcher.n_jobs   jobs at once                    hydra.launcher.gpus=[0,1]      GPUs to deal out
+hydra.launcher.changed  finished jobs of another config: refuse, keep or redo          hydra.sweep.dir=DIR"""
+
+
+def studies(*folders: Path) -> dict[str, Path]:
+    """Studies by name, those of earlier folders first."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*.yaml")):
+            found.setdefault(file.stem, file)
+    return found
+
+
+def study_file(name: str) -> Path:
+    """The file of a study: a path, or a name in `sweeps/` here or in the package."""
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise UserError(f"{name}: there is no such file. `ner-lab sweep` lists the studies there are.")
+        return Path(name).absolute()
+    known = studies(Path("sweeps").absolute(), SWEEPS_DIR)
+    if name not in known:
+        raise UserError(f"no study '{name}'{nearest(name, known)} `ner-lab sweep` lists the studies there are.")
+    return known[name]
+
+
+def _list() -> None:
+    rows = []
+    for name, file in studies(Path("sweeps").absolute(), SWEEPS_DIR).items():
+        question = OmegaConf.select(OmegaConf.load(file), "study.question") or ""
+        rows.append([name, " ".join(str(question).split())])
+    log.info(
+        "%s\n\nner-lab sweep NAME runs one; ner-lab sweep --help says more.", table(["study", "what it asks"], rows)
+    )
+
+
+def _status(name: str, overrides: list[str]) -> None:
+    """Of a folder with a record, or of the folder that the study of this name runs in."""
+    stated = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
+    if unknown := [item for item in overrides if not item.startswith("hydra.sweep.dir=")]:
+        raise UserError(f"'{unknown[0]}': --status takes NAME or FOLDER, and hydra.sweep.dir=DIR.")
+    places = [Path(stated[0])] if stated else [Path(name), Path("outputs", Path(name).stem)]
+    folder = next((place for place in places if (place / FILE).is_file()), None)
+    if folder is None:
+        study_file(name)
+        log.info("%s: not started yet. ner-lab sweep %s runs it.", places[-1], name)
+        return
+    statuses = read_status(folder)
+    log.info("%s\n\n%s", status_table(statuses), summary_line(statuses))
+    if failures := failure_report(statuses):
+        log.info("\nfailed\n%s", failures)
+
+
+def _command() -> None:
+    arguments = sys.argv[1:]
+    if any(item in ("-h", "--help") for item in arguments):
+        print(_USAGE)
+        return
+    start_logging()
+    if not arguments:
+        _list()
+        return
+    name, overrides = arguments[0], arguments[1:]
+    if "=" in name and not Path(name).exists():
+        raise UserError(f"'{name}': the study's name comes first.\n\n{_USAGE}")
+    if "--status" in overrides:
+        _status(name, [item for item in overrides if item != "--status"])
+        return
+    file = study_file(name)
+    from ner_lab import train  # only here is torch needed
+
+    sys.argv = [sys.argv[0], "-m", "--config-dir", str(file.parent), "--config-name", file.stem, *overrides]
+    train.main()
+
+
+def main() -> None:
+    """Entry point of `ner-lab sweep`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()
