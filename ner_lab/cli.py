@@ -5,8 +5,10 @@ import sys
 
 _COMMANDS = {
     "train": ("ner_lab.train", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
+    "sweep": ("ner_lab.sweep", "run an ablation study:     ner-lab sweep chars_by_decoder"),
     "evaluate": ("ner_lab.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),
     "predict": ("ner_lab.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
+    "compare": ("ner_lab.compare.command", "two runs side by side:     ner-lab compare DIR DIR"),
     "data": ("ner_lab.corpus", "count or fetch a corpus:   ner-lab data stats data=builtin"),
 }
 

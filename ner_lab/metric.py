@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from ner_lab.span_scores import percent, span_scores
 from ner_lab.tags import OPENED_BY_I, OUTSIDE, as_iob, follows, split_tag
 
 
@@ -73,7 +74,7 @@ class SpanF1(Metric):
         result: dict[str, object] = span_scores(
             int(self.correct.sum()), int(self.predicted.sum()), int(self.gold.sum())
         )
-        result["accuracy"] = _percent(int(self.correct_tokens), int(self.tokens))
+        result["accuracy"] = percent(int(self.correct_tokens), int(self.tokens))
         result["tokens"] = int(self.tokens)
         result["sentences"] = int(self.sentences)
         result["improper_sequences"] = int(self.improper)
@@ -117,15 +118,3 @@ def _broken(labels: Tensor, allowed: Tensor, shape: torch.Size) -> Tensor:
     """Number of sentences with a step that `allowed` forbids."""
     before = torch.cat([labels[-1:], labels[:-1]])  # the row's last label is a border
     return (~allowed[before, labels]).view(shape[0], shape[1] + 1).any(dim=1).sum()
-
-
-def span_scores(correct: int, predicted: int, gold: int) -> dict[str, object]:
-    """Precision, recall and F1 in per cent, and the counts they come from."""
-    precision, recall = _percent(correct, predicted), _percent(correct, gold)
-    f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
-    counts = {"correct": correct, "predicted": predicted, "gold": gold}
-    return {"precision": precision, "recall": recall, "f1": f1, **counts}
-
-
-def _percent(part: int, whole: int) -> float:
-    return 100.0 * part / whole if whole else 0.0

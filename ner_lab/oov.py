@@ -14,7 +14,7 @@ or predicted, is in one class, so the counts of the classes sum to those of the 
 from collections.abc import Iterable, Mapping, Sequence
 
 from ner_lab.data.lookup import WORD_CLASSES, word_class
-from ner_lab.metric import span_scores
+from ner_lab.span_scores import span_scores
 from ner_lab.tags import Span
 
 _NOT_IN_TRAIN, _NOT_IN_FILE = {"OOTV", "OOBV"}, {"OOEV", "OOBV"}

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -156,7 +157,7 @@ class RunFolder:
         """Write scores, whole or not at all."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, json.dumps(metrics, indent=2) + "\n")
+        write_whole(target, _compact(json.dumps(metrics, indent=2)) + "\n")
         return target
 
 
@@ -189,6 +190,12 @@ def _absolute_lists(section: DictConfig) -> None:
 
 def _absolute(place: str) -> str:
     return str(Path(place).expanduser().absolute())
+
+
+def _compact(text: str) -> str:
+    """Indented JSON with its lists of numbers on a line each."""
+    numbers = re.compile(r"\[\s+((?:-?[\d.eE+-]+|null)(?:,\s+(?:-?[\d.eE+-]+|null))*)\s+\]")
+    return numbers.sub(lambda match: "[" + re.sub(r",\s+", ", ", match[1]) + "]", text)
 
 
 def _record() -> dict[str, Any]:

@@ -9,10 +9,10 @@ from omegaconf import OmegaConf
 from ner_lab.command import run_command
 from ner_lab.compose import CONF_DIR
 from ner_lab.errors import UserError
-from ner_lab.study.record import FILE
-from ner_lab.study.status import failure_report, read_status, status_table, summary_line
+from ner_lab.study.record import FILE, is_swept
+from ner_lab.study.status import overview, read_status
 from ner_lab.suggest import nearest
-from ner_lab.terminal import start_logging, table
+from ner_lab.terminal import follow, start_logging, table
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ SWEEPS_DIR = CONF_DIR.parent / "sweeps"
 
 _USAGE = """ner-lab sweep NAME [GROUP=OPTION ...] [KEY=VALUE ...]   run a study: the jobs that are not done yet
 ner-lab sweep NAME|FOLDER --status                      where it stands: done, running, failed, left, and time left
+ner-lab sweep NAME|FOLDER --watch                       the same, kept up to date while it runs
 ner-lab sweep                                           the studies there are
 
 NAME is a file of sweeps/, here or in the package, or a path to one. A study's jobs lie in
@@ -67,7 +68,7 @@ def _list() -> None:
     )
 
 
-def _status(name: str, overrides: list[str]) -> None:
+def _status(name: str, overrides: list[str], *, live: bool) -> None:
     """Of a folder with a record, or of the folder that the study of this name runs in."""
     stated = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
     if unknown := [item for item in overrides if not item.startswith("hydra.sweep.dir=")]:
@@ -78,10 +79,10 @@ def _status(name: str, overrides: list[str]) -> None:
         study_file(name)
         log.info("%s: not started yet. ner-lab sweep %s runs it.", places[-1], name)
         return
-    statuses = read_status(folder)
-    log.info("%s\n\n%s", status_table(statuses), summary_line(statuses))
-    if failures := failure_report(statuses):
-        log.info("\nfailed\n%s", failures)
+    if live:
+        follow(lambda: overview(read_status(folder)), until=lambda: not is_swept(folder))
+    else:
+        log.info("%s", overview(read_status(folder)))
 
 
 def _command() -> None:
@@ -96,8 +97,8 @@ def _command() -> None:
     name, overrides = arguments[0], arguments[1:]
     if "=" in name and not Path(name).exists():
         raise UserError(f"'{name}': the study's name comes first.\n\n{_USAGE}")
-    if "--status" in overrides:
-        _status(name, [item for item in overrides if item != "--status"])
+    if flags := {"--status", "--watch"} & set(overrides):
+        _status(name, [item for item in overrides if item not in flags], live="--watch" in flags)
         return
     file = study_file(name)
     from ner_lab import train  # only here is torch needed

@@ -1,9 +1,18 @@
 """The tagger: embedder, encoder, decoder, one after another."""
 
+from typing import Protocol, runtime_checkable
+
 from torch import Tensor, nn
 
 from ner_lab.data.batch import Batch
 from ner_lab.embedder import Embedder
+
+
+@runtime_checkable
+class _HasTransitionScores(Protocol):
+    """What scores neighbouring tags by one matrix."""
+
+    def transition_scores(self) -> dict[str, Tensor]: ...
 
 
 class Tagger(nn.Module):
@@ -38,6 +47,13 @@ class Tagger(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The losses, so that wrappers which hook `forward` (DDP) see the training pass."""
         return self.losses(batch)
+
+    def transition_scores(self) -> dict[str, Tensor] | None:
+        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`; None where no one matrix scores neighbouring tags."""
+        for module in self.decoder.modules():
+            if isinstance(module, _HasTransitionScores):
+                return {name: scores.clone() for name, scores in module.transition_scores().items()}
+        return None
 
     def parameter_counts(self) -> dict[str, tuple[int, int]]:
         """Part -> (trained numbers, all numbers)."""

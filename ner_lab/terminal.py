@@ -2,10 +2,14 @@
 
 import atexit
 import logging
+import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -15,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from ner_lab.data.fetch import Progress as FetchProgress
 
@@ -93,14 +98,28 @@ def download_bar() -> FetchProgress:
     return DownloadBar()
 
 
+def follow(text: Callable[[], str], until: Callable[[], bool], *, every: float = 1.0) -> None:
+    """Show a text that changes, in its place, until there is nothing more to wait for or Ctrl-C; once where nobody
+    watches."""
+    if not is_terminal():
+        print(text())
+        return
+    with Live(Text(text()), console=_console, refresh_per_second=4) as live, suppress(KeyboardInterrupt):
+        while not until():
+            time.sleep(every)
+            live.update(Text(text()))
+
+
+def show(text: Text) -> None:
+    """Print styled text, plain where nobody watches; long lines are left to the terminal."""
+    Console(highlight=False, emoji=False).print(text, soft_wrap=True)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Aligned columns: text to the left, numbers to the right."""
     cells = [[_text(value) for value in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
-    numeric = [
-        all(isinstance(row[column], int | float) or row[column] in ("", "-") for row in rows)
-        for column in range(len(header))
-    ]
+    numeric = [all(_is_number(row[column]) for row in rows) for column in range(len(header))]
 
     def line(values: Sequence[str]) -> str:
         padded = (
@@ -111,6 +130,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
     rule = "  " + "  ".join("-" * width for width in widths)
     return "\n".join([line(header), rule, *(line(row) for row in cells)])
+
+
+def _is_number(value: object) -> bool:
+    """Also one that is written already, or absent."""
+    return isinstance(value, int | float) or re.fullmatch(r"-?|[+-]?\d[\d,]*(\.\d+)?", str(value)) is not None
 
 
 def _text(value: object) -> str:

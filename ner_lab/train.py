@@ -5,6 +5,7 @@ Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoc
 
 import importlib.util
 import logging
+import math
 import sys
 import time
 import warnings
@@ -20,6 +21,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
 from ner_lab.command import mistake_behind, run_command, stop
@@ -38,6 +40,7 @@ from ner_lab.scoring import score, score_table
 from ner_lab.stopping import EarlyStop
 from ner_lab.study.state import DONE, differences, read_metrics, state_of
 from ner_lab.summary import data_summary, parameter_table
+from ner_lab.tagger import Tagger
 from ner_lab.terminal import download_bar
 from ner_lab.threads import set_threads
 from ner_lab.word_embedding.base import WordTable
@@ -98,6 +101,7 @@ def _train(
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
     _fill_vectors(module, prepared)
+    untrained = module.tagger.transition_scores()
     if first:
         trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
         log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
@@ -140,7 +144,8 @@ def _train(
     if not epochs.history:
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
 
-    splits = _score_kept(run, prepared, options.eval_batch_tokens)
+    tagger = load(run.path).tagger  # as any later reader will
+    splits = _score_kept(tagger, run, prepared, options.eval_batch_tokens)
     failure = _failure(splits["dev"]["f1"], cfg.fail_below)
     metrics = {
         "status": "ok" if failure is None else "failed",
@@ -148,6 +153,7 @@ def _train(
         "best_epoch": epochs.kept,
         **figures,
         **splits,
+        **_transitions(prepared.vocabs.tags.items, untrained, tagger.transition_scores()),
         "history": epochs.history,
     }
     tracker.summarise(_flat({"best_epoch": epochs.kept, "train_seconds": train_seconds, **splits}))
@@ -213,9 +219,26 @@ def _trainer(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], logg
     )
 
 
-def _score_kept(run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
-    """Load the epoch kept as any later reader will, score dev and test, write their predictions."""
-    tagger, vocabs = load(run.path).tagger, prepared.vocabs
+def _transitions(
+    tags: list[str], before: dict[str, Tensor] | None, after: dict[str, Tensor] | None
+) -> dict[str, dict[str, Any]]:
+    """Scores between neighbouring tags before training and in the epoch kept, where one matrix holds them."""
+    if before is None or after is None:
+        return {}
+    scores = {name: {"before": _rounded(before[name]), "after": _rounded(after[name])} for name in after}
+    return {"transitions": {"tags": tags, **scores}}
+
+
+def _rounded(scores: Tensor) -> Any:
+    """Numbers as lists, to four places; those that are not finite are null."""
+    if scores.dim() > 1:
+        return [_rounded(row) for row in scores]
+    return [round(score, 4) if math.isfinite(score) else None for score in scores.tolist()]
+
+
+def _score_kept(tagger: Tagger, run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
+    """Score dev and test with the epoch kept, and write its predictions."""
+    vocabs = prepared.vocabs
     splits: dict[str, Any] = {}
     for name in ("dev", "test"):
         if name not in prepared.splits:

@@ -25,6 +25,11 @@ class HMM(nn.Module):
         self.start = CountTable(len(tags), smoothing=smoothing)
         self.following = CountTable(len(tags), len(tags) + 1, smoothing=smoothing)  # the last column: the end
 
+    def transition_scores(self) -> dict[str, Tensor]:
+        """-> log-probabilities: `start (tags,)`, `matrix (from, to)`, `end (tags,)`."""
+        following = self.following().detach()
+        return {"start": self.start().detach(), "matrix": following[:, :-1], "end": following[:, -1]}
+
     def loss(self, hidden: Tensor, tags: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
         """tags (batch, time), mask (batch, time) bool, direct (batch, time, tags) -> -log p(words, tags) (batch,)."""
         emissions = counted_scores(direct, "hmm")

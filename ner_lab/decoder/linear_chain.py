@@ -53,6 +53,10 @@ class LinearChainCRF(nn.Module):
             allowed = [[True] * (num_tags + 1)] * (num_tags + 1)
         self.register_buffer("penalties", penalties_of(allowed), persistent=False)
 
+    def transition_scores(self) -> dict[str, Tensor]:
+        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`, without what constraints forbid."""
+        return {"start": self.start.detach(), "matrix": self.transitions.detach(), "end": self.end.detach()}
+
     def log_likelihood(
         self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, *, constrained: bool = False
     ) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ner_lab.study.jobs import Job
 from ner_lab.study.state import DONE
-from ner_lab.study.status import failure_report, read_status, status_table, summary_line
+from ner_lab.study.status import overview, read_status
 
 log = logging.getLogger(__name__)
 
@@ -14,9 +14,7 @@ log = logging.getLogger(__name__)
 def say_how_it_went(folder: Path, jobs: Sequence[Job]) -> None:
     """The table of the sweep's jobs as their folders show them, the failed ones with their reasons, the next step."""
     statuses = read_status(folder, [{"folder": job.folder, "configuration": job.configuration} for job in jobs])
-    log.info("\n%s\n\n%s", status_table(statuses), summary_line(statuses))
-    if failures := failure_report(statuses):
-        log.warning("\nfailed\n%s", failures)
+    log.info("\n%s", overview(statuses))
     place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     steps = [f"ner-lab report {place}"] if any(status.state == DONE for status in statuses) else []
     if any(status.state != DONE for status in statuses):

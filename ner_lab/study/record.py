@@ -1,5 +1,6 @@
 """`study.yaml`, the record of a study in its folder: what it asks, and which jobs belong to it."""
 
+import fcntl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from ner_lab.study.jobs import Job
 from ner_lab.suggest import nearest
 
 FILE = "study.yaml"
+_LOCK = ".lock"
 _FIGURES = {"dev", "test", "dev_std", "test_std", "n", "source"}
 
 
@@ -24,15 +26,30 @@ def recorded(folder: Path, study: DictConfig, jobs: Sequence[Job]) -> Iterator[N
     """Keep `study.yaml` while the jobs run; what is refused before a job starts leaves no trace in it."""
     path = folder / FILE
     before = path.read_text(encoding="utf-8") if path.is_file() else None
-    write_record(folder, study, jobs)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # several sweeps may share a folder's jobs
+        write_record(folder, study, jobs)
+        try:
+            yield
+        except UserError:
+            if before is not None:
+                write_whole(path, before)
+            else:
+                path.unlink(missing_ok=True)
+            raise
+
+
+def is_swept(folder: Path) -> bool:
+    """Whether a sweep runs in this folder now."""
     try:
-        yield
-    except UserError:
-        if before is not None:
-            write_whole(path, before)
-        else:
-            path.unlink(missing_ok=True)
-        raise
+        with (folder / _LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job]) -> None:

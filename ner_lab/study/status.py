@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -13,6 +13,7 @@ from ner_lab.study.record import read_record
 from ner_lab.study.state import DONE, FAILED, NEW, RUNNING, UNFINISHED, failure_of, progress_of, read_metrics, state_of
 from ner_lab.terminal import table
 
+_BAR = 24  # characters
 _ORDER = (DONE, RUNNING, FAILED, UNFINISHED, NEW)
 
 
@@ -28,8 +29,13 @@ class JobStatus:
     test: float | None = None
     seconds: float | None = None
     tokens_per_second: float | None = None
-    share: float = 0.0
-    """Of the work of a running job that is behind it, 0 to 1."""
+    progress: dict[str, Any] = field(default_factory=dict)
+    """What a running job last said of itself (see `ner_lab.progress`)."""
+
+    @property
+    def share(self) -> float:
+        """Of the work of a running job that is behind it, 0 to 1."""
+        return float(self.progress.get("share", 0.0))
 
 
 def read_status(folder: Path, jobs: Sequence[dict[str, Any]] | None = None) -> list[JobStatus]:
@@ -41,7 +47,7 @@ def _status(folder: Path, job: dict[str, Any]) -> JobStatus:
     run = RunFolder(folder / job["folder"])
     status = JobStatus(run, job["folder"], job["configuration"], state_of(run))
     if status.state == RUNNING:
-        status.share = float(progress_of(run).get("share", 0.0))
+        status.progress = progress_of(run)
     metrics = read_metrics(run) if status.state in (DONE, FAILED) else None
     if metrics is not None:
         status.dev, status.test = (metrics.get(split, {}).get("f1") for split in ("dev", "test"))
@@ -74,6 +80,35 @@ def status_table(statuses: Sequence[JobStatus]) -> str:
     return table(["configuration", *_ORDER, "dev F1", "test F1"], rows)
 
 
+def running_lines(statuses: Sequence[JobStatus]) -> str:
+    """A bar for each running job, with its epoch and dev F1; empty where none runs."""
+    running = [status for status in statuses if status.state == RUNNING]
+    width = max((len(status.folder) for status in running), default=0)
+    lines = []
+    for status in running:
+        filled = round(_BAR * status.share)
+        bar = "━" * filled + "╌" * (_BAR - filled)
+        lines.append(f"  {status.folder:<{width}}  {bar} {status.share:4.0%}  {progress_note(status.progress)}")
+    return "\n".join(lines)
+
+
+def progress_note(progress: Mapping[str, Any]) -> str:
+    """`epoch 3/25  dev F1 91.20 (best 91.35)`."""
+    if not progress:
+        return "starting"
+    parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
+    if progress.get("f1") is not None:
+        parts.append(f"dev F1 {progress['f1']:.2f} (best {progress['best']:.2f})")
+    return "  ".join(parts)
+
+
+def overview(statuses: Sequence[JobStatus]) -> str:
+    """All of the above: the table, running jobs, counts and time left, failures with their reasons."""
+    failures = failure_report(statuses)
+    parts = [status_table(statuses), running_lines(statuses), summary_line(statuses)]
+    return "\n\n".join(part for part in [*parts, f"failed\n{failures}" if failures else ""] if part)
+
+
 def failure_report(statuses: Sequence[JobStatus], lines: int = 4) -> str:
     """The failed jobs, each with its reason and the end of its log; empty where none failed."""
     parts = []
@@ -101,8 +136,10 @@ def summary_line(statuses: Sequence[JobStatus]) -> str:
     running = [status.share for status in statuses if status.state == RUNNING]
     waiting = counts[NEW] + counts[UNFINISHED] + counts[FAILED]
     durations = [status.seconds for status in statuses if status.state == DONE and status.seconds is not None]
-    left = seconds_left(durations, running, waiting, len(running)) if running else None
-    return f"{text}; about {duration(left)} left" if left is not None else text
+    left = seconds_left(durations, running, waiting, max(1, len(running)))
+    if left is None or not waiting + len(running):
+        return text
+    return f"{text}; about {duration(left)} left" if running else f"{text}; about {duration(left)}, one job at a time"
 
 
 def _log_of(run: RunFolder) -> list[str]:

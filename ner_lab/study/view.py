@@ -9,7 +9,7 @@ from rich.progress import TextColumn
 
 from ner_lab.study.processes import Launch, how_it_ended, last_lines
 from ner_lab.study.state import failure_of, progress_of, read_metrics
-from ner_lab.study.status import duration, seconds_left
+from ner_lab.study.status import duration, progress_note, seconds_left
 from ner_lab.terminal import bar, is_terminal
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class SweepView:
             task = self._tasks.get(launch.name)
             if task is None:
                 task = self._tasks[launch.name] = self._bars.add_task(launch.name, total=1.0, note="starting")
-            self._bars.update(task, completed=shares[-1], note=_note(progress))
+            self._bars.update(task, completed=shares[-1], note=progress_note(progress))
         left = seconds_left(self._durations, shares, self.total - self._ended - len(running), self.at_once)
         note = f"{self._ended} of {self.total}" + (f", about {duration(left)} left" if left is not None else "")
         self._bars.update(self._whole, completed=self._ended + sum(shares), note=note)
@@ -78,12 +78,3 @@ class SweepView:
         reason = failure_of(launch.run) or how_it_ended(launch.exit_code)
         lines = "".join(f"\n    | {line}" for line in last_lines(launch))
         log.warning("%s  failed  %s: %s%s", counted, launch.name, reason, lines)
-
-
-def _note(progress: dict[str, Any]) -> str:
-    if not progress:
-        return "starting"
-    parts = [f"epoch {progress['epoch']}/{progress['epochs']}"]
-    if progress.get("f1") is not None:
-        parts.append(f"dev F1 {progress['f1']:.2f} (best {progress['best']:.2f})")
-    return "  ".join(parts)
