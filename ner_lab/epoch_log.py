@@ -111,9 +111,8 @@ class EpochLog(pl.Callback):
             "learning_rate": self._learning_rate,
             "seconds": self._epoch_seconds,
             "tokens_per_second": rate,
+            "gradient_norm": numbers["train/gradient_norm"],
         }
-        if "train/gradient_norm" in numbers:
-            entry["gradient_norm"] = numbers["train/gradient_norm"]
         self.history.append(entry)
         curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate")}
         for logger in trainer.loggers:

@@ -134,6 +134,10 @@ class RunFolder:
         assert isinstance(cfg, DictConfig)
         return cfg
 
+    def read_record(self) -> dict[str, Any]:
+        """run.json."""
+        return json.loads(self.record.read_text(encoding="utf-8"))
+
     def read_checkpoint(self) -> dict[str, Any]:
         """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code of it."""
         import torch  # the folders of a study are looked through without it

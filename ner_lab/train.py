@@ -110,7 +110,8 @@ def _train(
 
     epochs = EpochLog(trained_on_dev=options.trains_on_dev)
     callbacks = [epochs, stopping, _checkpoint(run, options), ProgressFile(run.progress)]
-    trainer = _trainer(cfg, run, callbacks, tracker.open(run.path, name, plain) if first else [])
+    loggers = tracker.open(run.path, name, plain, _facts(run, module.tagger, prepared)) if first else []
+    trainer = _trainer(cfg, run, callbacks, loggers)
     diverged: Diverged | None = None
     started = time.perf_counter()
     try:
@@ -132,8 +133,9 @@ def _train(
         "train_seconds": train_seconds,
         "train_tokens_per_second": epochs.tokens_per_second,
         "data_seconds": data_seconds,
-        "parameters": {part: whole for part, (_, whole) in module.tagger.parameter_counts().items()},
+        "parameters": _parameters(module.tagger),
         "coverage": prepared.coverage,
+        "sources": prepared.sources,
     }
     if diverged is not None:
         if trainer.is_global_zero:
@@ -156,10 +158,23 @@ def _train(
         **_transitions(prepared.vocabs.tags.items, untrained, tagger.transition_scores()),
         "history": epochs.history,
     }
-    tracker.summarise(_flat({"best_epoch": epochs.kept, "train_seconds": train_seconds, **splits}))
     run.write_metrics(metrics)
+    tracker.finish(run.path, metrics)
     _close(metrics, run)
     return metrics
+
+
+def _parameters(tagger: Tagger) -> dict[str, int]:
+    """Numbers in each part."""
+    return {part: whole for part, (_, whole) in tagger.parameter_counts().items()}
+
+
+def _facts(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
+    """What a tracker is told beside the config."""
+    record = run.read_record()
+    facts = {name: record[name] for name in ("choices", "versions", "code")}
+    commit = (record["git"] or {}).get("commit")
+    return {**facts, "commit": commit, "parameters": _parameters(tagger), "sources": prepared.sources}
 
 
 def _stopping(cfg: DictConfig, options: DataOptions) -> EarlyStop:
@@ -274,16 +289,6 @@ def _close(metrics: dict[str, Any], run: RunFolder) -> None:
         folder,
         folder,
     )
-
-
-def _flat(tree: dict[str, Any], place: str = "") -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{place}{key}/")
-        else:
-            flat[f"{place}{key}"] = value
-    return flat
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")

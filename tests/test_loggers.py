@@ -28,6 +28,9 @@ SETTINGS: dict[str, Any] = {
     "mode": "auto",
     "base_url": "https://api.wandb.ai",
     "init_timeout": 5,
+    "log_predictions": False,
+    "log_checkpoint": False,
+    "error_rows": 100,
 }
 
 
@@ -52,7 +55,10 @@ def starts(own_environment: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def __init__(self, mode: str) -> None:
             modes.append(mode)
 
-    monkeypatch.setattr(WandbTracker, "_start", lambda self, run, name, config, mode: Started(mode))
+        def define_metric(self, name: str, **settings: Any) -> None:
+            pass
+
+    monkeypatch.setattr(WandbTracker, "_start", lambda self, settings, mode: Started(mode))
     monkeypatch.setattr("pytorch_lightning.loggers.WandbLogger", lambda experiment: experiment)
     return modes
 
@@ -131,7 +137,7 @@ def test_tensorboard_has_the_same_curves(small: list[str], tmp_path: Path) -> No
 def test_without_its_package_tensorboard_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorboard_module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'ner-lab\[tensorboard\]'"):
-        TensorBoardTracker().open(tmp_path, "run", {})
+        TensorBoardTracker().open(tmp_path, "run", {}, {})
 
 
 # Weights & Biases
@@ -152,7 +158,7 @@ def test_with_no_key_and_no_standard_input_a_run_is_logged_offline_and_finished(
         assert curves[name] == pytest.approx(expected)
     for split in ("dev", "test"):
         assert summary[f"{split}/f1"] == metrics[split]["f1"]
-        assert summary[f"{split}/per_type/PER/recall"] == metrics[split]["per_type"]["PER"]["recall"]
+        assert summary[f"{split}/PER/recall"] == metrics[split]["per_type"]["PER"]["recall"]
     assert summary["best_epoch"] == metrics["best_epoch"]
 
 
@@ -186,13 +192,13 @@ def test_the_mode_of_the_environment_goes_before_the_configs(
     mode: str, starts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "dryrun")
-    WandbTracker(**SETTINGS | {"mode": mode}).open(tmp_path, "run", {})
+    WandbTracker(**SETTINGS | {"mode": mode}).open(tmp_path, "run", {}, {})
     assert starts == ["dryrun"]
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
 def test_a_stated_mode_is_taken(mode: str, starts: list[str], tmp_path: Path) -> None:
-    WandbTracker(**SETTINGS | {"mode": mode}).open(tmp_path, "run", {})
+    WandbTracker(**SETTINGS | {"mode": mode}).open(tmp_path, "run", {}, {})
     assert starts == [mode]
 
 
@@ -200,7 +206,7 @@ def test_auto_is_online_only_with_a_key(
     starts: list[str], tmp_path: Path, own_environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(**settings: Any) -> str:
-        WandbTracker(**SETTINGS | settings).open(tmp_path, "run", {})
+        WandbTracker(**SETTINGS | settings).open(tmp_path, "run", {}, {})
         return starts[-1]
 
     assert opened() == "offline"
@@ -226,17 +232,25 @@ def test_where_the_server_cannot_be_reached_the_run_goes_on_offline(
 ) -> None:
     tried = []
 
-    def start(self: WandbTracker, run: Path, name: str, config: dict[str, Any], mode: str) -> str:
+    class Offline:
+        def define_metric(self, name: str, **settings: Any) -> None:
+            pass
+
+    offline = Offline()
+
+    def start(self: WandbTracker, settings: dict[str, Any], mode: str) -> Offline:
         tried.append(mode)
         if mode == "online":
             raise TimeoutError("no answer within 5 s")
-        return "a run"
+        return offline
 
     monkeypatch.setattr(WandbTracker, "_start", start)
     monkeypatch.setattr("pytorch_lightning.loggers.WandbLogger", lambda experiment: experiment)
-    loggers: list[Logger] = WandbTracker(**SETTINGS | {"mode": "online"}).open(tmp_path, "run", {})
-    assert (loggers, tried) == (["a run"], ["online", "offline"])
-    assert "no answer within 5 s" in caplog.text
+    loggers: list[Logger] = WandbTracker(**SETTINGS | {"mode": "online"}).open(tmp_path, "run", {}, {})
+    assert (loggers, tried) == ([offline], ["online", "offline"])
+    (said,) = caplog.messages
+    assert "no answer within 5 s" in said
+    assert "wandb sync" in said
 
 
 def test_an_unknown_mode_is_refused() -> None:
@@ -248,7 +262,7 @@ def test_a_run_is_closed_once_whatever_happens(starts: list[str], tmp_path: Path
     codes = []
     tracker = WandbTracker(**SETTINGS)
     tracker.close(failed=True)
-    (run,) = tracker.open(tmp_path, "run", {})
+    (run,) = tracker.open(tmp_path, "run", {}, {})
     run.finish = lambda exit_code: codes.append(exit_code)  # type: ignore[attr-defined]
     tracker.close(failed=False)
     tracker.close(failed=True)

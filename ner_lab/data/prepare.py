@@ -62,6 +62,8 @@ class Prepared:
     coverage: dict[str, dict[str, int]] | None
     """`tokens` and `types`: how many were found at each look-up step, and `missing`"""
     warnings: list[str] = field(default_factory=list)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    """`path` and `sha256` of the file of each split, and of the `vectors`"""
 
 
 def prepare(
@@ -74,18 +76,20 @@ def prepare(
     cache = cache_dir(options.cache_dir)
     places = locate(options, progress)
     vector_file = vectors.file(cache, progress)
+    files = {**places, **({"vectors": vector_file} if vector_file else {})}
+    sources = {name: {"path": str(path), "sha256": content_hash(path, cache)} for name, path in files.items()}
     key = key_of(
         version=[__version__, _LAYOUT],
         options=options.what_encoding_depends_on(),
-        files={split: [str(path), content_hash(path, cache)] for split, path in places.items()},
+        files={split: [str(path), sources[split]["sha256"]] for split, path in places.items()},
         features=features.fingerprint(),
-        vectors=[vectors.fingerprint(), content_hash(vector_file, cache) if vector_file else None],
+        vectors=[vectors.fingerprint(), sources["vectors"]["sha256"] if vector_file else None],
     )
 
     def make() -> Entry:
         return _to_entry(_prepare(options, places, features, vectors, vector_file))
 
-    prepared = _from_entry(*get_or_make(cache / "prepared", key, make))
+    prepared = replace(_from_entry(*get_or_make(cache / "prepared", key, make)), sources=sources)
     if prepared.coverage is not None:
         check_coverage(prepared.coverage, vectors.min_coverage, str(vector_file))
     for warning in prepared.warnings:

@@ -1,5 +1,6 @@
 """Curves in a CSV file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,5 +12,5 @@ from ner_lab.logger.tracker import Tracker
 class CsvTracker(Tracker):
     """`RUN/csv/metrics.csv`."""
 
-    def open(self, run: Path, name: str, config: dict[str, Any]) -> list[Logger]:
+    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         return [CSVLogger(save_dir=run, name="", version="csv")]

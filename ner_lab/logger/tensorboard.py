@@ -1,5 +1,6 @@
 """Curves for TensorBoard."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ner_lab.logger.tracker import Tracker
 class TensorBoardTracker(Tracker):
     """`RUN/tensorboard`."""
 
-    def open(self, run: Path, name: str, config: dict[str, Any]) -> list[Logger]:
+    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         if find_spec("tensorboard") is None:
             raise UserError("logger=tensorboard needs a package: pip install 'ner-lab[tensorboard]'")
         return [TensorBoardLogger(save_dir=run, name="", version="tensorboard")]

@@ -1,5 +1,6 @@
 """What an experiment tracker is."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,18 @@ from pytorch_lightning.loggers import Logger
 
 
 class Tracker:
-    """Opens Lightning loggers for a run, takes its final numbers, closes them."""
+    """Opens Lightning loggers for a run, takes what came of it, closes them."""
 
-    def open(self, run: Path, name: str, config: dict[str, Any]) -> list[Logger]:
-        """Loggers that write under `run`; called once, before training, by the first process only."""
+    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
+        """Loggers that write under `run`; called once, before training, by the first process only.
+
+        config: the resolved config. facts: what is known of the run beside it: `choices` (option of each
+        group), `parameters` of each part, `versions`, `code`, `commit`, `sources` (files read, with checksums).
+        """
         return []
 
-    def summarise(self, numbers: dict[str, float]) -> None:
-        """The run's final numbers, by flat names (`test/f1`)."""
+    def finish(self, run: Path, metrics: Mapping[str, Any]) -> None:
+        """Take what stands in the folder of a run that came to its end; `metrics` are those of metrics.json."""
 
     def close(self, failed: bool) -> None:
         """End the run, well or not. Called always."""

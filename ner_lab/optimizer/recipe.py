@@ -67,18 +67,17 @@ class OptimizerRecipe(ABC):
     takes_sparse: bool = False
     """Whether gradients of look-up tables may stay lists of rows."""
 
-    def clip_gradients(self, parameters: Sequence[nn.Parameter]) -> Tensor | None:
-        """Clip in place; gives the norm before clipping, where clipping is by norm."""
+    def clip_gradients(self, parameters: Sequence[nn.Parameter], *, measure: bool = False) -> Tensor | None:
+        """Clip in place; gives the norm before clipping, where clipping is by norm or it is to be measured."""
         moved = [self._values(parameter) for parameter in parameters if parameter.grad is not None]
-        if self.clip == "norm":
-            norm = torch.nn.utils.get_total_norm(moved)
+        norm = torch.nn.utils.get_total_norm(moved) if self.clip == "norm" or measure else None
+        if self.clip == "norm" and norm is not None:
             scale = (self.clip_at / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(moved, scale)
-            return norm
         if self.clip == "value":
             torch._foreach_clamp_min_(moved, -self.clip_at)
             torch._foreach_clamp_max_(moved, self.clip_at)
-        return None
+        return norm
 
     def _values(self, parameter: nn.Parameter) -> Tensor:
         """The numbers of a parameter's gradient, to be changed in place."""
