@@ -4,12 +4,14 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, Outcome, marked, write_corpus
 
 from ner_lab import cli as command_line
@@ -40,6 +42,52 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in (("train", TRAIN), ("dev", DEV), ("test", TEST)):
         write_corpus(folder / f"{name}.conll", marked(text))
     return folder
+
+
+@pytest.fixture(scope="session")
+def place_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DictConfig], None]:
+    """Gives an experiment the files it lacks: the small corpus in its columns, and vectors."""
+    sentences = {"train": marked(TRAIN), "dev": marked(DEV), "test": marked(TEST)}
+    folder = tmp_path_factory.mktemp("vectors")
+    words = sorted({word.lower() for split in sentences.values() for sentence in split for word in sentence.words})
+    numbers = np.random.default_rng(1).normal(size=(len(words), 5)).round(3)
+    rows = [" ".join(map(str, row)) for row in numbers]
+    (folder / "vectors.txt").write_text("".join(f"{word} {row}\n" for word, row in zip(words, rows, strict=True)))
+    (folder / "embeddings.txt").write_text("".join(row + "\n" for row in rows))
+    (folder / "words.lst").write_text("".join(word + "\n" for word in words))
+
+    for kind in ("loc", "misc", "org", "per"):
+        (folder / f"ner.{kind}.lst").write_text("".join(f"{word}\n" for word in words))
+        (folder / f"ner.{kind}.dat").write_bytes(b"\1" * len(words))
+
+    def place_lists(node: DictConfig) -> None:
+        for key in node:
+            if isinstance(inner := node._get_node(key), DictConfig) and not inner._is_none():
+                place_lists(inner)
+        if {"dir", "entries"} <= set(node):
+            node.dir = str(folder)
+
+    def columns_of(columns: Mapping[str, int]) -> list[str]:
+        return sorted(columns, key=lambda name: columns[name] if columns[name] >= 0 else 1000 + columns[name])
+
+    def place(cfg: DictConfig) -> None:
+        place_lists(cfg.features)
+        if cfg.data.format == "columns":
+            corpus = tmp_path_factory.mktemp("corpus")
+            separator = "\t" if cfg.data.separator == "tab" else " "
+            for split, content in sentences.items():
+                path = corpus / f"{split}.conll"
+                cfg.data[split] = str(path)
+                write_corpus(path, content, columns=columns_of(cfg.data.columns), separator=separator)
+            cfg.data.verify = False
+        if "path" in cfg.word_embedding.keys():  # noqa: SIM118 - a key without a value counts as well
+            senna = "words" in cfg.word_embedding
+            cfg.word_embedding.path = str(folder / ("embeddings.txt" if senna else "vectors.txt"))
+            cfg.word_embedding.min_coverage = 0.9
+            if "dim" in cfg.word_embedding:
+                cfg.word_embedding.dim = numbers.shape[1]
+
+    return place
 
 
 @pytest.fixture(scope="session")

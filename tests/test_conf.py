@@ -1,4 +1,4 @@
-"""Every file of conf/ and sweeps/: it composes, fits its class, and what it says can be trained."""
+"""Every file of conf/: it composes, fits its class, and what it says can be trained."""
 
 import importlib
 import inspect
@@ -8,13 +8,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from sample import DEV, TEST, TRAIN, Outcome, marked, write_corpus
 
 import ner_lab
 from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
@@ -39,7 +37,6 @@ COMPANIONS = {  # what an option's file says it goes with
     ("features", "huang_counts"): [("decoder", "naive_bayes"), *NO_STATES],
     ("features", "known_entities"): [("decoder", "direct"), *NO_STATES],
 }
-SWEEPS = sorted((CONF_DIR.parent / "sweeps").glob("*.yaml"))
 
 
 def own_lines(group: str, option: str) -> DictConfig:
@@ -55,52 +52,6 @@ def target_of(section: DictConfig) -> Any:
 
 def keys_of(section: DictConfig) -> set[str]:
     return {str(key) for key in section if not str(key).startswith("_")}
-
-
-@pytest.fixture(scope="module")
-def place_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DictConfig], None]:
-    """Gives an experiment the files it lacks: the small corpus in its columns, and vectors."""
-    sentences = {"train": marked(TRAIN), "dev": marked(DEV), "test": marked(TEST)}
-    folder = tmp_path_factory.mktemp("vectors")
-    words = sorted({word.lower() for split in sentences.values() for sentence in split for word in sentence.words})
-    numbers = np.random.default_rng(1).normal(size=(len(words), 5)).round(3)
-    rows = [" ".join(map(str, row)) for row in numbers]
-    (folder / "vectors.txt").write_text("".join(f"{word} {row}\n" for word, row in zip(words, rows, strict=True)))
-    (folder / "embeddings.txt").write_text("".join(row + "\n" for row in rows))
-    (folder / "words.lst").write_text("".join(word + "\n" for word in words))
-
-    for kind in ("loc", "misc", "org", "per"):
-        (folder / f"ner.{kind}.lst").write_text("".join(f"{word}\n" for word in words))
-        (folder / f"ner.{kind}.dat").write_bytes(b"\1" * len(words))
-
-    def place_lists(node: DictConfig) -> None:
-        for key in node:
-            if isinstance(inner := node._get_node(key), DictConfig) and not inner._is_none():
-                place_lists(inner)
-        if {"dir", "entries"} <= set(node):
-            node.dir = str(folder)
-
-    def columns_of(columns: Mapping[str, int]) -> list[str]:
-        return sorted(columns, key=lambda name: columns[name] if columns[name] >= 0 else 1000 + columns[name])
-
-    def place(cfg: DictConfig) -> None:
-        place_lists(cfg.features)
-        if cfg.data.format == "columns":
-            corpus = tmp_path_factory.mktemp("corpus")
-            separator = "\t" if cfg.data.separator == "tab" else " "
-            for split, content in sentences.items():
-                path = corpus / f"{split}.conll"
-                cfg.data[split] = str(path)
-                write_corpus(path, content, columns=columns_of(cfg.data.columns), separator=separator)
-            cfg.data.verify = False
-        if "path" in cfg.word_embedding.keys():  # noqa: SIM118 - a key without a value counts as well
-            senna = "words" in cfg.word_embedding
-            cfg.word_embedding.path = str(folder / ("embeddings.txt" if senna else "vectors.txt"))
-            cfg.word_embedding.min_coverage = 0.9
-            if "dim" in cfg.word_embedding:
-                cfg.word_embedding.dim = numbers.shape[1]
-
-    return place
 
 
 @pytest.fixture(scope="module")
@@ -251,14 +202,3 @@ def test_a_paper_sets_no_key_in_a_group_that_ablations_swap(option: str) -> None
 def test_every_file_says_first_what_it_is(file: Path) -> None:
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "@package" not in line]
     assert lines[0].startswith("# ")
-
-
-@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
-def test_every_sweep_composes_and_sweeps_over_options_that_exist(file: Path, cli: Callable[..., Outcome]) -> None:
-    outcome = cli("train", "--config-dir", str(file.parent), "--config-name", file.stem, "--cfg", "job")
-    assert outcome.code == 0, outcome.said
-    params = OmegaConf.load(file).hydra.sweeper.params
-    choices = [f"{key}={value}" for key, values in params.items() for value in str(values).split(",")]
-    assert choices
-    for choice in choices:
-        compose_config([choice])

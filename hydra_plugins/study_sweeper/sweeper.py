@@ -3,7 +3,7 @@
 Hydra imports this module at every start: what it needs for a sweep is imported when there is one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,16 @@ class StudySweeper(Sweeper):
     writes `study.yaml`, the record that `ner-lab sweep --status` and `ner-lab report` read.
     """
 
-    def __init__(self, *, params: Mapping[str, Any] | None, rows: Mapping[str, Mapping[str, Any]] | None) -> None:
+    def __init__(
+        self,
+        *,
+        params: Mapping[str, Any] | None,
+        rows: Mapping[str, Mapping[str, Any]] | None,
+        only: Sequence[str] | None,
+    ) -> None:
         self.params = params or {}
         self.rows = rows or {}
+        self.only = only
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -37,10 +44,11 @@ class StudySweeper(Sweeper):
         """Run the jobs; raises `JobsFailed` when all have ended and some did not end well."""
         from ner_lab.errors import JobsFailed
         from ner_lab.study.closing import say_how_it_went
-        from ner_lab.study.jobs import expand
+        from ner_lab.study.jobs import chosen_rows, expand
         from ner_lab.study.record import recorded
 
-        jobs = expand(self.parser.parse_overrides, self.params, self.rows, arguments, self.config.seed)
+        rows = chosen_rows(self.rows, self.only)
+        jobs = expand(self.parser.parse_overrides, self.params, rows, arguments, self.config.seed)
         folder = Path(self.config.hydra.sweep.dir).absolute()
         batch = [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs]
         with recorded(folder, self.config.study, jobs):

@@ -4,7 +4,10 @@ import logging
 import netrc
 import os
 import secrets
+import shutil
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +75,7 @@ class WandbTracker(Tracker):
                 raise
             reason = " ".join(str(error).split())[:200]
             log.warning("W&B cannot be reached (%s); this run is logged offline: wandb sync sends it later.", reason)
+            self._forget(run)
             self._run = self._start(settings, "offline")
         logger = WandbLogger(experiment=self._run)
         self._define_curves()
@@ -134,7 +138,17 @@ class WandbTracker(Tracker):
 
         if mode != "online":
             return start()
-        return _within(self.init_timeout + 5, start, f"no answer from {self.base_url} in {self.init_timeout:g} s")
+        base_url = os.environ["WANDB_BASE_URL"]
+        _answers(base_url, self.init_timeout)  # wandb itself tries again and again, beyond its own limit
+        return _within(self.init_timeout, start, f"no answer from {base_url} in {self.init_timeout:g} s")
+
+    def _forget(self, run: Path) -> None:
+        """End wandb's own process, since one that still waits for a server holds the run's id, and what it began."""
+        import wandb
+
+        _within(5.0, lambda: wandb.teardown(exit_code=1), "wandb's process does not end")
+        for begun in (run / "wandb").glob("run-*"):
+            shutil.rmtree(begun, ignore_errors=True)
 
     def _define_curves(self) -> None:
         """Curves over epochs, and the best dev F1 as what stands for the run."""
@@ -200,6 +214,15 @@ def _identity(run: Path) -> str:
     fresh = secrets.token_hex(4)
     place.write_text(f"{fresh}\n", encoding="utf-8")
     return fresh
+
+
+def _answers(url: str, seconds: float) -> None:
+    """Whether anything at all answers there; raises OSError where nothing does."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds):
+            pass
+    except urllib.error.HTTPError:  # an answer, if not a friendly one
+        pass
 
 
 def _within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:

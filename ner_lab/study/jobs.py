@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ner_lab.choices import SEED, configuration_name, job_folder
 from ner_lab.errors import UserError
+from ner_lab.suggest import nearest
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -29,6 +30,14 @@ class Job:
     def __post_init__(self) -> None:
         object.__setattr__(self, "configuration", configuration_name(self.choices))
         object.__setattr__(self, "folder", job_folder(self.choices, self.seed))
+
+
+def chosen_rows(rows: Mapping[str, Mapping[str, Any]], only: Sequence[str] | None) -> dict[str, Mapping[str, Any]]:
+    """The rows of these labels; all where none are named."""
+    for label in only or ():
+        if label not in rows:
+            raise UserError(f"hydra.sweeper.only: no row '{label}'{nearest(label, rows)} Rows: {', '.join(rows)}.")
+    return {label: row for label, row in rows.items() if only is None or label in only}
 
 
 def expand(
@@ -104,7 +113,7 @@ def _check_rows(rows: Mapping[str, Mapping[str, Any]], others: set[str]) -> None
         if both := sorted(keys & others):
             raise UserError(
                 f"{both[0]} is what the rows of this study choose; it cannot be set beside them. "
-                "Drop rows with '~hydra.sweeper.rows.LABEL', or take another study."
+                "Choose rows with hydra.sweeper.only=[LABEL], or take another study."
             )
 
 
