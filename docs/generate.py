@@ -1,15 +1,20 @@
-"""Write what the documentation says of `conf/`: the tables in README.md and docs/config.md.
+"""Write what the documentation says of `conf/` and `sweeps/`: tables in README.md, docs/config.md, docs/studies.md.
 
-python docs/generate.py            write both
+python docs/generate.py            write all
 python docs/generate.py --check    exit 1 where they are not current
 """
 
 import re
 import sys
+from math import prod
 from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
+SWEEPS = ROOT / "sweeps"
 GROUPS = (
     "data",
     "word_embedding",
@@ -76,7 +81,82 @@ def config_reference() -> str:
         for file in files:
             title = "common to all options" if file.stem == "base" else f"{group}={file.stem}"
             parts += ["", f"### {title}", "", _block(file)]
+    parts += ["", "## hydra", ""]
+    for group, option in (("launcher", "process"), ("sweeper", "study")):
+        parts += [f"### hydra/{group}={option}", "", _block(CONF / "hydra" / group / f"{option}.yaml"), ""]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def studies_page() -> str:
+    """What each study asks, how many runs it takes, and the published figures it is held against."""
+    files = sorted(SWEEPS.glob("*.yaml"))
+    parts = [
+        "# Studies",
+        "",
+        "One file of `sweeps/` each; `ner-lab sweep NAME` runs one, [sweeps.md](sweeps.md) says how.",
+        "This page is generated from `sweeps/` by `make docs`.",
+        "",
+        "| study | what it asks | configurations | seeds |",
+        "| --- | --- | --- | --- |",
+    ]
+    loaded = {file.stem: OmegaConf.load(file) for file in files}
+    for name, study in loaded.items():
+        configurations, seeds = _size(study)
+        question = " ".join(str(study.study.question).split())
+        parts.append(f"| [`{name}`](#{name}) | {question} | {configurations or ''} | {seeds or ''} |")
+    for name, study in loaded.items():
+        parts += ["", f"## {name}", "", *_comment(SWEEPS / f"{name}.yaml")]
+        if published := _published(study):
+            parts += ["", "| published | dev F1 | test F1 | source |", "| --- | --- | --- | --- |", *published]
     return "\n".join(parts) + "\n"
+
+
+def _size(study: DictConfig) -> tuple[int, int]:
+    """Configurations and seeds; 0 where a search decides."""
+    sweeper = study.hydra.sweeper
+    params = OmegaConf.select(sweeper, "params", default={})
+    if "optuna" in str(study.defaults):
+        return 0, 0
+    values = {}
+    for override in OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()]):
+        swept = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
+        values[override.key_or_group] = len(swept)
+    seeds = values.pop("seed", 1)
+    return max(1, len(OmegaConf.select(sweeper, "rows", default={}))) * prod(values.values()), seeds
+
+
+def _comment(file: Path) -> list[str]:
+    """The comment at a file's head, its commands as code."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+    text = [line.removeprefix("#").removeprefix(" ") for line in head]
+    return [f"    {line.strip()}" if line.startswith("  ") else line for line in _spaced(text)]
+
+
+def _spaced(lines: list[str]) -> list[str]:
+    """An empty line between text and code."""
+    spaced: list[str] = []
+    for line in lines:
+        if spaced and line.startswith("  ") != spaced[-1].startswith("  "):
+            spaced.append("")
+        spaced.append(line)
+    return spaced
+
+
+def _published(study: DictConfig) -> list[str]:
+    rows = []
+    for name, figures in OmegaConf.select(study, "study.published", default={}).items():
+        for entry in [figures] if OmegaConf.is_dict(figures) else figures:
+            dev, test = (_figure(entry, split) for split in ("dev", "test"))
+            rows.append(f"| {name} | {dev} | {test} | {entry.source} |")
+    return rows
+
+
+def _figure(entry: DictConfig, split: str) -> str:
+    if entry.get(split) is None:
+        return ""
+    spread = entry.get(f"{split}_std")
+    return f"{entry[split]:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
 
 
 def _block(file: Path) -> str:
@@ -93,6 +173,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "README.md": readme,
         ROOT / "docs" / "config.md": config_reference(),
+        ROOT / "docs" / "studies.md": studies_page(),
     }
 
 
