@@ -1,0 +1,171 @@
+"""Statistics over seeds: intervals, paired tests, corrections, and what the factors of a full grid do.
+
+Values are those of finished runs. A failed run has none: it is counted beside them, never averaged.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, product
+
+import numpy as np
+from scipy import stats
+
+_ALL_SAMPLES = 5  # values up to which every sample with replacement is looked at
+_ALL_SIGNS = 16  # pairs up to which every assignment of signs is looked at
+_DRAWS = 10_000
+_LEVELS = (0.025, 0.975)
+
+Interval = tuple[float, float]
+
+
+def bootstrap_interval(values: Sequence[float]) -> Interval | None:
+    """95 % percentile bootstrap interval of the mean; None for fewer than two values.
+
+    Up to five values all samples are enumerated, beyond 10,000 are drawn, the same each time. Of few
+    values the interval is too narrow rather than too wide: of three it is their range.
+    """
+    if len(values) < 2:
+        return None
+    means = np.asarray(values, dtype=float)[_samples(len(values))].mean(axis=1)
+    return _ends(means)
+
+
+def difference_interval(a: Sequence[float], b: Sequence[float]) -> Interval | None:
+    """95 % percentile bootstrap interval of mean(a) - mean(b), each drawn by itself; None if one is a single value."""
+    if len(a) < 2 or len(b) < 2:
+        return None
+    means = [np.asarray(side, dtype=float)[_samples(len(side))].mean(axis=1) for side in (a, b)]
+    if len(means[0]) * len(means[1]) <= 10 * _DRAWS:
+        return _ends(np.subtract.outer(*means).ravel())
+    generator = np.random.default_rng(0)
+    drawn = [generator.choice(side, _DRAWS) for side in means]
+    return _ends(drawn[0] - drawn[1])
+
+
+def paired_test(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p of the mean of a - b, value by value, by flipping signs (Fisher's randomisation test).
+
+    Exact up to 16 pairs; beyond, over 10,000 drawn assignments, (as extreme + 1) / (drawn + 1).
+    """
+    difference = np.subtract(a, b, dtype=float)
+    number = len(difference)
+    if number == 0:
+        raise ValueError("a paired test needs a pair")
+    exact = number <= _ALL_SIGNS
+    if exact:
+        signs = 1 - 2 * ((np.arange(2**number)[:, None] >> np.arange(number)) & 1)
+    else:
+        signs = 1 - 2 * np.random.default_rng(0).integers(0, 2, size=(_DRAWS, number))
+    extreme = int((np.abs(signs @ difference) >= abs(difference.sum()) - 1e-9).sum())
+    return extreme / len(signs) if exact else (extreme + 1) / (_DRAWS + 1)
+
+
+def smallest_p(pairs: int) -> float:
+    """The least p that a paired test over so many seeds can give: all signs alike, either way."""
+    return max(2.0 ** (1 - pairs), 0.0 if pairs <= _ALL_SIGNS else 1 / (_DRAWS + 1))
+
+
+def seeds_needed(comparisons: int = 1, level: float = 0.05) -> int:
+    """The number of shared seeds from which a paired test can reach `level` at all, after Holm's correction."""
+    return math.ceil(1 + math.log2(max(1, comparisons) / level) - 1e-12)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979): the k-th least times (n - k + 1), never falling, 1 at most."""
+    adjusted = [0.0] * len(p_values)
+    worst = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = worst
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Term:
+    """A factor of a full grid, or a pair of them: what it adds to the mean of all cells.
+
+    effects: level of each of the factors -> what these levels add, beyond what each level adds alone; intervals:
+    the same with 95 % bootstrap intervals over seeds, empty where cells do not share their seeds.
+    share: of the variation between runs that it explains (eta squared); p: of an F test with seeds as
+    blocks. Both None where cells do not share two seeds or more.
+    """
+
+    factors: tuple[str, ...]
+    effects: Mapping[tuple[str, ...], float]
+    intervals: Mapping[tuple[str, ...], Interval]
+    share: float | None
+    p: float | None
+
+
+def factorial(cells: Mapping[tuple[str, ...], Mapping[int, float]], factors: Sequence[str]) -> list[Term]:
+    """Main effects of the factors, then interactions of each pair; of anything but a full grid none.
+
+    cells: level of each factor -> seed -> value. Each cell counts once, by its mean.
+    """
+    levels = [list(dict.fromkeys(place[axis] for place in cells)) for axis in range(len(factors))]
+    if (
+        not cells
+        or any(not cells.get(place) for place in product(*levels))
+        or math.prod(map(len, levels)) != len(cells)
+    ):
+        return []
+    places = list(product(*levels))
+    shape = tuple(map(len, levels))
+    seeds = sorted(set.intersection(*(set(cells[place]) for place in places)))
+    balanced = len(seeds) > 1 and all(len(cells[place]) == len(seeds) for place in places)
+    means = np.array([np.mean(list(cells[place].values())) for place in places]).reshape(shape)
+    runs = np.array([[cells[place][seed] for seed in seeds] for place in places]).reshape(*shape, len(seeds))
+    terms = []
+    for size in (1, 2):
+        for axes in combinations(range(len(factors)), size):
+            effect = _effect(means, axes)
+            names = list(product(*(levels[axis] for axis in axes)))
+            intervals, share, p = _evidence(runs, axes, names) if balanced else ({}, None, None)
+            values = dict(zip(names, map(float, effect.ravel()), strict=True))
+            terms.append(Term(tuple(factors[axis] for axis in axes), values, intervals, share, p))
+    return terms
+
+
+def _effect(means: np.ndarray, axes: tuple[int, ...], behind: int = 0) -> np.ndarray:
+    """What the levels of some factors add, less what subsets of these factors add; `behind` axes more are kept."""
+    grid = means.ndim - behind
+    kept = means.mean(axis=tuple(axis for axis in range(grid) if axis not in axes), keepdims=True)
+    for size in range(len(axes)):
+        for fewer in combinations(axes, size):
+            kept = kept - _effect(means, fewer, behind)
+    return kept
+
+
+def _evidence(
+    runs: np.ndarray, axes: tuple[int, ...], names: Sequence[tuple[str, ...]]
+) -> tuple[dict[tuple[str, ...], Interval], float | None, float | None]:
+    """Intervals, share of variation and p of a term; runs (levels of each factor, ..., seeds)."""
+    grid, seeds = runs.ndim - 1, runs.shape[-1]
+    samples = runs[..., _samples(seeds)].mean(axis=-1)  # (levels, ..., samples)
+    drawn = _effect(samples, axes, behind=1).reshape(len(names), -1)
+    intervals = {name: _ends(values) for name, values in zip(names, drawn, strict=True)}
+    squares = float((_effect(runs.mean(axis=-1), axes) ** 2).sum()) * runs.size / len(names)
+    total = float(((runs - runs.mean()) ** 2).sum())
+    cell_means, block_means = runs.mean(axis=-1, keepdims=True), runs.mean(axis=tuple(range(grid)), keepdims=True)
+    error = float(((runs - cell_means - block_means + runs.mean()) ** 2).sum())
+    freedom = math.prod(runs.shape[axis] - 1 for axis in axes)
+    rest = (runs[..., 0].size - 1) * (seeds - 1)
+    if total <= 0 or error <= 1e-12 * total or freedom == 0:
+        return intervals, None if total <= 0 else squares / total, None
+    p = float(stats.f.sf((squares / freedom) / (error / rest), freedom, rest))
+    return intervals, squares / total, p
+
+
+@cache
+def _samples(number: int) -> np.ndarray:
+    """Places of values in samples with replacement, (samples, number)."""
+    if number <= _ALL_SAMPLES:
+        return np.array(list(product(range(number), repeat=number)))
+    return np.random.default_rng(0).integers(0, number, size=(_DRAWS, number))
+
+
+def _ends(values: np.ndarray) -> Interval:
+    low, high = np.quantile(values, _LEVELS, method="averaged_inverted_cdf")  # the same seen from either side
+    return float(low), float(high)
