@@ -9,6 +9,8 @@ _COMMANDS = {
     "evaluate": ("ner_lab.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),
     "predict": ("ner_lab.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
     "compare": ("ner_lab.compare.command", "two runs side by side:     ner-lab compare DIR DIR"),
+    "report": ("ner_lab.report.command", "tables, plots and tests:   ner-lab report outputs/chars_by_decoder"),
+    "dashboard": ("ner_lab.dashboard", "the same at W&B:           ner-lab dashboard chars_by_decoder entity=me"),
     "data": ("ner_lab.corpus", "count or fetch a corpus:   ner-lab data stats data=builtin"),
 }
 

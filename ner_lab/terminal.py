@@ -44,15 +44,14 @@ class TerminalHandler(logging.StreamHandler):
             print(message, file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
 
 
-def bar(*columns: TextColumn, shown: bool = True) -> Progress:
-    """A progress bar with time run and time left, and `columns` behind; never shown when nobody watches."""
+def bar(*columns: TextColumn, shown: bool = True, left: bool = True) -> Progress:
+    """A progress bar with time run and (`left`) time left, and `columns` behind; never shown when nobody watches."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        *((TextColumn("left"), TimeRemainingColumn()) if left else ()),
         *columns,
         console=_console,
         transient=True,

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from ner_lab import terminal
-from ner_lab.terminal import DownloadBar, TerminalHandler, table
+from ner_lab.terminal import DownloadBar, TerminalHandler, show, table
 
 
 def test_a_table_is_aligned_with_numbers_to_the_right_and_text_to_the_left() -> None:
@@ -26,6 +27,28 @@ def test_a_table_is_aligned_with_numbers_to_the_right_and_text_to_the_left() -> 
 
 def test_a_table_without_rows_is_its_header() -> None:
     assert table(["name", "count"], []).splitlines() == ["  name  count", "  ----  -----"]
+
+
+def test_numbers_that_are_written_already_stand_to_the_right() -> None:
+    lines = table(["score", "share", "name"], [["+12.50", "1,204", "3a"], ["-0.25", "-", "+b"], ["0", "", "4-5"]])
+    assert [line.rstrip() for line in lines.splitlines()] == [
+        "   score  share  name",
+        "  ------  -----  ----",
+        "  +12.50  1,204  3a",
+        "   -0.25      -  +b",
+        "       0         4-5",
+    ]
+
+
+@pytest.mark.parametrize(("watched", "expected"), [(True, "\x1b[31m[PER x]\x1b[0m"), (False, "[PER x]")])
+def test_styled_text_is_plain_where_nobody_watches_and_never_wrapped(
+    watched: bool, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1") if watched else monkeypatch.delenv("FORCE_COLOR", raising=False)
+    show(Text.assemble(("[PER x]", "red"), " word" * 60))
+    assert capsys.readouterr().out == expected + " word" * 60 + "\n"
 
 
 def logged(message: str, *arguments: object, level: int = logging.INFO) -> None:
@@ -93,6 +116,7 @@ def test_the_bar_of_a_download_leaves_the_cursor_as_it_was_when_all_has_come(mon
 BROKEN_OFF = """
 import sys
 from rich.console import Console
+from rich.text import Text
 from ner_lab import terminal
 terminal._console = Console(file=sys.stdout, force_terminal=True, width=80)
 show = terminal.DownloadBar()

@@ -1,0 +1,107 @@
+"""Names beside points and at the ends of lines, placed so that none covers another."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
+
+from ner_lab.report.plots.style import QUIET, settle
+
+_FAR = 13.0  # points from which on a line leads from the name to its point
+
+
+def spread(places: Sequence[float], least: float) -> list[float]:
+    """The nearest places (least squares) in the same order that are at least `least` apart."""
+    order = sorted(range(len(places)), key=lambda at: places[at])
+    groups: list[list[float]] = []  # members' places less their shift within the group
+    for rank, at in enumerate(order):
+        groups.append([places[at] - rank * least])
+        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    moved = [float(np.mean(group)) for group in groups for _ in group]
+    found = [0.0] * len(places)
+    for rank, at in enumerate(order):
+        found[at] = moved[rank] + rank * least
+    return found
+
+
+def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Bbox] = ()) -> None:
+    """Write each name beside its point, where it covers no other name, no point and none of `lines` (data coordinates).
+
+    Lays the figure out for good: what comes later must not move the axes.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    if figure.get_layout_engine() is not None:
+        settle(figure)  # type: ignore[arg-type]
+    scale = figure.dpi / 72
+    centres = axes.transData.transform(np.asarray(points, dtype=float).reshape(-1, 2))
+    taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in centres]
+    taken += [Bbox(np.sort(axes.transData.transform(box.get_points()), axis=0)).padded(0.8 * scale) for box in lines]
+    inside = axes.get_window_extent()
+    for at in sorted(range(len(names)), key=lambda at: -centres[at][1]):
+        note = axes.annotate(names[at], points[at], (0, 0), textcoords="offset points", fontsize=7.5, va="center")
+        note.set_in_layout(False)
+        box = note.get_window_extent()
+        offset = min(_offsets(box.width / scale, box.height / scale), key=lambda move: _cost(box, move, scale, taken, inside))
+        note.remove()
+        axes.annotate(
+            names[at],
+            points[at],
+            offset,
+            textcoords="offset points",
+            fontsize=7.5,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": QUIET, "shrinkA": 0, "shrinkB": 3.5, "relpos": _towards(offset, box, scale)}
+            if _distance(offset, box, scale) > _FAR
+            else None,
+        )
+        taken.append(_moved(box, offset, scale))
+
+
+def _offsets(width: float, height: float) -> list[tuple[float, float]]:
+    """Where a name's left end may stand, in points from its point: beside it first, then around, then further off."""
+    found = []
+    for distance in (7.0, 13.0, 20.0, 29.0, 40.0, 54.0):
+        rows = [share * (distance + height / 2) for share in (0, 0.5, -0.5, 1, -1)]
+        columns = (distance, -distance - width, -width / 2, distance / 2, -distance / 2 - width)
+        for down, right in product(rows, columns):
+            clear = abs(down) >= height / 2 + 4 or right >= 6 or right + width <= -6
+            if clear:
+                found.append((right, down))
+    return found
+
+
+def _moved(box: Bbox, offset: tuple[float, float], scale: float) -> Bbox:
+    return box.translated(offset[0] * scale, offset[1] * scale)
+
+
+def _cost(box: Bbox, offset: tuple[float, float], scale: float, taken: Sequence[Bbox], inside: Bbox) -> float:
+    """What a place covers and where it leaves the axes, weighed far above its distance; all in points."""
+    placed = _moved(box, offset, scale)
+    covered = sum(_shared(placed, other) for other in taken)
+    outside = placed.width * placed.height - _shared(placed, inside)
+    return 20 * (covered + 3 * outside) / scale**2 + _distance(offset, box, scale)
+
+
+def _distance(offset: tuple[float, float], box: Bbox, scale: float) -> float:
+    """From the point to the nearest place of the name."""
+    width, height = box.width / scale, box.height / scale
+    across = max(offset[0], -(offset[0] + width), 0.0)
+    along = max(abs(offset[1]) - height / 2, 0.0)
+    return float(np.hypot(across, along))
+
+
+def _towards(offset: tuple[float, float], box: Bbox, scale: float) -> tuple[float, float]:
+    """The place of the name, as shares of its width and height, that is nearest to the point."""
+    width, height = box.width / scale, box.height / scale
+    return float(np.clip(-offset[0] / width, 0, 1)), float(np.clip(0.5 - offset[1] / height, 0, 1))
+
+
+def _shared(one: Bbox, two: Bbox) -> float:
+    across = min(one.x1, two.x1) - max(one.x0, two.x0)
+    along = min(one.y1, two.y1) - max(one.y0, two.y0)
+    return max(across, 0.0) * max(along, 0.0)
