@@ -115,6 +115,7 @@ class EpochLog(pl.Callback):
         }
         self.history.append(entry)
         curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate")}
+        curves["epoch"] = entry["epoch"]
         for logger in trainer.loggers:
             logger.log_metrics(curves, trainer.global_step)
         if trainer.is_global_zero:

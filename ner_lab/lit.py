@@ -15,7 +15,6 @@ from ner_lab.data.batch import Batch
 from ner_lab.data.vocab import Vocabs
 from ner_lab.metric import SpanF1
 
-
 _NORM_EVERY = 20  # steps: a norm that clipping does not need takes up to a millisecond of dense gradients
 
 
@@ -35,6 +34,10 @@ class TaggerModule(pl.LightningModule):
         self.recipe = optimizer_of(cfg)
         self.dev_score = SpanF1(labels, self.vocabs.tags.scheme)
         self.dev_loss, self.dev_loss_tokens = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
+        self._steps = 0
+
+    def on_train_epoch_start(self) -> None:
+        self._steps = 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The part of this process in the loss of the global batch."""
@@ -46,6 +49,13 @@ class TaggerModule(pl.LightningModule):
         per_token = losses.detach().sum() * (self.trainer.world_size / batch.global_tokens)
         self.log("train/loss", per_token, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch.global_tokens)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._log_epoch()
+
+    def _log_epoch(self) -> None:
+        """What curves go over, counted from 1; without it Lightning counts from 0."""
+        self.log("epoch", float(self.current_epoch + 1), sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count spans and sum the loss; what they come to is computed when all of dev is through.
@@ -61,6 +71,7 @@ class TaggerModule(pl.LightningModule):
         self.dev_loss_tokens.update(batch.lengths[whole].sum())
 
     def on_validation_epoch_end(self) -> None:
+        self._log_epoch()
         score = self.dev_score.compute()
         self.dev_score.reset()
         self.log("dev/loss", self.dev_loss.compute() / self.dev_loss_tokens.compute(), sync_dist=True)
@@ -83,6 +94,7 @@ class TaggerModule(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = self.recipe.clip_gradients(trained, measure=self.trainer.global_step % _NORM_EVERY == 0)
+        norm = self.recipe.clip_gradients(trained, measure=self._steps % _NORM_EVERY == 0)
+        self._steps += 1
         if norm is not None:
             self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, sync_dist=True, batch_size=1)

@@ -1,28 +1,30 @@
 """Weights & Biases: one run for each run folder, offline without a key, never a question."""
 
+import hashlib
 import logging
-import netrc
 import os
 import secrets
 import shutil
-import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger
 
 from ner_lab.errors import UserError
+from ner_lab.logger import names, wandb_results
 from ner_lab.logger.tracker import Tracker
+from ner_lab.logger.wandb_server import ask, has_key, is_theirs, reason, silence, within
 
 log = logging.getLogger(__name__)
 
 IDENTITY = "wandb_id"
 """File of a run folder: the run's name at W&B, the same for every attempt at the run."""
 _LONGEST_TAG = 64  # characters that W&B takes
+_WITHOUT_SERVER = ("offline", "dryrun", "disabled")
+_ALONE = 60.0  # seconds in which wandb's own process is to start
+_ENDING = 5.0  # seconds in which wandb's own process is to end
 
 
 class WandbTracker(Tracker):
@@ -41,6 +43,7 @@ class WandbTracker(Tracker):
         mode: str,
         base_url: str,
         init_timeout: float,
+        finish_timeout: float,
         log_predictions: bool,
         log_checkpoint: bool,
         error_rows: int,
@@ -56,37 +59,31 @@ class WandbTracker(Tracker):
         self.mode = mode
         self.base_url = base_url
         self.init_timeout = init_timeout
+        self.finish_timeout = finish_timeout
         self.log_predictions = log_predictions
         self.log_checkpoint = log_checkpoint
         self.error_rows = error_rows
         self._run: Any = None
+        self._told = False
 
     def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         os.environ.setdefault("WANDB_BASE_URL", self.base_url)
         os.environ.setdefault("WANDB_SILENT", "true")
-        from pytorch_lightning.loggers import WandbLogger  # wandb takes a second to import
-
-        mode = os.environ.get("WANDB_MODE") or self._wanted_mode()
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for the server at the end, offline as well
         settings = self._settings(run, name, config, facts)
         try:
-            self._run = self._start(settings, mode)
+            self._run = self._begin(run, settings)
         except Exception as error:
-            if mode in ("offline", "disabled"):
-                raise
-            reason = " ".join(str(error).split())[:200]
-            log.warning("W&B cannot be reached (%s); this run is logged offline: wandb sync sends it later.", reason)
-            self._forget(run)
-            self._run = self._start(settings, "offline")
-        logger = WandbLogger(experiment=self._run)
-        self._define_curves()
-        self._tell("input files", lambda: self._log_inputs(facts.get("sources") or {}))
-        return [logger]
+            self._warn(error, "take a run")
+            return []
+        self._tell("config", lambda: self._add_swept_groups(config))
+        self._tell("names of curves", self._define_curves)
+        self._tell("names of input files", lambda: self._log_inputs(facts.get("sources") or {}))
+        return [_Curves(self._run, self._tell)]
 
     def finish(self, run: Path, metrics: Mapping[str, Any]) -> None:
         if self._run is None:
             return
-        from ner_lab.logger import wandb_results
-
         self._tell("summary", lambda: self._run.summary.update(wandb_results.summary(metrics)))
         self._tell("tables", lambda: self._run.log(wandb_results.tables(run, metrics, self.error_rows)))
         self._tell("artifacts", lambda: self._log_outputs(run))
@@ -95,20 +92,48 @@ class WandbTracker(Tracker):
         if self._run is not None:
             self._tell("end", lambda: self._run.finish(exit_code=1 if failed else 0))
             self._run = None
+            if self._told:  # it may be gone, which wandb would find out once more when Python ends
+                self._end_process()
 
     def _tell(self, what: str, act: Callable[[], Any]) -> None:
-        """What W&B cannot take is said and left out: the run folder has it all."""
-        import wandb
-
+        """What W&B cannot take is said, once, and left out: the run folder has it all."""
         try:
             act()
-        except (wandb.errors.Error, OSError) as error:
-            log.warning("W&B did not take the %s (%s); the run folder has everything.", what, error)
+        except Exception as error:
+            self._warn(error, f"take the {what}")
+
+    def _warn(self, error: Exception, what: str) -> None:
+        """Say what W&B does not do, unless the mistake is ours: that is raised again."""
+        if not is_theirs(error):
+            raise error
+        if not self._told:
+            log.warning("W&B does not %s (%s); the run folder has everything.", what, reason(error))
+        self._told = True
+
+    def _begin(self, run: Path, settings: Mapping[str, Any]) -> Any:
+        """Start the run, offline where no server can be reached."""
+        mode = os.environ.get("WANDB_MODE") or self._wanted_mode()
+        if mode in _WITHOUT_SERVER:
+            return self._start(settings, mode)
+        try:
+            if not has_key(os.environ["WANDB_BASE_URL"]):
+                raise PermissionError("no key; wandb login takes one")  # wandb itself would ask for it
+            return self._start(settings, mode)
+        except Exception as error:
+            if not is_theirs(error):
+                raise
+            log.warning(
+                "W&B takes no run now (%s): it is logged offline, and wandb sync sends it later.", reason(error)
+            )
+        self._end_process()
+        for begun in (run / "wandb").glob("run-*"):
+            shutil.rmtree(begun, ignore_errors=True)
+        return self._start(settings, "offline")
 
     def _wanted_mode(self) -> str:
         if self.mode != "auto":
             return self.mode
-        return "online" if _has_key(self.base_url) else "offline"
+        return "online" if has_key(os.environ["WANDB_BASE_URL"]) else "offline"
 
     def _settings(self, run: Path, name: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         study = config.get("study") or {}
@@ -129,33 +154,52 @@ class WandbTracker(Tracker):
         """Start the run; where a server is to be reached, wait `init_timeout` seconds for it and no longer."""
         import wandb
 
+        alone = mode in _WITHOUT_SERVER
+
         def start() -> Any:
             return wandb.init(
                 **settings,
                 mode=mode,  # type: ignore[arg-type]
-                settings=wandb.Settings(init_timeout=self.init_timeout, silent=True, console="off"),
+                settings=wandb.Settings(
+                    init_timeout=_ALONE if alone else self.init_timeout,
+                    finish_timeout=self.finish_timeout,
+                    finish_timeout_raises=True,
+                    silent=True,
+                    console="off",
+                ),
             )
 
-        if mode != "online":
+        if alone:
             return start()
         base_url = os.environ["WANDB_BASE_URL"]
-        _answers(base_url, self.init_timeout)  # wandb itself tries again and again, beyond its own limit
-        return _within(self.init_timeout, start, f"no answer from {base_url} in {self.init_timeout:g} s")
+        no_answer = silence(base_url, self.init_timeout)
+        begun = time.monotonic()
+        # wandb itself tries again and again, beyond its own limit
+        within(self.init_timeout, lambda: ask(base_url, self.init_timeout), no_answer)
+        return within(max(1.0, self.init_timeout - (time.monotonic() - begun)), start, no_answer)
 
-    def _forget(self, run: Path) -> None:
-        """End wandb's own process, since one that still waits for a server holds the run's id, and what it began."""
+    def _end_process(self) -> None:
+        """End wandb's own process: one that still waits for a server holds the run's id."""
         import wandb
 
-        _within(5.0, lambda: wandb.teardown(exit_code=1), "wandb's process does not end")
-        for begun in (run / "wandb").glob("run-*"):
-            shutil.rmtree(begun, ignore_errors=True)
+        try:
+            within(_ENDING, lambda: wandb.teardown(exit_code=1), "wandb's process does not end")
+        except Exception as error:
+            log.debug("wandb: %s", error)
+
+    def _add_swept_groups(self, config: Mapping[str, Any]) -> None:
+        """An agent's `encoder=bilstm` stands where the keys of that group would: they go beside it by full names."""
+        if os.environ.get("WANDB_SWEEP_ID"):
+            for group, keys in config.items():
+                if isinstance(keys, Mapping) and not isinstance(self._run.config.get(group, keys), Mapping):
+                    self._run.config.update({f"{group}.{key}": value for key, value in keys.items()})
 
     def _define_curves(self) -> None:
         """Curves over epochs, and the best dev F1 as what stands for the run."""
-        self._run.define_metric("epoch", hidden=True)
-        for names in ("train/*", "dev/*"):
-            self._run.define_metric(names, step_metric="epoch")
-        self._run.define_metric("dev/f1", step_metric="epoch", summary="max")
+        self._run.define_metric(names.EPOCH, hidden=True)
+        for some in ("train/*", "dev/*"):
+            self._run.define_metric(some, step_metric=names.EPOCH)
+        self._run.define_metric(names.DEV_F1, step_metric=names.EPOCH, summary="max")
 
     def _log_inputs(self, sources: Mapping[str, Mapping[str, str]]) -> None:
         """The files read, by reference: their names and checksums, so that lineage is seen, not their content."""
@@ -166,11 +210,11 @@ class WandbTracker(Tracker):
         for kind, files in groups.items():
             if not files:
                 continue
-            sums = "".join(sorted(file["sha256"] for file in files.values()))
-            name = f"{kind}-{sums[:12]}"
+            sums = " ".join(f"{key} {file['sha256']}" for key, file in sorted(files.items()))
+            name = f"{kind}-{hashlib.sha256(sums.encode()).hexdigest()[:12]}"
             artifact = wandb.Artifact(name, type=kind, metadata={key: dict(file) for key, file in files.items()})
             for key, file in files.items():
-                artifact.add_reference(Path(file["path"]).as_uri(), name=key, checksum=False)
+                artifact.add_reference(Path(file["path"]).as_uri(), name=key)
             if self._run.offline or self._run.disabled:
                 self._run.log_artifact(artifact)
             else:
@@ -190,6 +234,30 @@ class WandbTracker(Tracker):
                 self._run.log_artifact(artifact)
 
 
+class _Curves(Logger):
+    """Lightning's way to the curves of a run."""
+
+    def __init__(self, run: Any, tell: Callable[[str, Callable[[], Any]], None]) -> None:
+        super().__init__()
+        self.run = run
+        self.tell = tell
+
+    @property
+    def name(self) -> str:
+        return str(self.run.project)
+
+    @property
+    def version(self) -> str:
+        return str(self.run.id)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The run has its config already."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        row = {**metrics, **({} if step is None else {"trainer/global_step": step})}
+        self.tell("curves", lambda: self.run.log(row))
+
+
 def tags_of(
     stated: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
 ) -> list[str]:
@@ -206,50 +274,10 @@ def tags_of(
 
 def _identity(run: Path) -> str:
     """The run's id: what an agent of a W&B sweep gives, else what an earlier attempt had, else a new one."""
-    if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
-        return given
     place = run / IDENTITY
-    if place.is_file() and (known := place.read_text(encoding="utf-8").strip()):
-        return known
-    fresh = secrets.token_hex(4)
-    place.write_text(f"{fresh}\n", encoding="utf-8")
-    return fresh
-
-
-def _answers(url: str, seconds: float) -> None:
-    """Whether anything at all answers there; raises OSError where nothing does."""
-    try:
-        with urllib.request.urlopen(url, timeout=seconds):
-            pass
-    except urllib.error.HTTPError:  # an answer, if not a friendly one
-        pass
-
-
-def _within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:
-    """What `act` gives, or TimeoutError with `otherwise` when it takes longer: it then goes on unheeded."""
-    result: dict[str, Any] = {}
-
-    def work() -> None:
-        try:
-            result["value"] = act()
-        except BaseException as error:
-            result["error"] = error
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    worker.join(seconds)
-    if worker.is_alive():
-        raise TimeoutError(otherwise)
-    if "error" in result:
-        raise result["error"]
-    return result["value"]
-
-
-def _has_key(base_url: str) -> bool:
-    """Whether a key is at hand: in the environment, or where `wandb login` keeps it."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(base_url).hostname or "") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    known = place.read_text(encoding="utf-8").strip() if place.is_file() else ""
+    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    chosen = given or known or secrets.token_hex(4)
+    if chosen != known:
+        place.write_text(f"{chosen}\n", encoding="utf-8")
+    return chosen

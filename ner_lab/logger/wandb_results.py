@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ner_lab.logger import names
 from ner_lab.mistakes import Prediction, mistakes_of, read_predictions, type_confusion
 from ner_lab.tags import Span
 
@@ -13,7 +14,8 @@ _NO_NUMBERS = {"history", "transitions", "sources", "train_on"}
 
 def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of metrics.json by flat names (`test/f1`, `test/PER/f1`), without curves, matrices and files."""
-    return _flat({key: value for key, value in metrics.items() if key not in _NO_NUMBERS})
+    numbers = _flat({key: value for key, value in metrics.items() if key not in _NO_NUMBERS})
+    return numbers | {"parameters/all": sum(metrics["parameters"].values())}
 
 
 def tables(run: Path, metrics: Mapping[str, Any], error_rows: int) -> dict[str, Any]:
@@ -23,11 +25,11 @@ def tables(run: Path, metrics: Mapping[str, Any], error_rows: int) -> dict[str, 
         file = run / "predictions" / f"{split}.conll"
         if file.is_file():
             predictions = read_predictions(file)
-            media[f"{split}/confusion"] = _confusion(predictions, split)
+            media[names.CONFUSION.format(split=split)] = _confusion(predictions, split)
             if error_rows:
-                media[f"{split}/mistakes"] = _mistakes(predictions, error_rows)
+                media[names.MISTAKES.format(split=split)] = _mistakes(predictions, error_rows)
     if metrics.get("coverage"):
-        media["coverage"] = _coverage(metrics["coverage"])
+        media[names.COVERAGE] = _coverage(metrics["coverage"])
     if metrics.get("transitions"):
         media |= _transitions(metrics["transitions"])
     return media
@@ -102,7 +104,7 @@ def _transitions(scores: Mapping[str, Any]) -> dict[str, Any]:
         for column, after in enumerate(tags)
     ]
     table = wandb.Table(columns=["from", "to", "before training", "after training"], data=rows)
-    return {"transitions/scores": table, "transitions/map": wandb.Image(_heat_map(tags, matrix["after"]))}
+    return {names.TRANSITIONS: table, names.TRANSITION_MAP: wandb.Image(_heat_map(tags, matrix["after"]))}
 
 
 def _heat_map(tags: list[str], matrix: list[list[float | None]]) -> Any:
