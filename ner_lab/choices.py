@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 SEED = "seed"
 UNCHOSEN = "default"
@@ -12,15 +12,23 @@ _LONGEST = 200  # bytes of a folder's name; file systems take 255
 
 def configuration_name(choices: Mapping[str, str]) -> str:
     """`char_encoder=cnn,decoder=crf`: sorted by key, so that it does not depend on who asked, and fit for a folder."""
-    name = ",".join(f"{_plain(key)}={_plain(value)}" for key, value in sorted(choices.items())) or UNCHOSEN
+    pairs = sorted((_plain(key), _plain(value)) for key, value in choices.items())
+    name = ",".join(f"{key}={value}" for key, value in pairs) or UNCHOSEN
     if len(name.encode()) <= _LONGEST:
         return name
     return f"{name.encode()[: _LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Folders of jobs by what sets each apart: without the choices that all share, `decoder=crf,seed=3`."""
+    parts = {name: re.split("[,/]", name) for name in names}
+    shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    return {name: ",".join(part for part in own if part not in shared) for name, own in parts.items()}
+
+
 def parse_configuration(name: str) -> dict[str, str]:
-    """The choices of `decoder=crf, char_encoder=cnn`, in any order."""
-    pairs = [part.strip().partition("=") for part in name.split(",") if part.strip()]
+    """The choices of `decoder=crf, char_encoder=cnn`, in any order; a comma without KEY= behind it is a value's."""
+    pairs = [part.strip(" ,").partition("=") for part in re.split(r",(?=[^,=]+=)", name) if part.strip(" ,")]
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 

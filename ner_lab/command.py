@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from ner_lab.compose import CONF_DIR, OPEN_KEYS, all_keys, options_of
-from ner_lab.errors import JobsFailed, UserError
+from ner_lab.errors import JobFailed, JobsFailed, UserError
 from ner_lab.suggest import nearest
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def run_command(command: Callable[[], Any]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except JobsFailed as failed:
+    except (JobFailed, JobsFailed) as failed:
         print(f"error: {failed}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # whoever reads our output has read enough, as `head` does

@@ -34,10 +34,14 @@ def register_resolvers() -> None:
 
 
 def _sweep_name(time: str, *, _root_: DictConfig) -> str:
-    file = str(OmegaConf.select(_root_, "hydra.job.config_name") or "config").removesuffix(".yaml")
-    if (stated := OmegaConf.select(_root_, "study.name")) is not None or file != "config":
-        return str(stated or file)
-    return f"sweep/{time}"
+    return study_name(_root_, OmegaConf.select(_root_, "hydra.job.config_name")) or f"sweep/{time}"
+
+
+def study_name(cfg: DictConfig, config_name: str | None) -> str | None:
+    """Name of the study that a config belongs to: as stated, or that of its file; None outside studies."""
+    file = str(config_name or "config").removesuffix(".yaml")
+    stated = OmegaConf.select(cfg, "study.name")
+    return str(stated or file) if stated is not None or file != "config" else None
 
 
 def _job_name(*, _root_: DictConfig) -> str:

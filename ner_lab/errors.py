@@ -8,5 +8,9 @@ class UserError(ValueError):
     """
 
 
+class JobFailed(Exception):
+    """Why a job of a sweep gave no score."""
+
+
 class JobsFailed(Exception):
     """Some jobs of a sweep failed, and it was said which; the command line ends with exit code 1."""

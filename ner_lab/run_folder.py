@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +25,7 @@ _OF_AN_ATTEMPT = (
     *("config.yaml", "run.json", "metrics.json", "progress.json", "failure.json"),
     *("checkpoints", "predictions", "wandb", "csv", "tensorboard"),
 )
+_TRIES, _PAUSE = 20, 0.05  # to hold a folder, and seconds between two
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
 
 
@@ -60,14 +62,18 @@ class RunFolder:
 
         A folder that holds a finished run, or that another process trains in, is refused.
         """
-        if self.is_finished():  # and not a file of it is touched
-            raise UserError(f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away.")
+        self._refuse_finished()  # and not a file of it is touched
         self.path.mkdir(parents=True, exist_ok=True)
         self._hold()
+        self._refuse_finished()  # by another process meanwhile
         self.set_aside()
         write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
         record = {"choices": dict(choices or {}), "overrides": list(overrides), **_record()}
         write_whole(self.record, json.dumps(record, indent=2) + "\n")
+
+    def _refuse_finished(self) -> None:
+        if self.is_finished():
+            raise UserError(f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away.")
 
     def is_finished(self) -> bool:
         """Whether a run came to its end here and is not marked failed; a metrics.json that cannot be read counts."""
@@ -95,14 +101,18 @@ class RunFolder:
         if self._lock is not None:
             return
         lock = self._lock_path.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise UserError(
-                f"{self.path}: another process trains in this folder. Wait for it, or choose another hydra.run.dir."
-            ) from None
-        self._lock = lock
+        for _ in range(_TRIES):  # who looks whether the folder is held, holds it for a moment
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+            else:
+                self._lock = lock
+                return
+        lock.close()
+        raise UserError(
+            f"{self.path}: another process trains in this folder. Wait for it, or choose another hydra.run.dir."
+        )
 
     def release(self) -> None:
         """Let go of the folder; what a finished run said of its progress goes."""

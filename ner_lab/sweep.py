@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 SWEEPS_DIR = CONF_DIR.parent / "sweeps"
 """The studies that come with the package."""
 
+_SHOWING = {"--cfg", "-c", "--info", "-i"}
+"""Hydra's flags that show a config and run nothing."""
 _USAGE = """ner-lab sweep NAME [GROUP=OPTION ...] [KEY=VALUE ...]   run a study: the jobs that are not done yet
 ner-lab sweep NAME|FOLDER --status                      where it stands: done, running, failed, left, and time left
 ner-lab sweep NAME|FOLDER --watch                       the same, kept up to date while it runs
@@ -48,7 +50,7 @@ def studies(*folders: Path) -> dict[str, Path]:
 
 def study_file(name: str) -> Path:
     """The file of a study: a path, or a name in `sweeps/` here or in the package."""
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(".yaml"):
         if not Path(name).is_file():
             raise UserError(f"{name}: there is no such file. `ner-lab sweep` lists the studies there are.")
         return Path(name).absolute()
@@ -68,16 +70,24 @@ def _list() -> None:
     )
 
 
+def _named(file: Path) -> str:
+    """What the study of a file is called."""
+    return str(OmegaConf.select(OmegaConf.load(file), "study.name") or file.stem)
+
+
 def _status(name: str, overrides: list[str], *, live: bool) -> None:
     """Of a folder with a record, or of the folder that the study of this name runs in."""
     stated = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
     if unknown := [item for item in overrides if not item.startswith("hydra.sweep.dir=")]:
         raise UserError(f"'{unknown[0]}': --status takes NAME or FOLDER, and hydra.sweep.dir=DIR.")
-    places = [Path(stated[0])] if stated else [Path(name), Path("outputs", Path(name).stem)]
+    usual = Path("outputs", Path(name).name.removesuffix(".yaml"))
+    places = [Path(stated[0])] if stated else [Path(name), usual]
     folder = next((place for place in places if (place / FILE).is_file()), None)
     if folder is None:
-        study_file(name)
-        log.info("%s: not started yet. ner-lab sweep %s runs it.", places[-1], name)
+        called = _named(study_file(name))
+        folder = Path(stated[0]) if stated else Path("outputs", called)
+    if not (folder / FILE).is_file():
+        log.info("%s: not started yet. ner-lab sweep %s runs it.", folder, name)
         return
     if live:
         follow(lambda: overview(read_status(folder)), until=lambda: not is_swept(folder))
@@ -94,16 +104,18 @@ def _command() -> None:
     if not arguments:
         _list()
         return
-    name, overrides = arguments[0], arguments[1:]
-    if "=" in name and not Path(name).exists():
+    flags = {"--status", "--watch"} & set(arguments)
+    name, *overrides = [item for item in arguments if item not in flags] or [""]
+    if not name or name.startswith("-") or ("=" in name and not Path(name).exists()):
         raise UserError(f"'{name}': the study's name comes first.\n\n{_USAGE}")
-    if flags := {"--status", "--watch"} & set(overrides):
-        _status(name, [item for item in overrides if item not in flags], live="--watch" in flags)
+    if flags:
+        _status(name, overrides, live="--watch" in flags)
         return
     file = study_file(name)
     from ner_lab import train  # only here is torch needed
 
-    sys.argv = [sys.argv[0], "-m", "--config-dir", str(file.parent), "--config-name", file.stem, *overrides]
+    mode = [] if _SHOWING & set(overrides) else ["-m"]
+    sys.argv = [sys.argv[0], *mode, "--config-dir", str(file.parent), "--config-name", file.stem, *overrides]
     train.main()
 
 

@@ -64,6 +64,7 @@ def start_logging() -> None:
     handler = TerminalHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's: it lists its plugins
 
 
 class DownloadBar:

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
 from ner_lab.command import mistake_behind, run_command, stop
-from ner_lab.compose import CONF_DIR, check_keys, register_resolvers
+from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, study_name
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import Diverged, EpochLog
-from ner_lab.errors import UserError
+from ner_lab.errors import JobFailed, UserError
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
@@ -38,7 +38,7 @@ from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import score, score_table
 from ner_lab.stopping import EarlyStop
-from ner_lab.study.state import DONE, differences, read_metrics, state_of
+from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.tagger import Tagger
 from ner_lab.terminal import download_bar
@@ -139,7 +139,9 @@ def _train(
     }
     if diverged is not None:
         if trainer.is_global_zero:
-            run.write_metrics({"status": "failed", "failure": str(diverged), **figures, "history": epochs.history})
+            metrics = {"status": "failed", "failure": str(diverged), **figures, "history": epochs.history}
+            run.write_metrics(metrics)
+            tracker.finish(run.path, metrics)
         raise diverged
     if not trainer.is_global_zero:
         return {}
@@ -222,6 +224,7 @@ def _trainer(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], logg
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     return instantiate(
         cfg.trainer,
         callbacks=callbacks,
@@ -297,44 +300,24 @@ def _job(cfg: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
     extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
+    folder = Path(runtime.output_dir)
+    cfg.study.name = study_name(cfg, hydra_config.job.config_name)
     try:
         check_keys(cfg, dict(runtime.choices), extra)
-        folder = Path(runtime.output_dir)
         if in_sweep:
-            _refuse_processes(cfg)
-            if (finished := _finished_value(RunFolder(folder), cfg)) is not None:
+            refuse_processes(cfg)
+            if (finished := finished_value(RunFolder(folder), cfg)) is not None:
                 return finished
         choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
         metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, list(hydra_config.overrides.task))
     except Exception as error:
-        if in_sweep or (mistake := mistake_behind(error)) is None:
-            raise  # a launcher notes it and goes on with the other jobs
+        mistake = mistake_behind(error)
+        if in_sweep:  # the launcher goes on with the other jobs
+            raise JobFailed(note_failure(RunFolder(folder), error, mistake)) from None
+        if mistake is None:
+            raise
         stop(mistake)  # Hydra would print a line of its own before run_command sees it
     return metrics["dev"]["f1"] if metrics else 0.0
-
-
-def _refuse_processes(cfg: DictConfig) -> None:
-    """Several processes of one job, within a process that is itself but one job of many."""
-    strategy, devices = str(cfg.trainer.strategy), cfg.trainer.devices
-    alone = str(devices) in ("1", "auto") or (OmegaConf.is_list(devices) and len(devices) == 1)
-    if "ddp" in strategy or not alone:
-        raise UserError(
-            f"trainer.strategy={strategy} trainer.devices={devices} in a sweep needs hydra/launcher=process: with the "
-            "chosen launcher each process of a job would start the whole sweep again, and jobs would mix. "
-            "Or give each job one device: trainer=cpu, trainer=gpu."
-        )
-
-
-def _finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
-    """Dev F1 of a job that was finished before; it must be the job asked for now."""
-    if state_of(run) != DONE:
-        return None
-    if other := differences(run, cfg):
-        raise UserError(
-            f"{run.path} holds a finished run of another config ({other[0]}). Choose another hydra.sweep.dir."
-        )
-    log.info("%s is finished already", run.path)
-    return float((read_metrics(run) or {})["dev"]["f1"])
 
 
 def main() -> None:

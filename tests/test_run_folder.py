@@ -1,9 +1,12 @@
 """The folder of a run: what is written at its start, and how it is read again."""
 
+import fcntl
 import json
 import pickle
 import platform
 import subprocess
+import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -151,3 +154,126 @@ def test_numbers_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
         folder.write_metrics({"seed": object()})
     assert json.loads(folder.metrics.read_text()) == {"seed": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+# who has the folder
+
+
+def test_a_folder_that_another_process_trains_in_is_refused_until_that_ends_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "_PAUSE", 0)
+    cfg, here = DictConfig({"seed": 1}), RunFolder(tmp_path)
+    code = "import sys; from ner_lab.run_folder import RunFolder as R; r = R(sys.argv[1]); r._hold(); print(); input()"
+    command = [sys.executable, "-uc", code, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert here.is_held()
+        with pytest.raises(UserError, match=r"another process trains in this folder.*hydra\.run\.dir"):
+            here.begin(cfg)
+        assert not here.config.exists()
+        other.kill()
+    assert not here.is_held()
+    here.begin(cfg)
+    assert RunFolder(tmp_path).is_held()
+    here.release()
+    assert not here.is_held()
+
+
+def test_looking_whether_a_folder_is_held_keeps_nobody_from_holding_it(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        looked = threading.Timer(0.2, fcntl.flock, (lock, fcntl.LOCK_UN))
+        looked.start()
+        folder = RunFolder(tmp_path)
+        folder.begin(DictConfig({"seed": 1}))
+        looked.join()
+    folder.release()
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    monkeypatch.setattr(folder, "_hold", lambda: folder.write_metrics({"status": "ok"}))
+    with pytest.raises(UserError, match="finished run"):
+        folder.begin(DictConfig({"seed": 1}))
+    assert folder.metrics.exists()
+    assert not folder.attempts.exists()
+
+
+def test_a_finished_run_says_no_more_of_its_progress(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(DictConfig({"seed": 1}))
+    folder.progress.write_text("{}")
+    folder.release()
+    assert folder.progress.exists(), "where a run was cut off, it tells how far it was"
+    folder.begin(DictConfig({"seed": 1}))
+    folder.progress.write_text("{}")
+    folder.write_metrics({"status": "ok"})
+    folder.release()
+    assert not folder.progress.exists()
+
+
+# attempts
+
+
+def test_what_an_earlier_attempt_left_is_set_aside_whole_and_logs_stay(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.set_aside() is None
+    assert not folder.attempts.exists()
+    for attempt in ("1", "2", "3"):
+        folder.begin(DictConfig({"seed": int(attempt)}))
+        folder.checkpoints.mkdir()
+        folder.checkpoint.write_text(attempt)
+        folder.write_metrics({"status": "failed"})
+        (tmp_path / "console.log").write_text(attempt)
+        folder.release()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [".lock", "attempts", "checkpoints", "config.yaml", "console.log", "metrics.json", "run.json"]
+    )
+    assert folder.checkpoint.read_text() == "3"
+    assert {path.name: (path / "checkpoints" / "best.ckpt").read_text() for path in folder.attempts.iterdir()} == {
+        "1": "1",
+        "2": "2",
+    }
+    assert OmegaConf.load(folder.attempts / "1" / "config.yaml").seed == 1
+
+
+def test_attempts_are_numbered_on_behind_those_there_are(tmp_path: Path) -> None:
+    for name in ("7", "10", "notes"):
+        (tmp_path / "attempts" / name).mkdir(parents=True)
+    folder = RunFolder(tmp_path)
+    folder.write_metrics({})
+    assert folder.set_aside() == tmp_path / "attempts" / "11"
+
+
+# the code
+
+
+def test_the_sum_of_the_code_changes_with_any_file_of_it_and_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "run_folder.py"))
+    sums = []
+    for change in (
+        lambda: (tmp_path / "a.py").write_text("x"),
+        lambda: (tmp_path / "a.py").write_text("y"),
+        lambda: (tmp_path / "a.py").rename(tmp_path / "b.py"),
+        lambda: (tmp_path / "deep").mkdir() or (tmp_path / "deep" / "c.py").touch(),
+    ):
+        change()
+        sums.append(run_folder.code_sum.__wrapped__())
+    assert len(set(sums)) == 4
+    (tmp_path / "notes.txt").write_text("no code")
+    assert run_folder.code_sum.__wrapped__() == sums[-1]
+
+
+def test_the_record_says_what_was_chosen_and_of_which_code(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(DictConfig({"seed": 1}), {"decoder": "crf"}, ["decoder=crf", "seed=1"])
+    record = folder.read_record()
+    assert (record["choices"], record["overrides"]) == ({"decoder": "crf"}, ["decoder=crf", "seed=1"])
+    assert record["code"] == run_folder.code_sum()
+    folder.release()

@@ -4,12 +4,18 @@ Hydra imports this module at every start: what it needs for a sweep is imported 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from ner_lab.study.jobs import Job
 
 
 class ProcessLauncher(Launcher):
@@ -32,12 +38,21 @@ class ProcessLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run what is not finished; a job's value is its dev F1, a failed one's an error that says why."""
         from ner_lab.study.launching import launch
+        from ner_lab.study.record import recorded
 
         load = self.hydra_context.config_loader.load_sweep_config
-        jobs = [(list(overrides), load(self.config, list(overrides))) for overrides in job_overrides]
-        values = launch(
-            jobs, self.config, n_jobs=self.n_jobs, gpus=self.gpus, jobs_per_gpu=self.jobs_per_gpu, changed=self.changed
-        )
+        batch, new = self._named(job_overrides)
+        jobs = [(overrides, load(self.config, overrides)) for overrides in batch]
+        folder = Path(self.config.hydra.sweep.dir).absolute()
+        with recorded(folder, self.config.study, new) if new else nullcontext():
+            values = launch(
+                jobs,
+                self.config,
+                n_jobs=self.n_jobs,
+                gpus=self.gpus,
+                jobs_per_gpu=self.jobs_per_gpu,
+                changed=self.changed,
+            )
         returns = []
         for (overrides, cfg), value in zip(jobs, values, strict=True):
             status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
@@ -45,3 +60,14 @@ class ProcessLauncher(Launcher):
             done.return_value = value
             returns.append(done)
         return returns
+
+    def _named(self, job_overrides: Sequence[Sequence[str]]) -> "tuple[list[list[str]], list[Job]]":
+        """The overrides of all jobs, with a folder each; and the jobs that their sweeper left to us to name."""
+        from ner_lab.study.search import fixed_keys, named_job
+
+        if all(any(item.startswith("hydra.sweep.subdir=") for item in overrides) for overrides in job_overrides):
+            return [list(overrides) for overrides in job_overrides], []
+        parse = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides
+        fixed = fixed_keys(parse, self.config.hydra.sweeper.get("params") or {}, self.config.hydra.overrides.task)
+        jobs = [named_job(parse, overrides, fixed, self.config.seed) for overrides in job_overrides]
+        return [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs], jobs

@@ -10,9 +10,13 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from hydra_plugins.process_launcher.launcher import ProcessLauncher
 
 
 class StudySweeper(Sweeper):
@@ -35,6 +39,7 @@ class StudySweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
+        self.load = hydra_context.config_loader.load_sweep_config
         self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -42,19 +47,45 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises `JobsFailed` when all have ended and some did not end well."""
-        from ner_lab.errors import JobsFailed
+        from ner_lab.errors import JobsFailed, UserError
         from ner_lab.study.closing import say_how_it_went
         from ner_lab.study.jobs import chosen_rows, expand
         from ner_lab.study.record import recorded
+        from ner_lab.terminal import start_logging
 
+        start_logging()
         rows = chosen_rows(self.rows, self.only)
-        jobs = expand(self.parser.parse_overrides, self.params, rows, arguments, self.config.seed)
+        study = expand(self.parser.parse_overrides, self.params, self.rows, arguments, self.config.seed)
+        jobs = [job for job in study if job.label is None or job.label in rows]
         folder = Path(self.config.hydra.sweep.dir).absolute()
         batch = [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs]
-        with recorded(folder, self.config.study, jobs):
-            returns = self.launcher.launch(batch, initial_job_idx=0)
+        refusals = (UserError, HydraException, OmegaConfBaseException)
+        with recorded(folder, self.config.study, jobs, others=study, refusals=refusals):
+            ours = isinstance(self.launcher, ProcessLauncher)
+            due = batch if ours else self._due(batch)
+            try:
+                returns = self.launcher.launch(due, initial_job_idx=0) if due else []
+            except refusals:
+                raise
+            except BaseException as error:
+                say_how_it_went(folder, jobs)
+                if ours or not isinstance(error, Exception):
+                    raise
+                raise JobsFailed(f"the launcher gave up ({type(error).__name__}): {error}") from error
         failed = [done for done in returns if done.status != JobStatus.COMPLETED]
         say_how_it_went(folder, jobs)
         if failed:
             raise JobsFailed(f"{len(failed)} of {len(jobs)} jobs failed")
         return returns
+
+    def _due(self, batch: list[list[str]]) -> list[list[str]]:
+        """What another launcher is given: jobs still to be run, once all are known to be such as it can run."""
+        from ner_lab.run_folder import RunFolder
+        from ner_lab.study.due import are_due
+        from ner_lab.study.elsewhere import refuse_processes
+
+        cfgs = [self.load(self.config, overrides) for overrides in batch]
+        for cfg in cfgs:
+            refuse_processes(cfg)
+        runs = [RunFolder(Path(cfg.hydra.sweep.dir).absolute() / cfg.hydra.sweep.subdir) for cfg in cfgs]
+        return [overrides for overrides, is_due in zip(batch, are_due(runs, cfgs), strict=True) if is_due]

@@ -374,7 +374,8 @@ def _reading(findings: Findings) -> Section:
         "F1 is that of whole entities, type and boundaries right, in per cent, as conlleval counts. ± is the standard "
         "deviation over seeds, with n − 1. Failed runs have no part in any mean.",
         "A 95 % interval is a bootstrap over the seeds. It speaks of other seeds, on the same data; from few "
-        "seeds it comes out too narrow.",
+        "seeds it comes out too narrow: of normally spread scores it holds the true mean in about 74 % of cases with 3 "
+        "seeds, 82 % with 5 and 91 % with 10. A difference is that of all runs of both sides.",
     ]
     if any(found.over_seeds for found in findings.comparisons):
         least = {found.over_seeds.n: found.over_seeds.smallest for found in findings.comparisons if found.over_seeds}

@@ -7,12 +7,14 @@ from pathlib import Path
 from ner_lab.study.jobs import Job
 from ner_lab.study.state import DONE
 from ner_lab.study.status import overview, read_status
+from ner_lab.terminal import start_logging
 
 log = logging.getLogger(__name__)
 
 
 def say_how_it_went(folder: Path, jobs: Sequence[Job]) -> None:
     """The table of the sweep's jobs as their folders show them, the failed ones with their reasons, the next step."""
+    start_logging()  # a launcher may have left the log of its last job open
     statuses = read_status(folder, [{"folder": job.folder, "configuration": job.configuration} for job in jobs])
     log.info("\n%s", overview(statuses))
     place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

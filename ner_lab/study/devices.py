@@ -1,12 +1,13 @@
 """What jobs need of the machine, and who gets which GPU."""
 
+import itertools
 import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 from ner_lab.errors import UserError
 
@@ -22,20 +23,22 @@ class Need:
 
 def need_of(cfg: DictConfig, gpus: Sequence[str]) -> Need:
     """What the job of a config takes where `gpus` are at hand."""
-    accelerator, devices = cfg.trainer.accelerator, cfg.trainer.devices
+    accelerator, devices, nodes = cfg.trainer.accelerator, cfg.trainer.devices, cfg.trainer.num_nodes
+    if nodes != 1:
+        raise UserError(f"trainer.num_nodes={nodes}, but jobs of hydra/launcher=process stay on this machine: give 1.")
     gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and bool(gpus))
     if gpu and not gpus:
         raise UserError(
             f"trainer.accelerator={accelerator}, but there is no GPU to give to a job. "
             "Name them with hydra.launcher.gpus=[0,1], or train on the CPU: trainer=cpu."
         )
-    if isinstance(devices, ListConfig) or (isinstance(devices, str) and "," in devices):
-        raise UserError(f"trainer.devices={devices} names GPUs, but a sweep deals them out: give their number.")
-    all_of_them = len(gpus) if gpu else 1
-    processes = all_of_them if str(devices) in ("auto", "-1") else int(devices)
+    if str(devices) in ("auto", "-1"):
+        processes = len(gpus) if gpu else 1
+    elif not str(devices).isdigit() or (processes := int(devices)) < 1:
+        raise UserError(f"trainer.devices={devices}, but a sweep deals devices out: give their number, or auto.")
     if gpu and processes > len(gpus):
         raise UserError(f"trainer.devices={devices}, but hydra.launcher.gpus has {len(gpus)}: {', '.join(gpus)}.")
-    return Need(processes, int(cfg.threads or 1), gpu)
+    return Need(processes, int(cfg.threads or cores_at_hand()), gpu)
 
 
 def jobs_that_fit(need: Need, cores: int) -> int:
@@ -48,15 +51,29 @@ def cores_at_hand() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpus_to_deal(stated: Sequence[Any] | None) -> list[str]:
+    """The GPUs of `hydra.launcher.gpus`, which must be such as we may use; all there are where it is null."""
+    if stated is None:
+        return gpus_at_hand()
+    names = [str(gpu) for gpu in stated]
+    if "CUDA_VISIBLE_DEVICES" in os.environ and (others := [name for name in names if name not in gpus_at_hand()]):
+        raise UserError(
+            f"hydra.launcher.gpus names {', '.join(others)}, but CUDA_VISIBLE_DEVICES allows "
+            f"{', '.join(gpus_at_hand()) or 'none'}."
+        )
+    return names
+
+
 def gpus_at_hand() -> list[str]:
     """Names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES takes them; found without starting CUDA."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name not in ("", "-1")]
+        names = [name.strip() for name in visible.split(",")]
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))  # CUDA reads no further, either
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
+    return [line.split(":")[0].removeprefix("GPU ") for line in listed.splitlines() if line.startswith("GPU ")]
 
 
 class GpuPool:

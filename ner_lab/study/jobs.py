@@ -55,9 +55,10 @@ def expand(
     """
     swept: dict[str, list[str]] = {}
     fixed: dict[str, str] = {}
-    factors = {_key(override) for override in parse([f"{key}={value}" for key, value in params.items()])}
-    for override in [*parse([f"{key}={value}" for key, value in params.items()]), *parse(list(arguments))]:
-        key = _key(override)
+    stated = parse([f"{key}={_as_override(value)}" for key, value in params.items()])
+    factors = {key_of(override) for override in stated}
+    for override in [*stated, *parse(list(arguments))]:
+        key = key_of(override)
         values = _values(override)
         if values is None and key not in factors:
             fixed[key] = str(override.input_line)
@@ -65,7 +66,7 @@ def expand(
         else:
             swept[key] = values if values is not None else [str(override.get_value_element_as_str())]
             fixed.pop(key, None)
-    _check_rows(rows, {*swept, *fixed})
+    _check_rows(parse, rows, {key.lstrip("+~") for key in (*swept, *fixed)})
     axes = [[(key, value) for value in values] for key, values in swept.items()]
     jobs: dict[str, Job] = {}
     for label, row in rows.items() if rows else [(None, {})]:
@@ -75,16 +76,15 @@ def expand(
             job = Job(
                 overrides=(*fixed.values(), *(f"{key}={value}" for key, value in pairs.items())),
                 choices={key: value.strip("'\"") for key, value in pairs.items() if key != SEED},
-                seed=_number(pairs.get(SEED, seed)),
+                seed=number(pairs.get(SEED, seed)),
                 label=label if rows else None,
             )
-            if job.folder in jobs and jobs[job.folder].label != job.label:
-                raise UserError(f"rows '{jobs[job.folder].label}' and '{label}' make the same choices: {job.folder}.")
-            jobs[job.folder] = job
+            _check_twin(job, jobs.setdefault(job.folder, job))
     return list(jobs.values())
 
 
-def _key(override: "Override") -> str:
+def key_of(override: "Override") -> str:
+    """What an override sets."""
     return str(override.get_key_element())
 
 
@@ -100,9 +100,23 @@ def _values(override: "Override") -> list[str] | None:
     return [str(value) for value in override.sweep_string_iterator()]
 
 
-def _check_rows(rows: Mapping[str, Mapping[str, Any]], others: set[str]) -> None:
+def _check_twin(job: Job, twin: Job) -> None:
+    """Refuse jobs of one folder that are not the same."""
+    if job.label != twin.label:
+        raise UserError(f"rows '{twin.label}' and '{job.label}' make the same choices: {job.folder}.")
+    for key, value in job.choices.items():
+        if twin.choices[key] != value:
+            raise UserError(f"{key}: '{twin.choices[key]}' and '{value}' are too alike to name folders: {job.folder}.")
+
+
+def _check_rows(
+    parse: "Callable[[list[str]], list[Override]]", rows: Mapping[str, Mapping[str, Any]], others: set[str]
+) -> None:
     stated = [set(map(str, row)) for row in rows.values()]
     for label, keys in zip(rows, stated, strict=True):
+        for override in parse([f"{key}={_as_override(value)}" for key, value in rows[label].items()]):
+            if override.is_sweep_override():
+                raise UserError(f"hydra.sweeper.rows: '{label}' states several values: {override.input_line}.")
         if keys != stated[0]:
             odd = ", ".join(sorted(keys ^ stated[0]))
             raise UserError(
@@ -125,5 +139,6 @@ def _as_override(value: Any) -> str:
     return str(value)
 
 
-def _number(seed: int | str) -> int | str:
+def number(seed: int | str) -> int | str:
+    """A seed as it was meant."""
     return int(seed) if str(seed).isdigit() else seed

@@ -1,36 +1,26 @@
-"""From the jobs of a multirun to processes: what is finished is skipped, what changed is refused or made anew."""
+"""From the jobs of a multirun to processes: those that are due, as many at once as the machine takes."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig
 
 from ner_lab.compose import CONF_DIR, quoted
-from ner_lab.errors import UserError
+from ner_lab.errors import JobFailed, UserError
 from ner_lab.run_folder import RunFolder
-from ner_lab.study.devices import GpuPool, cores_at_hand, gpus_at_hand, jobs_that_fit, need_of
+from ner_lab.study.devices import GpuPool, cores_at_hand, gpus_to_deal, jobs_that_fit, need_of
+from ner_lab.study.due import KEEP, REDO, REFUSE, are_due
 from ner_lab.study.processes import Launch, Processes, how_it_ended, training_command
-from ner_lab.study.state import (
-    DONE,
-    FAILED,
-    RUNNING,
-    UNFINISHED,
-    differences,
-    failure_of,
-    other_code,
-    read_metrics,
-    state_of,
-)
+from ner_lab.study.state import DONE, RUNNING, failure_of, read_metrics, state_of
 from ner_lab.study.view import SweepView
 from ner_lab.suggest import nearest
 from ner_lab.terminal import start_logging
 
 log = logging.getLogger(__name__)
 
-_CHANGED = ("refuse", "keep", "redo")
-_SHOWN = 5  # changed jobs and keys that are named
+_CHANGED = (REFUSE, KEEP, REDO)
 _OF_THE_SWEEP = (
     "hydra.mode",
     "hydra.sweep",
@@ -40,10 +30,6 @@ _OF_THE_SWEEP = (
     "hydra/sweeper",
     "hydra.run",
 )
-
-
-class JobFailed(Exception):
-    """Why a job gave no score."""
 
 
 def launch(
@@ -62,9 +48,10 @@ def launch(
     start_logging()
     if changed not in _CHANGED:
         raise UserError(f"hydra.launcher.changed={changed}{nearest(changed, _CHANGED)} It takes {', '.join(_CHANGED)}.")
-    if n_jobs is not None and n_jobs < 1:
+    if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be 1 or more, or null for what the machine takes.")
-    at_hand = gpus_at_hand() if gpus is None else [str(gpu) for gpu in gpus]
+    at_hand = gpus_to_deal(gpus)
+    pool = GpuPool(at_hand, jobs_per_gpu)
     launches = [
         Launch(
             overrides=[
@@ -79,68 +66,23 @@ def launch(
         for overrides, cfg in jobs
         for folder in [Path(cfg.hydra.sweep.dir).absolute() / cfg.hydra.sweep.subdir]
     ]
-    configs = [_without_hydra(cfg) for _, cfg in jobs]
-    due = _due(launches, configs, changed)
+    needed = are_due([job.run for job in launches], [cfg for _, cfg in jobs], changed)
+    by_folder = {job.run.path: job for job, is_due in zip(launches, needed, strict=True) if is_due}
+    due = list(by_folder.values())  # a search may ask for the same job twice
     if due:
-        pool = GpuPool(at_hand, jobs_per_gpu)
         at_once = n_jobs or _at_once(due, pool)
         source = _source(master)
         log.info("%d jobs to run, %d at once", len(due), min(at_once, len(due)))
-        with SweepView(len(due), at_once) as view:
+        with SweepView(due, at_once) as view:
             Processes(
                 command=lambda job: training_command(job, source),
                 n_jobs=at_once,
                 gpus=pool,
+                wanted=lambda job: _make_room(job, view),
                 watch=view.watch,
                 ended=view.ended,
             ).run(due)
-    return [_value(job) for job in launches]
-
-
-def _due(launches: Sequence[Launch], configs: Sequence[DictConfig], changed: str) -> list[Launch]:
-    """Those to run: neither finished nor running elsewhere. What is finished must be what is asked for."""
-    states = [state_of(job.run) for job in launches]
-    finished = [(job, cfg) for job, cfg, state in zip(launches, configs, states, strict=True) if state == DONE]
-    other = {job.name: found for job, cfg in finished if (found := differences(job.run, cfg))}
-    older = {job.name: commit for job, _ in finished if (commit := other_code(job.run)) is not None}
-    if other and changed == "refuse":
-        raise UserError(
-            f"{len(other)} finished jobs have another config than is asked for now. Nothing was started.\n"
-            f"{_listed(other)}\nhydra.launcher.changed=redo trains them anew (and sets the old results aside), "
-            "=keep takes them as they are; or give this study another folder, hydra.sweep.dir=outputs/NAME."
-        )
-    if other:
-        log.warning("%d finished jobs have another config than is asked for now:\n%s", len(other), _listed(other))
-    if older:
-        log.warning(
-            "%d finished jobs were trained by other code (commit %s); hydra.launcher.changed=redo trains them anew",
-            len(older),
-            ", ".join(sorted(set(older.values()))),
-        )
-    redo = (set(other) | set(older)) if changed == "redo" else set()
-    for job, _ in finished:
-        if job.name in redo:
-            job.run.set_aside()
-    skipped = [job for job, _ in finished if job.name not in redo]
-    elsewhere = [job for job, state in zip(launches, states, strict=True) if state == RUNNING]
-    again = [state for state in states if state in (FAILED, UNFINISHED)]
-    if skipped:
-        log.info("%d of %d jobs are finished already", len(skipped), len(launches))
-    if again:
-        log.info("%d failed or were cut off and are made anew", len(again))
-    for job in elsewhere:
-        log.warning("%s is being trained by another process, and is left to it", job.name)
-    left_out = {job.name for job in [*skipped, *elsewhere]}
-    return [job for job in launches if job.name not in left_out]
-
-
-def _listed(found: dict[str, list[str]]) -> str:
-    lines = []
-    for name, keys in list(found.items())[:_SHOWN]:
-        lines += [f"  {name}", *(f"    {key}" for key in keys[:_SHOWN])]
-        lines += [f"    and {len(keys) - _SHOWN} more keys"] if len(keys) > _SHOWN else []
-    lines += [f"  and {len(found) - _SHOWN} more jobs"] if len(found) > _SHOWN else []
-    return "\n".join(lines)
+    return [_value(by_folder.get(job.run.path, job)) for job in launches]
 
 
 def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
@@ -148,6 +90,15 @@ def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
     if all(job.need.gpu for job in due):
         return max(1, sum(pool.room.values()))
     return min(jobs_that_fit(job.need, cores_at_hand()) for job in due if not job.need.gpu)
+
+
+def _make_room(job: Launch, view: SweepView) -> bool:
+    """Set aside what earlier attempts left; False where another sweep has done or begun the job meanwhile."""
+    if state_of(job.run) in (DONE, RUNNING):
+        view.left_out(job)
+        return False
+    job.run.set_aside()
+    return True
 
 
 def _value(job: Launch) -> float | Exception:
@@ -176,11 +127,3 @@ def _source(master: DictConfig) -> list[str]:
         if place.provider == "command-line" and Path(place.path) != CONF_DIR:
             source += ["--config-dir", place.path]
     return source
-
-
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    """The config as a job sees it: what refers to `hydra` is resolved within the whole."""
-    plain: Any = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    with flag_override(plain, "struct", False):
-        plain.run_name = None
-    return plain

@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ner_lab.data.cache import write_whole
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.devices import GpuPool, Need
+from ner_lab.study.state import job_name
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +25,11 @@ _PATIENCE = 20.0  # seconds a job has to put its results in order when it is ask
 _PAUSE = 0.1  # seconds between two looks at the jobs
 _TAIL = 12  # lines of a failed job's log that are shown
 # set by whatever started us, for its own processes: a job that saw them would take itself for one of those
-_OF_OTHERS = (
-    *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "PL_GLOBAL_SEED"),
-    *("WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_NAME"),
-)
+_OF_OTHERS = {
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    *("PL_GLOBAL_SEED", "WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_NAME"),
+}
+_FAMILIES_OF_OTHERS = ("MASTER_", "TORCHELASTIC_", "SLURM_", "JSM_NAMESPACE_", "OMPI_", "PMI_", "PMIX_")
 
 
 @dataclass
@@ -42,24 +45,23 @@ class Launch:
     seconds: float = 0.0
     exit_code: int | None = None
     """None: not run to its end, since the sweep was stopped before."""
+    said_before: int = 0
+    """Size of its console.log, in bytes, when it started."""
 
     @property
     def name(self) -> str:
         """Configuration and seed."""
-        return f"{self.run.path.parent.name}/{self.run.path.name}"
+        return job_name(self.run)
 
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
-
-    @property
-    def ok(self) -> bool:
-        return self.exit_code == 0
 
 
 class Processes:
     """Runs launches, `n_jobs` at a time, in their order as far as GPUs are free.
 
-    command: the program and its arguments for a launch. watch: called with those running, often.
+    command: the program and its arguments for a launch. wanted: asked right before one is started; if not, it is
+    left out. watch: called with those running, often. ended: called with each when it has ended.
     """
 
     def __init__(
@@ -68,34 +70,44 @@ class Processes:
         command: Callable[[Launch], list[str]],
         n_jobs: int,
         gpus: GpuPool,
+        wanted: Callable[[Launch], bool],
         watch: Callable[[list[Launch]], None],
         ended: Callable[[Launch], None],
     ) -> None:
         self.command = command
         self.n_jobs = n_jobs
         self.gpus = gpus
+        self.wanted = wanted
         self.watch = watch
         self.ended = ended
 
     def run(self, launches: Sequence[Launch]) -> None:
-        """Run all to their end. A failure leaves the others alone; Ctrl-C and SIGTERM stop all."""
+        """Run all to their end. A failure leaves the others alone; Ctrl-C, SIGTERM and a closed terminal stop all."""
         waiting, running = list(launches), list[Launch]()
-        with _terminable():
+        with Interruptions() as interruptions:
             try:
                 while waiting or running:
-                    while (launch := self._next(waiting, running)) is not None:
-                        waiting.remove(launch)
-                        self._start(launch)
-                        running.append(launch)
+                    self._start_next(waiting, running)
                     self.watch(running)
                     time.sleep(_PAUSE)
                     for launch in [launch for launch in running if not launch.is_alive()]:
                         running.remove(launch)
                         self._close(launch)
                         self.ended(launch)
+                    interruptions.check()
             except BaseException:
-                self._stop(running)
+                self._stop(running, interruptions)
                 raise
+
+    def _start_next(self, waiting: list[Launch], running: list[Launch]) -> None:
+        """Start what there is room for."""
+        while (launch := self._next(waiting, running)) is not None:
+            waiting.remove(launch)
+            if self.wanted(launch):
+                self._start(launch)
+                running.append(launch)
+            else:
+                self.gpus.give_back(launch.gpus)
 
     def _next(self, waiting: Sequence[Launch], running: Sequence[Launch]) -> Launch | None:
         """The first that there is room for, its GPUs taken."""
@@ -113,12 +125,13 @@ class Processes:
         launch.run.path.mkdir(parents=True, exist_ok=True)
         launch.started = time.monotonic()
         with _console(launch).open("ab") as console:
+            launch.said_before = console.tell()
             launch.process = subprocess.Popen(
                 self.command(launch),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
-                env=job_environment(os.environ, launch.gpus if launch.need.gpu else None),
+                env=job_environment(os.environ, launch.gpus),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we reach all processes of a job
             )
 
@@ -129,7 +142,7 @@ class Processes:
         launch.seconds = time.monotonic() - launch.started
         _signal(launch, signal.SIGKILL)
         self.gpus.give_back(launch.gpus)
-        if launch.exit_code != 0 and not launch.run.metrics.exists():
+        if not launch.run.metrics.exists():
             reason = {
                 "exit_code": launch.exit_code,
                 "reason": how_it_ended(launch.exit_code),
@@ -138,44 +151,53 @@ class Processes:
             with contextlib.suppress(OSError):
                 write_whole(launch.run.failure, json.dumps(reason, indent=2) + "\n")
 
-    def _stop(self, running: Sequence[Launch]) -> None:
-        """Ask all to stop, wait, insist."""
+    def _stop(self, running: Sequence[Launch], interruptions: "Interruptions") -> None:
+        """Ask all to stop, wait, insist; a further Ctrl-C cuts the waiting short."""
         for sign, patience in ((signal.SIGINT, _PATIENCE), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            until = time.monotonic() + patience
+            until, asked = time.monotonic() + patience, interruptions.number
             alive = [launch for launch in running if launch.is_alive()]
             for launch in alive:
                 _signal(launch, sign)
-            while time.monotonic() < until and any(launch.is_alive() for launch in alive):
+            if alive and sign == signal.SIGINT:
+                with contextlib.suppress(OSError):  # the terminal may be gone
+                    log.info("stopping %d running jobs", len(alive))
+            while time.monotonic() < until and interruptions.number == asked and any(one.is_alive() for one in alive):
                 time.sleep(_PAUSE)
         for launch in running:
             _signal(launch, signal.SIGKILL)  # what a job left behind
 
 
-def job_environment(environment: Mapping[str, str], gpus: Sequence[str] | None) -> dict[str, str]:
-    """The environment of a job: ours without what belongs to other processes, with its GPUs; None: it takes none."""
-    of_job = {name: value for name, value in environment.items() if name not in _OF_OTHERS}
-    of_job = {name: value for name, value in of_job.items() if not name.startswith("TORCHELASTIC_")}
-    if gpus is not None:
-        of_job["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+def job_environment(environment: Mapping[str, str], gpus: Sequence[str]) -> dict[str, str]:
+    """The environment of a job: ours without what belongs to other processes, and with no GPU but its own."""
+    of_job = {
+        name: value
+        for name, value in environment.items()
+        if name not in _OF_OTHERS and not name.startswith(_FAMILIES_OF_OTHERS)
+    }
+    of_job["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    if "CUDA_VISIBLE_DEVICES" not in environment:
         of_job["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # numbers mean what nvidia-smi means by them
+    if not {"", os.getcwd()} & set(sys.path):
+        of_job["PYTHONSAFEPATH"] = "1"  # modules that happen to lie in this folder are none of ours
     return of_job
 
 
 def how_it_ended(code: int) -> str:
-    """An exit code in words."""
+    """An exit code in words, of a job without metrics.json."""
     if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"killed by signal {-code}"
-    return {2: "refused (exit code 2)", 130: "interrupted"}.get(code, f"exit code {code}")
+    words = {0: "ended without metrics.json", 2: "refused (exit code 2)", 130: "interrupted"}
+    return words.get(code, f"exit code {code}")
 
 
 def last_lines(launch: Launch, number: int = _TAIL) -> list[str]:
-    """The end of what a job said."""
+    """The end of what a job said this time."""
     try:
         with _console(launch).open("rb") as console:
-            console.seek(max(0, console.seek(0, os.SEEK_END) - 20_000))
+            console.seek(max(launch.said_before, console.seek(0, os.SEEK_END) - 20_000))
             text = console.read().decode("utf-8", errors="replace")
     except OSError:
         return []
@@ -193,22 +215,36 @@ def _signal(launch: Launch, sign: signal.Signals) -> None:
         os.killpg(launch.process.pid, sign)
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM stops a sweep as Ctrl-C does."""
+class Interruptions:
+    """Counts Ctrl-C, SIGTERM and SIGHUP while it is entered, so that none falls into the middle of a start."""
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.number = 0
+        self._before: dict[signal.Signals, Any] = {}
 
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread, where signals never arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def check(self) -> None:
+        """Raise what Ctrl-C raises, if there was one."""
+        if self.number:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> "Interruptions":
+        if threading.current_thread() is threading.main_thread():  # signals arrive nowhere else
+            for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                # what is ignored (nohup, `&` in a script) stays so for us alone: a job would inherit it, deaf to us
+                ignored = signal.getsignal(sign) == signal.SIG_IGN
+                self._before[sign] = signal.signal(sign, _nothing if ignored else self._count)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for sign, handler in self._before.items():
+            signal.signal(sign, handler)
+
+    def _count(self, number: int, frame: object) -> None:
+        self.number += 1
+
+
+def _nothing(number: int, frame: object) -> None:
+    """Ignores a signal."""
 
 
 def training_command(launch: Launch, source: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ner_lab.choices import configuration_name, parse_configuration
 from ner_lab.data.cache import write_whole
@@ -18,21 +19,32 @@ from ner_lab.suggest import nearest
 
 FILE = "study.yaml"
 _LOCK = ".lock"
+_OF_A_JOB = {"folder", "configuration", "label", "choices", "seed"}
 _FIGURES = {"dev", "test", "dev_std", "test_std", "n", "source"}
 
 
 @contextmanager
-def recorded(folder: Path, study: DictConfig, jobs: Sequence[Job]) -> Iterator[None]:
-    """Keep `study.yaml` while the jobs run; what is refused before a job starts leaves no trace in it."""
+def recorded(
+    folder: Path,
+    study: DictConfig,
+    jobs: Sequence[Job],
+    *,
+    others: Sequence[Job] = (),
+    refusals: tuple[type[Exception], ...] = (UserError,),
+) -> Iterator[None]:
+    """Keep `study.yaml` while the jobs run; what is refused before a job starts leaves no trace in it.
+
+    others: jobs of the study that are not run now. refusals: errors that come before the first start alone.
+    """
     path = folder / FILE
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)  # several sweeps may share a folder's jobs
-        write_record(folder, study, jobs)
+        write_record(folder, study, jobs, others)
         try:
             yield
-        except UserError:
+        except refusals:
             if before is not None:
                 write_whole(path, before)
             else:
@@ -52,19 +64,24 @@ def is_swept(folder: Path) -> bool:
     return False
 
 
-def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job]) -> None:
-    """Write `study.yaml`; jobs of earlier sweeps into the same folder stay on record."""
+def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: Sequence[Job] = ()) -> None:
+    """Write `study.yaml`; jobs of earlier sweeps into the same folder stay on record.
+
+    others: jobs of the study that are not run now, whose labels it may use.
+    """
     earlier = read_record(folder)["jobs"] if (folder / FILE).exists() else []
     mine = {job.folder: _plain(job) for job in jobs}
     all_jobs = _in_order([*(job for job in earlier if job["folder"] not in mine), *mine.values()])
-    places = {str(job["label"]): str(job["configuration"]) for job in all_jobs if job["label"] is not None}
+    labelled = [*map(_plain, others), *all_jobs]
+    places = {str(job["label"]): str(job["configuration"]) for job in labelled if job["label"] is not None}
+    published = study.published or {}
     record = {
         "name": str(study.name or folder.name),
         "question": study.question,
         "factors": _factors(study, all_jobs),
-        "baseline": None if study.baseline is None else _configuration(study.baseline, places),
+        "baseline": None if study.baseline is None else _configuration(str(study.baseline), places),
         "published": {
-            _configuration(str(name), places): _entries(str(name), figures) for name, figures in study.published.items()
+            _configuration(str(name), places): _entries(str(name), figures) for name, figures in published.items()
         },
         "command": sys.argv,
         "jobs": all_jobs,
@@ -80,9 +97,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no {FILE} there. Give the folder of a study, or start it: ner-lab sweep NAME.")
     try:
         record = OmegaConf.to_container(OmegaConf.load(path))
-    except (OmegaConfBaseException, ValueError, OSError) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}). Move it away and start the study again.") from None
-    if not isinstance(record, dict) or not isinstance(record.get("jobs"), list):
+    jobs = record.get("jobs") if isinstance(record, dict) else None
+    if not isinstance(jobs, list) or not all(isinstance(job, dict) and job.keys() >= _OF_A_JOB for job in jobs):
         raise UserError(f"{path}: no list of jobs in it. Move it away and start the study again.")
     return record  # type: ignore[return-value]
 
@@ -100,7 +118,7 @@ def _plain(job: Job) -> dict[str, Any]:
 def _factors(study: DictConfig, jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Labels of what is swept: first what the study names, in its order."""
     swept = {key for job in jobs for key in job["choices"]}
-    named = {str(key): str(label) for key, label in study.factors.items()}
+    named = {str(key): str(label) for key, label in (study.factors or {}).items()}
     order = [key for key in named if key in swept] + sorted(swept - named.keys())
     return {key: named.get(key) or key for key in order}
 
@@ -116,7 +134,12 @@ def _configuration(name: str, places: Mapping[str, str]) -> str:
 
 def _entries(name: str, figures: Any) -> list[dict[str, Any]]:
     """Published figures of a configuration, one mapping or a list of them."""
-    entries = [dict(entry) for entry in ([figures] if OmegaConf.is_dict(figures) else figures)]
+    listed = figures if OmegaConf.is_list(figures) else [figures]
+    if odd := [entry for entry in listed if not OmegaConf.is_dict(entry)]:
+        raise UserError(
+            f"study.published '{name}': '{odd[0]}', expected {{test: 91.21, source: ...}} or a list of such."
+        )
+    entries = [dict(entry) for entry in listed]
     for entry in entries:
         if unknown := [str(key) for key in entry if key not in _FIGURES]:
             known = ", ".join(sorted(_FIGURES))

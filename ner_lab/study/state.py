@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum
 
@@ -13,7 +14,13 @@ DONE, FAILED, RUNNING, UNFINISHED, NEW = "done", "failed", "running", "unfinishe
 """done: metrics.json without failure. failed: it ended, and says why. running: a process holds the folder.
 unfinished: begun, then killed. left: not begun."""
 
-_INDIFFERENT = {"study", "logger", "run_name", "data.cache_dir"}  # a result is the same whatever they are
+_INDIFFERENT = {"study", "logger", "run_name"}  # a result is the same whatever they are, and
+_INDIFFERENT_ANYWHERE = "cache_dir"
+
+
+def job_name(run: RunFolder) -> str:
+    """Configuration and seed."""
+    return f"{run.path.parent.name}/{run.path.name}"
 
 
 def state_of(run: RunFolder) -> str:
@@ -49,13 +56,14 @@ def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
     """How the config that a folder's run was made with differs from `cfg`: `key: then -> now`, none if it does not."""
     try:
         then = flat_config(OmegaConf.load(run.config))  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, YAMLError) as error:
         return [f"config.yaml: cannot be read ({error})"]
     asked: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     absolute_paths(asked)
     now = flat_config(asked)
-    keys = sorted(key for key in then.keys() | now.keys() if then.get(key, _ABSENT) != now.get(key, _ABSENT))
-    return [f"{key}: {then.get(key, _ABSENT)} -> {now.get(key, _ABSENT)}" for key in keys]
+    pairs = {key: (then.get(key, _ABSENT), now.get(key, _ABSENT)) for key in sorted(then.keys() | now.keys())}
+    # as they are written: 1 batch is one, 1.0 is all of them
+    return [f"{key}: {old} -> {new}" for key, (old, new) in pairs.items() if repr(old) != repr(new)]
 
 
 def other_code(run: RunFolder) -> str | None:
@@ -71,9 +79,9 @@ def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[st
     flat: dict[str, Any] = {}
     for key, value in cfg.items():
         where = place + str(key)
-        if where in _INDIFFERENT:
+        if where in _INDIFFERENT or key == _INDIFFERENT_ANYWHERE:
             continue
-        if isinstance(value, DictConfig | dict):
+        if isinstance(value, DictConfig | dict) and value:
             flat |= flat_config(value, f"{where}.")
         else:
             flat[where] = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -59,6 +59,13 @@ def test_many_values_give_about_the_interval_of_the_normal_distribution() -> Non
     )
 
 
+@pytest.mark.parametrize(("seeds", "covered"), [(3, 0.74), (5, 0.82), (10, 0.91)])
+def test_the_interval_is_as_much_too_narrow_as_reports_say(seeds: int, covered: float) -> None:
+    draws = np.random.default_rng(seeds).normal(size=(800, seeds))
+    found = [bootstrap_interval(values.tolist()) or (1.0, 0.0) for values in draws]
+    assert np.mean([low <= 0 <= high for low, high in found]) == pytest.approx(covered, abs=0.04)
+
+
 @settings(max_examples=20, deadline=None)
 @given(a=SCORES, b=SCORES)
 def test_the_interval_of_a_difference_turns_with_its_sides(a: list[float], b: list[float]) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from ner_lab.report.findings import Findings
 from ner_lab.report.plots.cost import cost
 from ner_lab.report.plots.curves import learning_curves
-from ner_lab.report.plots.mistakes import confusion, kinds
 from ner_lab.report.plots.factors import interactions, main_effects
+from ner_lab.report.plots.mistakes import confusion, kinds
 from ner_lab.report.plots.parts import by_lengths, by_oov, by_type
 from ner_lab.report.plots.scores import differences, seeds
 from ner_lab.report.plots.style import Figure, page, write
@@ -32,7 +32,15 @@ PLOTS = (
 
 NAMES = (
     *("seeds", "differences", "main_effects", "interactions", "curves_epochs", "curves_time", "cost"),
-    *("f1_by_type", "f1_by_oov", "f1_by_sentence_length", "f1_by_entity_length", "mistakes", "confusion", "transitions"),
+    *(
+        "f1_by_type",
+        "f1_by_oov",
+        "f1_by_sentence_length",
+        "f1_by_entity_length",
+        "mistakes",
+        "confusion",
+        "transitions",
+    ),
 )
 """Every name that a plot may have"""
 

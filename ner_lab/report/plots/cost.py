@@ -13,17 +13,18 @@ from ner_lab.report.plots.labels import label_points
 from ner_lab.report.plots.rows import extent, looks_of, seeds_of
 from ner_lab.report.plots.style import (
     Drawing,
+    ShortNumbers,
     grid,
     new_figure,
     per_cent_axis,
     room_for,
     settle,
-    short_numbers,
     time_unit,
     wrapped,
 )
 
 _NAMED = 10  # configurations up to which names stand beside the points, not numbers
+_LONG = 44  # letters, the same
 _WIDE = 12.0  # largest by smallest value from which on an axis is logarithmic
 
 
@@ -38,7 +39,9 @@ class _Point(NamedTuple):
 def cost(findings: Findings) -> Iterator[Drawing]:
     """Mean F1 against parameters and against training time, whichever differ between configurations."""
     rows = [row for row in findings.rows if findings.split in row.f1]
-    parameters = [_point(findings, row, float(sum(row.parameters.values()))) for row in rows if any(row.parameters.values())]
+    parameters = [
+        _point(findings, row, float(sum(row.parameters.values()))) for row in rows if any(row.parameters.values())
+    ]
     timed = [(row, row.train_seconds) for row in rows if row.train_seconds is not None and row.train_seconds.mean > 0]
     divisor, unit = time_unit(max((time.max for _, time in timed), default=0.0))
     times = [_point(findings, row, time.mean / divisor, time.min / divisor, time.max / divisor) for row, time in timed]
@@ -49,8 +52,10 @@ def cost(findings: Findings) -> Iterator[Drawing]:
     ]
     if not panels:
         return
-    numbered = len(rows) > _NAMED
-    figure = new_figure(3.4 + (0.16 * -(-len(rows) // 2) if numbered else 0), width=7.2 if len(panels) > 1 or numbered else 5.0)
+    numbered = len(rows) > _NAMED or max(len(row.label) for row in rows) > _LONG
+    figure = new_figure(
+        3.4 + (0.16 * -(-len(rows) // 2) if numbered else 0), width=7.2 if len(panels) > 1 or numbered else 5.0
+    )
     looks = looks_of(findings, findings.rows)
     names = {row.name: str(at) if numbered else wrapped(row.label, 22) for at, row in enumerate(rows, 1)}
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -62,7 +67,9 @@ def cost(findings: Findings) -> Iterator[Drawing]:
                 axes.plot([point.x, point.x], [point.f1.low, point.f1.high], "-", color=look.colour, lw=1.2)
             if point.high > point.low:
                 axes.plot([point.low, point.high], [point.f1.mean] * 2, "-", color=look.colour, lw=0.8)
-            axes.plot(point.x, point.f1.mean, look.marker, color=look.colour, ms=6, zorder=3, gid=f"cost {point.row.name}")
+            axes.plot(
+                point.x, point.f1.mean, look.marker, color=look.colour, ms=6, zorder=3, gid=f"cost {point.row.name}"
+            )
         axes.set_xlabel(label)
         grid(axes, "both")
         per_cent_axis(axes.yaxis)
@@ -70,13 +77,23 @@ def cost(findings: Findings) -> Iterator[Drawing]:
     all_axes[0].set_ylabel(f"{findings.split} F1 (%)")
     if numbered:
         handles = [
-            Line2D([], [], ls="", marker=looks[row.name].marker, color=looks[row.name].colour, ms=5, label=f"{names[row.name]}  {wrapped(row.label, 44)}")
+            Line2D(
+                [],
+                [],
+                ls="",
+                marker=looks[row.name].marker,
+                color=looks[row.name].colour,
+                ms=5,
+                label=f"{names[row.name]}  {wrapped(row.label, 44)}",
+            )
             for row in rows
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2, handletextpad=0.3)
     settle(figure)
     for axes, (points, _) in zip(all_axes, panels, strict=True):
-        boxes = [Bbox([[p.x, p.f1.low], [p.x, p.f1.high]]) for p in points if p.f1.low is not None and p.f1.high is not None]
+        boxes = [
+            Bbox([[p.x, p.f1.low], [p.x, p.f1.high]]) for p in points if p.f1.low is not None and p.f1.high is not None
+        ]
         boxes += [Bbox([[p.low, p.f1.mean], [p.high, p.f1.mean]]) for p in points if p.high > p.low]
         label_points(axes, [(p.x, p.f1.mean) for p in points], [names[p.row.name] for p in points], boxes)
     caption = f"Mean {findings.split} F1 of {seeds_of(rows)}."
@@ -96,10 +113,11 @@ def _scale(axes: Axes, points: Sequence[_Point]) -> None:
     if low > 0 and high / low > _WIDE:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if high / low < 1000 else (1.0,)))
+        axes.xaxis.set_major_formatter(ShortNumbers(each_its_own=True))
         axes.xaxis.set_minor_formatter(NullFormatter())
         margin = (high / low) ** 0.08
         axes.set_xlim(low / margin, high * margin)
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(ShortNumbers())
         axes.set_xlim(*room_for([low, high], share=0.1, least=1e-9))
-    short_numbers(axes.xaxis)

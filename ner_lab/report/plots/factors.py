@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ner_lab.report.findings import Effect, Findings, Row
-from ner_lab.report.plots.labels import spread
+from ner_lab.report.plots.labels import along, label_points, spread
+from ner_lab.report.plots.rows import seeds_of
 from ner_lab.report.plots.style import (
     QUIET,
     Drawing,
-    Look,
     grid,
     looks,
     new_figure,
@@ -23,6 +23,7 @@ from ner_lab.report.plots.style import (
 
 _MOST = 6  # panels of interactions
 _NAME = 14  # letters in a line of a level's name
+_LETTERS = 36  # of all levels, up to which their names stand level
 
 
 def main_effects(findings: Findings) -> Iterator[Drawing]:
@@ -34,23 +35,30 @@ def main_effects(findings: Findings) -> Iterator[Drawing]:
     down = -(-len(effects) // across)
     figure = new_figure(2.5 * down + 0.2)
     panels = figure.subplots(down, across, squeeze=False, sharey=True)
+    to_name = []
     for axes, effect in zip(panels.flat, effects, strict=False):
         levels = _levels(findings.rows, effect)
         means = [float(np.mean(_at(cells, findings.rows, effect, level))) for level in levels]
+        circles: list[tuple[float, float]] = []
         for at, level in enumerate(levels):
             several = _at(cells, findings.rows, effect, level)
-            beside = np.linspace(-0.18, 0.18, len(several)) if len(several) > 1 else [0.0]
-            axes.plot(at + np.asarray(beside), several, "o", color=QUIET, mfc="white", ms=4, mew=0.8, zorder=2)
-            axes.annotate(f"{means[at]:.2f}", (at, means[at]), (9, 0), textcoords="offset points", va="center", fontsize=7.5)
+            beside = np.linspace(-0.18, 0.18, len(several)) if len(several) > 1 else np.zeros(1)
+            axes.plot(at + beside, several, "o", color=QUIET, mfc="white", ms=4, mew=0.8, zorder=2)
+            circles += zip((at + beside).tolist(), several, strict=True)
         axes.plot(range(len(levels)), means, "-D", color="#0072B2", ms=6.5, zorder=3, gid=f"effect {effect.factor}")
         _name_levels(axes, levels)
         axes.set_title(wrapped(effect.label, 28))
         axes.set_xlabel(f"best − worst: {max(means) - min(means):.2f} points", color=QUIET, fontsize=8)
-        axes.set_ylim(*room_for(list(cells.values()), share=0.08))
+        axes.set_ylim(*room_for(list(cells.values()), share=0.1))
+        to_name.append((axes, means, circles))
     _finish(panels, len(effects), f"{findings.split} F1 (%)")
+    settle(figure)
+    for axes, means, circles in to_name:
+        points = [*enumerate(means), *circles]
+        label_points(axes, points, [f"{mean:.2f}" for mean in means], along(range(len(means)), means))
     caption = (
         f"Mean {findings.split} F1 of each level over all levels of the other factors (diamonds); "
-        "each configuration counts once, by the mean of its seeds (circles)."
+        f"each configuration counts once, by the mean of its {seeds_of(findings.rows)} (circles)."
     )
     yield Drawing("main_effects", "Main effects", caption, figure)
 
@@ -58,7 +66,9 @@ def main_effects(findings: Findings) -> Iterator[Drawing]:
 def interactions(findings: Findings) -> Iterator[Drawing]:
     """A panel for each pair of factors: levels of the one from left to right, a line for each of the other."""
     effects, cells = findings.effects, _cells(findings)
-    pairs = sorted(combinations(effects, 2), key=lambda pair: -_interaction(findings.rows, cells, *pair)) if cells else []
+    pairs = (
+        sorted(combinations(effects, 2), key=lambda pair: -_interaction(findings.rows, cells, *pair)) if cells else []
+    )
     if not pairs:
         return
     shown = pairs[:_MOST]
@@ -75,17 +85,24 @@ def interactions(findings: Findings) -> Iterator[Drawing]:
     _finish(panels, len(shown), f"{findings.split} F1 (%)")
     settle(figure)
     for axes in panels.flat[: len(shown)]:
-        _name_lines(axes)
+        _name_lines(axes, figure.dpi / 72)
     others = " over the levels of the other factors" if len(effects) > 2 else " over seeds"
-    caption = f"Mean {findings.split} F1{others}. Parallel lines: what one factor does is the same at every level of the other."
-    if len(effects) == 2 and any(row.f1[findings.split].low is not None for row in findings.rows if findings.split in row.f1):
+    caption = (
+        f"Mean {findings.split} F1{others}, {seeds_of(findings.rows)} a configuration. Parallel lines: what one factor "
+        "does is the same at every level of the other."
+    )
+    if len(effects) == 2 and any(
+        row.f1[findings.split].low is not None for row in findings.rows if findings.split in row.f1
+    ):
         caption += " Bars are 95 % bootstrap intervals over seeds."
     if len(pairs) > len(shown):
         caption += f" The {len(shown)} largest interactions of {len(pairs)} pairs of factors."
     yield Drawing("interactions", "Interactions", caption, figure)
 
 
-def _draw_interaction(axes: Axes, findings: Findings, cells: Mapping[str, float], one: Effect, two: Effect) -> list[float]:
+def _draw_interaction(
+    axes: Axes, findings: Findings, cells: Mapping[str, float], one: Effect, two: Effect
+) -> list[float]:
     """Draw a pair of factors, that with more levels from left to right; gives what must be seen."""
     across, lines = (one, two) if len(_levels(findings.rows, one)) >= len(_levels(findings.rows, two)) else (two, one)
     steps, series = _levels(findings.rows, across), _levels(findings.rows, lines)
@@ -99,7 +116,9 @@ def _draw_interaction(axes: Axes, findings: Findings, cells: Mapping[str, float]
         for place, rows in zip(places, found, strict=True):
             summary = rows[0].f1[findings.split]
             if len(rows) == 1 and summary.low is not None and summary.high is not None:
-                axes.plot([place, place], [summary.low, summary.high], "-", color=look.colour, lw=1.1, alpha=0.7, zorder=2)
+                axes.plot(
+                    [place, place], [summary.low, summary.high], "-", color=look.colour, lw=1.1, alpha=0.7, zorder=2
+                )
                 shown += [summary.low, summary.high]
     _name_levels(axes, steps)
     axes.set_xlim(-0.3, len(steps) - 1 + 0.3 + 0.35 * (len(steps) - 1))
@@ -108,16 +127,16 @@ def _draw_interaction(axes: Axes, findings: Findings, cells: Mapping[str, float]
     return shown
 
 
-def _name_lines(axes: Axes) -> None:
-    """Each line's name behind its end, moved apart where ends lie close."""
+def _name_lines(axes: Axes, scale: float) -> None:
+    """Each line's name behind its end, moved apart where ends lie close. scale: dots in a point."""
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    ends = [axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])) for line in lines]  # type: ignore[index]
-    least = 9.5 * axes.get_figure().dpi / 72  # type: ignore[union-attr]
-    for line, (_, y), place in zip(lines, ends, spread([end[1] for end in ends], least), strict=True):
+    ends = [np.asarray(line.get_xydata())[-1] for line in lines]
+    heights = [float(axes.transData.transform(end)[1]) for end in ends]
+    for line, end, height, place in zip(lines, ends, heights, spread(heights, 9.5 * scale), strict=True):
         axes.annotate(
             str(line.get_label()),
-            (line.get_xdata()[-1], line.get_ydata()[-1]),  # type: ignore[index]
-            (9, (place - y) * 72 / axes.get_figure().dpi),  # type: ignore[union-attr]
+            (end[0], end[1]),
+            (9, (place - height) / scale),
             textcoords="offset points",
             va="center",
             fontsize=8,
@@ -137,13 +156,14 @@ def _finish(panels: np.ndarray, used: int, label: str) -> None:
 
 
 def _name_levels(axes: Axes, levels: Sequence[str]) -> None:
-    axes.set_xticks(range(len(levels)), [wrapped(level, _NAME) for level in levels])
-    if sum(len(level) for level in levels) > 36:
+    turned = sum(map(len, levels)) > _LETTERS
+    axes.set_xticks(range(len(levels)), [wrapped(level, 2 * _NAME if turned else _NAME) for level in levels])
+    if turned:
         axes.tick_params(axis="x", labelrotation=30)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
-    axes.set_xlim(-0.4, len(levels) - 0.25)
+    axes.set_xlim(-0.45, len(levels) - 0.55)
 
 
 def _cells(findings: Findings) -> dict[str, float]:
@@ -170,7 +190,10 @@ def _interaction(rows: Sequence[Row], cells: Mapping[str, float], one: Effect, t
     """Root mean square of what the sum of both factors' effects leaves of the means at each pair of levels."""
     table = np.array(
         [
-            [np.mean([cells[row.name] for row in _rows_at(rows, {one.factor: i, two.factor: j})]) for j in _levels(rows, two)]
+            [
+                np.mean([cells[row.name] for row in _rows_at(rows, {one.factor: i, two.factor: j})])
+                for j in _levels(rows, two)
+            ]
             for i in _levels(rows, one)
         ]
     )

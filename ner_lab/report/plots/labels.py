@@ -1,7 +1,7 @@
 """Names beside points and at the ends of lines, placed so that none covers another."""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,8 @@ from matplotlib.transforms import Bbox
 
 from ner_lab.report.plots.style import QUIET, settle
 
+HALO = {"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+"""Behind names, over lines: a box, for outlined letters would not stay text"""
 _FAR = 13.0  # points from which on a line leads from the name to its point
 
 
@@ -27,15 +29,25 @@ def spread(places: Sequence[float], least: float) -> list[float]:
     return found
 
 
-def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Bbox] = ()) -> None:
+def along(x: Sequence[float], y: Sequence[float], pieces: int = 24) -> list[Bbox]:
+    """The boxes of the pieces of a line from point to point, for `label_points` to keep clear of."""
+    ends = np.linspace(0, len(x) - 1, pieces * (len(x) - 1) + 1)
+    points = np.column_stack([np.interp(ends, range(len(x)), x), np.interp(ends, range(len(y)), y)])
+    return [Bbox(pair) for pair in pairwise(points)]
+
+
+def label_points(
+    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Bbox] = ()
+) -> None:
     """Write each name beside its point, where it covers no other name, no point and none of `lines` (data coordinates).
 
+    points: those to be named, then any others.
     Lays the figure out for good: what comes later must not move the axes.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
     if figure.get_layout_engine() is not None:
-        settle(figure)  # type: ignore[arg-type]
+        settle(figure)
     scale = figure.dpi / 72
     centres = axes.transData.transform(np.asarray(points, dtype=float).reshape(-1, 2))
     taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in centres]
@@ -45,7 +57,9 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
         note = axes.annotate(names[at], points[at], (0, 0), textcoords="offset points", fontsize=7.5, va="center")
         note.set_in_layout(False)
         box = note.get_window_extent()
-        offset = min(_offsets(box.width / scale, box.height / scale), key=lambda move: _cost(box, move, scale, taken, inside))
+        offset = min(
+            _offsets(box.width / scale, box.height / scale), key=lambda move: _cost(box, move, scale, taken, inside)
+        )
         note.remove()
         axes.annotate(
             names[at],
@@ -55,7 +69,16 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
             fontsize=7.5,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": QUIET, "shrinkA": 0, "shrinkB": 3.5, "relpos": _towards(offset, box, scale)}
+            bbox=HALO,
+            zorder=2.5,  # over lines, below marks
+            arrowprops={
+                "arrowstyle": "-",
+                "lw": 0.5,
+                "color": QUIET,
+                "shrinkA": 0,
+                "shrinkB": 3.5,
+                "relpos": _towards(offset, box, scale),
+            }
             if _distance(offset, box, scale) > _FAR
             else None,
         )

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.image import AxesImage
 
 from ner_lab.mistakes import KINDS, Prediction, mistakes_of, type_confusion
 from ner_lab.report.findings import Findings, Row
-from ner_lab.report.plots.rows import labels_of, row_figure
+from ner_lab.report.plots.rows import is_baseline, labels_of, row_figure, seeds_of
 from ner_lab.report.plots.style import COLOURS, INK, QUIET, Drawing, counted, new_figure, wrapped
 
 _KIND_COLOURS = dict(zip(KINDS, (COLOURS[3], COLOURS[4], COLOURS[1], COLOURS[0], COLOURS[5]), strict=True))
@@ -37,23 +38,36 @@ def kinds(findings: Findings) -> Iterator[Drawing]:
     for kind in KINDS:
         widths = np.array([means[row.name][kind] for row in rows])
         colour, hatch = _KIND_COLOURS[kind], _HATCHES[kind]
-        axes.barh(range(len(rows)), widths, 0.66, starts, color=colour, hatch=hatch, edgecolor="white", lw=0.8, label=kind)
+        axes.barh(
+            range(len(rows)), widths, 0.66, starts, color=colour, hatch=hatch, edgecolor="white", lw=0.8, label=kind
+        )
         for at, (start, width) in enumerate(zip(starts, widths, strict=True)):
             text = _short(width)
             if width / most > 0.013 * len(text) + 0.01:
                 box = {"facecolor": colour, "edgecolor": "none", "pad": 0.8} if hatch else None
                 dark = kind in (KINDS[3],)
-                axes.text(start + width / 2, at, text, ha="center", va="center", fontsize=7.5, color="white" if dark else INK, bbox=box)
+                axes.text(
+                    start + width / 2,
+                    at,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color="white" if dark else INK,
+                    bbox=box,
+                )
         starts += widths
     for at, total in enumerate(starts):
-        axes.annotate(_short(total), (total, at), (4, 0), textcoords="offset points", va="center", fontsize=8, fontweight="bold")
+        axes.annotate(
+            _short(total), (total, at), (4, 0), textcoords="offset points", va="center", fontsize=8, fontweight="bold"
+        )
     axes.set_xlim(0, most * 1.09)
     axes.set_xlabel(f"mistakes in {findings.split} (mean of a run)")
     figure.legend(loc="outside upper right", ncols=len(KINDS), handlelength=1.3, handletextpad=0.4, columnspacing=1.2)
     caption = (
-        f"Mistakes of each kind on {findings.split}, mean number of a run over seeds; the number behind a bar is their sum. "
-        "Missed: a gold entity that nothing predicted touches; spurious: a predicted one that touches no gold one; "
-        "wrong type, boundary or both: they share words, but not all is right."
+        f"Mistakes of each kind on {findings.split}, mean number of a run over {seeds_of(rows)}; the number behind a "
+        "bar is their sum. A gold and a predicted entity that share tokens make a pair, with the wrong type, the wrong "
+        "boundary or both; missed and spurious are the gold and the predicted entities left over."
     )
     yield Drawing("mistakes", "Kinds of mistakes", caption, figure)
 
@@ -70,8 +84,9 @@ def _short(number: float) -> str:
 
 def confusion(findings: Findings) -> Iterator[Drawing]:
     """Gold types by predicted types, of the baseline and of the configuration that is best on dev."""
-    candidates = {row.name: row for row in (findings.baseline, findings.chosen) if row is not None}
-    rows = [row for row in candidates.values() if predictions_of(findings, row)]
+    having = [row for row in findings.rows if predictions_of(findings, row)]
+    marked = [row for row in (findings.baseline, findings.chosen) if row is not None and row in having]
+    rows = list({row.name: row for row in marked or having[:1]}.values())
     if not rows:
         return
     tables = [mean_confusion(predictions_of(findings, row)) for row in rows]
@@ -83,25 +98,28 @@ def confusion(findings: Findings) -> Iterator[Drawing]:
     panel = min(3.1, 0.75 + 0.46 * size) if beside else min(6.6, 0.36 * size + 1.0)
     figure = new_figure(lines * panel + 0.9, width=min(7.2, columns * panel + 1.2))
     panels = figure.subplots(lines, columns, squeeze=False)
-    image = None
     for axes, row, (labels, counts) in zip(panels.flat, rows, tables, strict=True):
         image = _draw_confusion(axes, labels, counts)
-        role = "baseline" if findings.baseline is not None and row.name == findings.baseline.name else "best on dev"
         runs = len(predictions_of(findings, row))
-        axes.set_title(f"{wrapped(f'{row.label} ({role})', 34)}\n{counted(runs, 'seed')}")
+        axes.set_title(f"{wrapped(row.label + _role(findings, row), 34)}\n{counted(runs, 'seed')}")
         axes.set_xlabel("predicted")
         axes.set_ylabel("gold")
-    assert image is not None
     bar = figure.colorbar(image, ax=panels, ticks=[0, 1, 5, 20, 50, 100], shrink=0.9, aspect=30, pad=0.02)
     bar.set_label("share of the gold row (%)")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     counts_too = ", and below it the mean number in a run" if beside else ""
     caption = (
-        f"Entity types on {findings.split}: of the gold entities of a row, the share predicted as each column{counts_too}. "
-        "Boundaries count apart: an entity with the right type and other boundaries is on the diagonal. Column O: missed. "
-        "Row O: spurious, in numbers, for want of a gold row. Colours grow with the root of the share, so that small shares are seen."
+        f"Entity types on {findings.split}: of the gold entities of a row, the share predicted as each column"
+        f"{counts_too}. Boundaries count apart: an entity with the right type and other boundaries is on the diagonal. "
+        "Column O: missed. Row O: spurious, in numbers, for want of a gold row. Colours grow with the root of the "
+        "share, so that small shares are seen."
     )
     yield Drawing("confusion", "Confusion of entity types", caption, figure)
+
+
+def _role(findings: Findings, row: Row) -> str:
+    roles = ["baseline"] * is_baseline(findings, row) + ["best on dev"] * row.best_on_dev
+    return f" ({', '.join(roles)})" if roles else ""
 
 
 def mean_confusion(runs: Sequence[Sequence[Prediction]]) -> tuple[list[str], np.ndarray]:
@@ -116,7 +134,7 @@ def mean_confusion(runs: Sequence[Sequence[Prediction]]) -> tuple[list[str], np.
     return [*labels, "O"], mean
 
 
-def _draw_confusion(axes: Axes, labels: Sequence[str], counts: np.ndarray) -> object:
+def _draw_confusion(axes: Axes, labels: Sequence[str], counts: np.ndarray) -> AxesImage:
     sums = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.where(sums > 0, sums, 1)
     shares[-1] = np.nan  # no gold row
@@ -135,7 +153,9 @@ def _draw_confusion(axes: Axes, labels: Sequence[str], counts: np.ndarray) -> ob
             text = f"{share:.0f}" if share >= 0.5 else ""
         dark = not np.isnan(share) and norm(share) > 0.55
         colour = "white" if dark else INK if count else QUIET
-        axes.text(column, row, text, ha="center", va="center", fontsize=7 if beside else 6, color=colour, linespacing=1.1)
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=7 if beside else 6, color=colour, linespacing=1.1
+        )
     axes.set_xticks(range(size), labels, rotation=0 if beside else 90)
     axes.set_yticks(range(size), labels)
     axes.axhline(size - 1.5, color=QUIET, lw=0.8)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ner_lab.mistakes import by_entity_length, by_sentence_length
-from ner_lab.report.findings import Findings, Row, Summary
+from ner_lab.report.findings import Findings, Summary
 from ner_lab.report.plots.rows import draw_summary, extent, is_baseline, labels_of, looks_of, row_figure, seeds_of
 from ner_lab.report.plots.style import QUIET, Drawing, per_cent_axis, wrapped
 
@@ -25,8 +25,8 @@ def by_type(findings: Findings) -> Iterator[Drawing]:
 def by_oov(findings: Findings) -> Iterator[Drawing]:
     """A panel for each class of words."""
     about = (
-        "of entities whose words are all in the training data and in the file of vectors (IV), or some are not in train "
-        "(OOTV), not in the file (OOEV), or neither (OOBV)"
+        "of entities whose words are all in the training data and in the file of vectors (IV), or some are not in "
+        "train (OOTV), not in the file (OOEV), or neither (OOBV)"
     )
     yield from _stated(findings, "oov", "f1_by_oov", "F1 by what is known of the words", about)
 
@@ -59,7 +59,9 @@ def _counted(
     found: dict[str, Mapping[str, Summary]] = {}
     gold: dict[str, int] = {}
     for row in findings.rows:
-        read = [scores_of(predictions) for run in row.runs if (predictions := run.predictions(findings.split)) is not None]
+        read = [
+            scores_of(predictions) for run in row.runs if (predictions := run.predictions(findings.split)) is not None
+        ]
         if not read:
             continue
         gold = gold or {part: scores["gold"] for part, scores in read[0].items() if scores["gold"]}

@@ -15,7 +15,9 @@ _LINE = 0.165  # inches of a line of text
 _AROUND = 0.75  # inches of title, axis and legend
 
 
-def row_figure(labels: Sequence[str], *, columns: int = 1, lines: int = 1, least: float = 0.25) -> tuple[Canvas, np.ndarray]:
+def row_figure(
+    labels: Sequence[str], *, columns: int = 1, lines: int = 1, least: float = 0.25
+) -> tuple[Canvas, np.ndarray]:
     """A figure and its axes (lines, columns), each with a row for every label, the first on top.
 
     least: height of a row, inches; long labels make rows higher.
@@ -55,7 +57,9 @@ def looks_of(findings: Findings, rows: Sequence[Row]) -> dict[str, Look]:
 def draw_summary(axes: Axes, summary: Summary, at: float, look: Look, *, filled: bool = True, **settings: Any) -> None:
     """A mean as a mark and its interval as a line, at height `at`."""
     if summary.low is not None and summary.high is not None:
-        axes.plot([summary.low, summary.high], [at, at], "-", color=look.colour, lw=1.6, solid_capstyle="butt", zorder=3)
+        axes.plot(
+            [summary.low, summary.high], [at, at], "-", color=look.colour, lw=1.6, solid_capstyle="butt", zorder=3
+        )
     face = look.colour if filled else "white"
     axes.plot(summary.mean, at, look.marker, color=look.colour, mfc=face, ms=5, zorder=4, **settings)
 

@@ -1,6 +1,7 @@
 """F1 of each configuration: every seed as a dot, means with intervals, and differences from the baseline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from matplotlib.lines import Line2D
 
@@ -11,6 +12,7 @@ from ner_lab.report.runs import SPLITS
 
 _BLUE, _VERMILLION = COLOURS[:2]
 _SPLIT_COLOURS = {"dev": _VERMILLION, "test": _BLUE}
+_BUTT: Mapping[str, Any] = {"solid_capstyle": "butt"}  # a line that ends where its interval does
 _APART = 0.19  # of a row's height: dev above, test below its middle
 
 
@@ -31,7 +33,9 @@ def seeds(findings: Findings) -> Iterator[Drawing]:
             colour = _SPLIT_COLOURS[split]
             if (summary := row.f1.get(split)) is not None:
                 if summary.low is not None and summary.high is not None:
-                    axes.plot([summary.low, summary.high], [height, height], "-", color=colour, lw=5, alpha=0.3)
+                    axes.plot(
+                        [summary.low, summary.high], [height, height], "-", color=colour, lw=5, alpha=0.3, **_BUTT
+                    )
                     axes.plot([summary.mean] * 2, [height - 0.16, height + 0.16], "-", color=INK, lw=1.4, zorder=4)
                 axes.plot(
                     summary.values,
@@ -59,14 +63,23 @@ def seeds(findings: Findings) -> Iterator[Drawing]:
     for border in range(1, len(rows)):
         axes.axhline(border - 0.5, color="#eeeeee", lw=0.8, zorder=0)
     handles = [
-        Line2D([], [], ls="", marker="o", ms=5, color=_SPLIT_COLOURS[split], mfc="white" if split == "dev" else None, label=f"{split}, a seed")
+        Line2D(
+            [],
+            [],
+            ls="",
+            marker="o",
+            ms=5,
+            color=_SPLIT_COLOURS[split],
+            mfc="white" if split == "dev" else None,
+            label=f"{split}, a seed",
+        )
         for split in splits
     ]
     intervals = any(summary.low is not None for row in rows for summary in row.f1.values())
     if intervals:
         handles += [
             Line2D([], [], ls="", marker="|", ms=9, mew=1.4, color=INK, label="mean"),
-            Line2D([], [], color=QUIET, lw=5, alpha=0.4, label="its 95 % interval"),
+            Line2D([], [], color=QUIET, lw=5, alpha=0.4, label="its 95 % interval", **_BUTT),
         ]
     if published:
         handles.append(Line2D([], [], ls="", marker="D", ms=5.5, color=INK, label="published"))
@@ -105,10 +118,19 @@ def differences(findings: Findings) -> Iterator[Drawing]:
         filled = _off_zero(comparison)
         colour = _BLUE if filled else QUIET
         if comparison.low is not None and comparison.high is not None:
-            axes.plot([comparison.low, comparison.high], [at, at], "-", color=colour, lw=1.8, solid_capstyle="butt")
+            axes.plot([comparison.low, comparison.high], [at, at], "-", color=colour, lw=1.8, **_BUTT)
             shown += [comparison.low, comparison.high]
         face = colour if filled else "white"
-        axes.plot(comparison.difference, at, "o", color=colour, mfc=face, ms=6, zorder=3, gid=f"difference {comparison.row.name}")
+        axes.plot(
+            comparison.difference,
+            at,
+            "o",
+            color=colour,
+            mfc=face,
+            ms=6,
+            zorder=3,
+            gid=f"difference {comparison.row.name}",
+        )
         shown.append(comparison.difference)
         axes.annotate(
             _in_words(comparison),
@@ -126,10 +148,11 @@ def differences(findings: Findings) -> Iterator[Drawing]:
     baseline = findings.baseline.label
     axes.set_xlabel(wrapped(f"difference in {findings.split} F1 from {baseline} (points)", 80))
     intervals = any(comparison.low is not None for comparison in comparisons)
-    caption = f"Mean {findings.split} F1 of each configuration less that of the baseline, {baseline}."
+    rows = [findings.baseline, *(comparison.row for comparison in comparisons)]
+    caption = f"Mean {findings.split} F1 of each configuration less that of the baseline, {baseline}; {seeds_of(rows)}."
     if intervals:
         caption += " Lines are 95 % bootstrap intervals over seeds; a filled dot is one whose interval leaves 0 out."
-    else:
+    if any(comparison.low is None for comparison in comparisons):
         caption += " One seed gives no interval."
     yield Drawing("differences", "Differences from the baseline", caption, figure)
 

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
+from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import Formatter, MaxNLocator
 
 WIDTH = 7.2  # inches: the text of a page
 DPI = 200
@@ -21,8 +23,16 @@ INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#dddddd"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Those of Okabe and Ito, told apart by colour-blind eyes; without yellow, which is too light for thin lines."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.4, 1.5)), (0, (8, 2.5)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.6)),
+    (0, (1.4, 1.4)),
+    (0, (6, 1.5, 1.4, 1.5)),
+    (0, (8, 2.5)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
 
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SETTINGS: Mapping[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
@@ -43,6 +53,7 @@ _SETTINGS: Mapping[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "axes.unicode_minus": True,
     "grid.color": FAINT,
     "grid.linewidth": 0.5,
@@ -93,15 +104,13 @@ class Look(NamedTuple):
 @contextmanager
 def page() -> Iterator[None]:
     """Matplotlib set to this style, whatever the user's own settings, and set back behind it."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+    with style.context(dict(_SETTINGS), after_reset=True):
         yield
 
 
 def new_figure(height: float, width: float = WIDTH) -> Canvas:
     """An empty figure, inches."""
-    figure = Canvas(figsize=(width, height))
+    figure = Canvas(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
@@ -125,25 +134,31 @@ def write(drawing: Drawing, folder: Path) -> Figure:
 
 
 def looks(names: Sequence[str], factors: Sequence[Sequence[str]] = ()) -> dict[str, Look]:
-    """A look for each name. With two factors (the level of each name) colour tells the first, marker the second."""
-    if len(factors) < 2 or any(len(set(levels)) > len(COLOURS) for levels in factors[:2]):
+    """A look for each name: colours with markers, and markers with dashes, tell names apart.
+
+    factors: level of each name; with two of them colour tells the first and dashes the second.
+    """
+    first, second = ([], []) if len(factors) < 2 else (list(dict.fromkeys(levels)) for levels in factors[:2])
+    if not first or len(first) > len(COLOURS) or len(second) > len(DASHES):
         many = len(COLOURS)
         return {
-            name: Look(COLOURS[at % many], MARKERS[(at + at // many) % len(MARKERS)], DASHES[at // many % len(DASHES)])
+            name: Look(
+                COLOURS[at % many], MARKERS[(at % many + at // many) % len(MARKERS)], DASHES[at // many % len(DASHES)]
+            )
             for at, name in enumerate(names)
         }
-    first, second = (list(dict.fromkeys(levels)) for levels in factors[:2])
+    step = len(second) | 1  # odd, so that no two levels of the first get one marker at a level of the second
     by_levels = {
-        (one, two): Look(COLOURS[i], MARKERS[j], DASHES[j % len(DASHES)])
+        (one, two): Look(COLOURS[i], MARKERS[(i * step + j) % len(MARKERS)], DASHES[j])
         for (i, one), (j, two) in product(enumerate(first), enumerate(second))
     }
     return {name: by_levels[one, two] for name, one, two in zip(names, *factors[:2], strict=True)}
 
 
 def wrapped(text: str, width: int) -> str:
-    """Lines of at most `width` letters, broken behind blanks, commas and slashes, within words where nothing else is."""
+    """Lines of at most `width` letters, broken behind blanks and `,/_`, within words only where none is."""
     lines = [""]
-    for piece in re.findall(r"[^\s,/]*[\s,/]+|[^\s,/]+", text.strip()):
+    for piece in re.findall(r"[^\s,/_]*[\s,/_]+|[^\s,/_]+", text.strip()):
         for at in range(0, len(piece), width):
             part = piece[at : at + width]
             if len(lines[-1]) + len(part.rstrip()) > width:
@@ -152,7 +167,7 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def per_cent_axis(axis: Any, ticks: int = 6) -> None:
+def per_cent_axis(axis: Axis, ticks: int = 6) -> None:
     """Round, few numbers on an axis of F1 or of differences."""
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
 
@@ -164,10 +179,10 @@ def room_for(values: Sequence[float], share: float = 0.06, least: float = 0.5) -
     return low - margin, high + margin
 
 
-def grid(axes: Axes, axis: str) -> None:
-    """Faint lines across, of axis "x" or "y"."""
-    axes.grid(True, axis=axis)  # type: ignore[arg-type]
-    axes.tick_params(axis=axis, length=2.5)  # type: ignore[arg-type]
+def grid(axes: Axes, axis: Literal["x", "y", "both"]) -> None:
+    """Faint lines across."""
+    axes.grid(True, axis=axis)
+    axes.tick_params(axis=axis, length=2.5)
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
@@ -175,17 +190,32 @@ def time_unit(seconds: float) -> tuple[float, str]:
     return (1.0, "s") if seconds < 180 else (60.0, "min") if seconds < 3 * 3600 else (3600.0, "h")
 
 
-def in_short(number: float) -> str:
-    """1200 -> `1.2k`, 3400000 -> `3.4M`"""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
+class ShortNumbers(Formatter):
+    """1200 -> `1.2k`, 3400000 -> `3.4M`: one unit and one number of decimals on an axis, as many as its ticks need.
+
+    each_its_own: for a logarithmic axis, whose numbers have a unit each.
+    """
+
+    def __init__(self, *, each_its_own: bool = False) -> None:
+        self._each_its_own = each_its_own
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return self.format_ticks([x])[0]
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """The ticks of an axis in words."""
+        if not self._each_its_own:
+            return _in_one_unit(values)
+        return [text for value in values for text in _in_one_unit([value])]
 
 
-def short_numbers(axis: Any) -> None:
-    """Numbers as `in_short` writes them, on a linear or a logarithmic axis."""
-    axis.set_major_formatter(FuncFormatter(lambda number, _: in_short(number)))
+def _in_one_unit(numbers: Sequence[float]) -> list[str]:
+    largest = max(map(abs, numbers), default=0.0)
+    size, letter = next(((size, letter) for size, letter in _UNITS if largest >= size), (1.0, ""))
+    scaled = [number / size for number in numbers]
+    exact = (at for at in range(9) if all(abs(round(one, at) - one) <= 1e-9 * largest / size for one in scaled))
+    decimals = next(exact, 9)
+    return [f"{one:.{decimals}f}{letter}" if one else "0" for one in scaled]
 
 
 def counted(number: int, thing: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.image import AxesImage
 
 from ner_lab.report.findings import Findings, Row
 from ner_lab.report.plots.style import INK, QUIET, Drawing, counted, new_figure
@@ -40,20 +41,19 @@ def transitions(findings: Findings) -> Iterator[Drawing]:
     values = np.concatenate([np.ravel(part) for scores in (before, after) for part in scores[1:]])
     largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     norm = TwoSlopeNorm(0.0, -(largest or 1.0), largest or 1.0)
-    image = None
     for axes, scores, when in zip(panels, (before, after), ("before training", "after training"), strict=True):
         image = _draw(axes, scores, norm)
         axes.set_title(when)
         axes.set_xlabel("to")
     panels[0].set_ylabel("from")
-    assert image is not None
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, pad=0.02)
-    bar.set_label("transition score (unnormalised log-probability)")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_label("transition score")
+    bar.outline.set_visible(False)
     over = f"mean of {counted(len(alike), 'seed')}" if len(alike) > 1 else "one seed"
     caption = (
-        f"Transition scores of {row.label}, {over}: from the tag of a row to that of a column; apart, the scores of starting with "
-        "a tag (top row) and of ending with it (last column). Blue raises, orange lowers the score of a sequence; white is 0."
+        f"Transition scores (unnormalised log-probabilities) of {row.label}, {over}: from the tag of a row to that of "
+        "a column; apart, the scores of starting with a tag (top row) and of ending with it (last column). Purple "
+        "raises, orange lowers the score of a sequence; the palest is 0."
     )
     if np.isnan(values).any():
         caption += " Grey moves are barred."
@@ -75,7 +75,7 @@ def mean_scores(found: Sequence[Mapping[str, Any]], when: str) -> Scores:
     return Scores(found[0]["tags"], mean("matrix"), mean("start"), mean("end"))
 
 
-def _draw(axes: Axes, scores: Scores, norm: Normalize) -> object:
+def _draw(axes: Axes, scores: Scores, norm: Normalize) -> AxesImage:
     """Rows: start, gap, tags; columns: tags, gap, end. A cell is one unit wide."""
     size = len(scores.tags)
     first = 1 + _GAP  # the first tag's row
@@ -86,16 +86,19 @@ def _draw(axes: Axes, scores: Scores, norm: Normalize) -> object:
         (scores.end[:, None], (last, last + 1, first + size, first)),
     )
     axes.set_facecolor("white")
-    image = None
     for values, (left, right, bottom, top) in pieces:
-        axes.imshow(np.full(values.shape, 0.75), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top), aspect="auto")
+        axes.imshow(
+            np.full(values.shape, 0.75), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top), aspect="auto"
+        )
         image = axes.imshow(values, cmap="PuOr", norm=norm, extent=(left, right, bottom, top), aspect="auto")
         for (row, column), value in np.ndenumerate(values):
             if size <= _WRITTEN and np.isfinite(value):
                 share = abs(norm(value) - 0.5) * 2
                 colour = "white" if share > 0.65 else INK
                 text = f"{value:.1f}".replace("-", "−") if abs(value) >= 0.05 else "0"
-                axes.text(left + column + 0.5, top + row + 0.5, text, ha="center", va="center", fontsize=6, color=colour)
+                axes.text(
+                    left + column + 0.5, top + row + 0.5, text, ha="center", va="center", fontsize=6, color=colour
+                )
     small = 8 if size <= 20 else 5
     axes.set_xticks([*np.arange(size) + 0.5, last + 0.5], [*scores.tags, "end"], rotation=90, fontsize=small)
     axes.set_yticks([0.5, *np.arange(size) + first + 0.5], ["start", *scores.tags], fontsize=small)
