@@ -12,5 +12,9 @@ class JobFailed(Exception):
     """Why a job of a sweep gave no score."""
 
 
+class JobElsewhere(JobFailed):
+    """Another process runs the job now: it has no score yet, and did not fail."""
+
+
 class JobsFailed(Exception):
     """Some jobs of a sweep failed, and it was said which; the command line ends with exit code 1."""

@@ -1,4 +1,4 @@
-"""Launchers and sweepers other than ours, where they are installed: real sweeps of two small jobs, one of which fails."""
+"""Launchers and sweepers other than ours, where they are installed: real sweeps of two small jobs; one fails."""
 
 import os
 from collections.abc import Callable
@@ -74,14 +74,14 @@ def test_both_are_on_record(swept: Sweep) -> None:
 
 def test_a_finished_job_is_not_handed_to_the_launcher_again(swept: Sweep, cli: Callable[..., Outcome]) -> None:
     written = swept.run(GOOD).metrics.stat()
-    again = cli(*swept.arguments, f"optimizer.lr={GOOD},")
+    again = cli(*swept.arguments, f"optimizer.lr=choice({GOOD})")
     assert again.code == 0, again.said
     assert "1 of 1 jobs are finished already" in again.out
     assert swept.run(GOOD).metrics.stat() == written
 
 
 def test_a_finished_job_of_another_config_is_refused(swept: Sweep, cli: Callable[..., Outcome]) -> None:
-    other = cli(*swept.arguments, f"optimizer.lr={GOOD},", "data.batch_size=3")
+    other = cli(*swept.arguments, f"optimizer.lr=choice({GOOD})", "data.batch_size=3")
     assert other.code == 2
     assert "data.batch_size: 4 -> 3" in other.said
 

@@ -47,7 +47,7 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises `JobsFailed` when all have ended and some did not end well."""
-        from ner_lab.errors import JobsFailed, UserError
+        from ner_lab.errors import JobElsewhere, JobsFailed, UserError
         from ner_lab.study.closing import say_how_it_went
         from ner_lab.study.jobs import chosen_rows, expand
         from ner_lab.study.record import recorded
@@ -72,7 +72,11 @@ class StudySweeper(Sweeper):
                 if ours or not isinstance(error, Exception):
                     raise
                 raise JobsFailed(f"the launcher gave up ({type(error).__name__}): {error}") from error
-        failed = [done for done in returns if done.status != JobStatus.COMPLETED]
+        failed = [
+            done
+            for done in returns
+            if done.status != JobStatus.COMPLETED and not isinstance(done._return_value, JobElsewhere)
+        ]
         say_how_it_went(folder, jobs)
         if failed:
             raise JobsFailed(f"{len(failed)} of {len(jobs)} jobs failed")

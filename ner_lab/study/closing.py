@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 def say_how_it_went(folder: Path, jobs: Sequence[Job]) -> None:
     """The table of the sweep's jobs as their folders show them, the failed ones with their reasons, the next step."""
     start_logging()  # a launcher may have left the log of its last job open
-    statuses = read_status(folder, [{"folder": job.folder, "configuration": job.configuration} for job in jobs])
+    known = [{"folder": job.folder, "configuration": job.configuration, "label": job.label} for job in jobs]
+    statuses = read_status(folder, known)
     log.info("\n%s", overview(statuses))
     place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     steps = [f"ner-lab report {place}"] if any(status.state == DONE for status in statuses) else []

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ner_lab.compose import CONF_DIR, quoted
-from ner_lab.errors import JobFailed, UserError
+from ner_lab.errors import JobElsewhere, JobFailed, UserError
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.devices import GpuPool, cores_at_hand, gpus_to_deal, jobs_that_fit, need_of
 from ner_lab.study.due import KEEP, REDO, REFUSE, are_due
@@ -105,6 +105,8 @@ def _value(job: Launch) -> float | Exception:
     metrics = read_metrics(job.run)
     if metrics is not None and metrics.get("status") == "ok":
         return float(metrics["dev"]["f1"])
+    if job.exit_code is None and state_of(job.run) == RUNNING:
+        return JobElsewhere(f"{job.name}: another process is training it")
     if job.exit_code is None:
         return JobFailed(f"{job.name}: not run to its end here")
     return JobFailed(f"{job.name}: {failure_of(job.run) or how_it_ended(job.exit_code)}")

@@ -24,6 +24,7 @@ class JobStatus:
     run: RunFolder
     folder: str
     configuration: str
+    """Its row's label, else its choices"""
     state: str
     dev: float | None = None
     test: float | None = None
@@ -45,7 +46,7 @@ def read_status(folder: Path, jobs: Sequence[dict[str, Any]] | None = None) -> l
 
 def _status(folder: Path, job: dict[str, Any]) -> JobStatus:
     run = RunFolder(folder / job["folder"])
-    status = JobStatus(run, job["folder"], job["configuration"], state_of(run))
+    status = JobStatus(run, job["folder"], job.get("label") or job["configuration"], state_of(run))
     if status.state == RUNNING:
         status.progress = progress_of(run)
     metrics = read_metrics(run) if status.state in (DONE, FAILED) else None

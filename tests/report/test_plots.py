@@ -654,6 +654,18 @@ def test_transitions_go_from_rows_to_columns_and_the_colours_are_as_the_caption_
     assert "Purple raises, orange lowers" in drawing.caption
 
 
+def test_the_tags_of_a_large_set_do_not_cover_each_other(tmp_path: Path) -> None:
+    tags = ["O", *(f"{place}-TYPE{number}" for number in range(18) for place in "BIES")]
+    write_run(tmp_path / CNN / "seed=1", metrics(1, transitions=scored_transitions(tags=tags)))
+    write_plan(tmp_path, [job(CNN, 1)])
+    with page():
+        (drawing,) = transitions(found(tmp_path))
+        settle(drawing.figure)
+        names = [label.get_window_extent() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert len(names) == len(tags) + 1
+    assert all(above.y0 > below.y0 + 0.8 * below.height for above, below in pairwise(names))
+
+
 def test_barred_moves_are_neither_weighed_nor_coloured(tmp_path: Path) -> None:
     barred = scored_transitions(after=1.0)
     barred["matrix"]["after"] = [[1, 1, -10000], [1, 1, 1], [1, 1, 1]]
@@ -713,6 +725,13 @@ def test_looks_of_a_grid_are_told_apart_with_and_without_colour(first: int, seco
     assert len({(look.colour, look.marker) for look in made}) == first * second
     assert len({(i, look.colour) for i, look in zip(levels[0], made, strict=True)}) == first
     assert len({(j, str(look.dashes)) for j, look in zip(levels[1], made, strict=True)}) == second
+
+
+def test_looks_of_a_grid_of_three_factors_are_told_apart() -> None:
+    cells = list(product("abc", "de", "fg"))
+    made = looks([" ".join(cell) for cell in cells], [list(levels) for levels in zip(*cells, strict=True)])
+    assert len({(look.colour, look.marker) for look in made.values()}) == len(cells)
+    assert len({look.colour for look in made.values()}) == 3
 
 
 def test_looks_of_many_rows_are_told_apart() -> None:

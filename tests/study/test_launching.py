@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.errors import JobFailed, UserError
+from ner_lab.errors import JobElsewhere, JobFailed, UserError
 from ner_lab.run_folder import RunFolder, code_sum
 from ner_lab.study import launching
 from ner_lab.study.devices import Need
@@ -184,7 +184,7 @@ def test_a_job_that_runs_elsewhere_is_left_to_it(study: Study, capsys: pytest.Ca
     finally:
         other.release()
     assert study.started == [ALL[1]]
-    assert (type(elsewhere), well) == (JobFailed, 2.0)
+    assert (type(elsewhere), well) == (JobElsewhere, 2.0)
     assert "decoder=crf/seed=1 is being trained by another process, and is left to it" in capsys.readouterr().err
 
 

@@ -83,6 +83,11 @@ def test_the_table_counts_jobs_and_averages_finished_ones(study: Path) -> None:
     ]
 
 
+def test_rows_are_told_by_their_labels(study: Path) -> None:
+    labelled = [job("decoder=crf", seed) | {"label": "BLSTM-CNN-CRF"} for seed in (1, 2)]
+    assert status_table(read_status(study, labelled)).splitlines()[2].split()[:2] == ["BLSTM-CNN-CRF", "2"]
+
+
 def test_a_running_job_has_a_bar_its_epoch_and_scores(study: Path) -> None:
     (line,) = running_lines(read_status(study)).splitlines()
     assert line.split("  ")[1] == "decoder=crf/seed=3"

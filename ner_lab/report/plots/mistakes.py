@@ -104,7 +104,7 @@ def confusion(findings: Findings) -> Iterator[Drawing]:
         axes.set_title(f"{wrapped(row.label + _role(findings, row), 34)}\n{counted(runs, 'seed')}")
         axes.set_xlabel("predicted")
         axes.set_ylabel("gold")
-    bar = figure.colorbar(image, ax=panels, ticks=[0, 1, 5, 20, 50, 100], shrink=0.9, aspect=30, pad=0.02)
+    bar = figure.colorbar(image, ax=panels, ticks=[0, 1, 5, 20, 50, 100], shrink=0.9, aspect=30 * lines, pad=0.02)
     bar.set_label("share of the gold row (%)")
     bar.outline.set_visible(False)
     counts_too = ", and below it the mean number in a run" if beside else ""

@@ -136,10 +136,11 @@ def write(drawing: Drawing, folder: Path) -> Figure:
 def looks(names: Sequence[str], factors: Sequence[Sequence[str]] = ()) -> dict[str, Look]:
     """A look for each name: colours with markers, and markers with dashes, tell names apart.
 
-    factors: level of each name; with two of them colour tells the first and dashes the second.
+    factors: level of each name; with two or more colour tells the first, and dashes the others together.
     """
-    first, second = ([], []) if len(factors) < 2 else (list(dict.fromkeys(levels)) for levels in factors[:2])
-    if not first or len(first) > len(COLOURS) or len(second) > len(DASHES):
+    places = [(levels[0], levels[1:]) for levels in zip(*factors, strict=True)] if len(factors) > 1 else []
+    first, second = (list(dict.fromkeys(place[at] for place in places)) for at in (0, 1))
+    if not places or len(first) > len(COLOURS) or len(second) > len(DASHES):
         many = len(COLOURS)
         return {
             name: Look(
@@ -152,7 +153,7 @@ def looks(names: Sequence[str], factors: Sequence[Sequence[str]] = ()) -> dict[s
         (one, two): Look(COLOURS[i], MARKERS[(i * step + j) % len(MARKERS)], DASHES[j])
         for (i, one), (j, two) in product(enumerate(first), enumerate(second))
     }
-    return {name: by_levels[one, two] for name, one, two in zip(names, *factors[:2], strict=True)}
+    return {name: by_levels[place] for name, place in zip(names, places, strict=True)}
 
 
 def wrapped(text: str, width: int) -> str:

@@ -13,6 +13,7 @@ from ner_lab.report.plots.style import INK, QUIET, Drawing, counted, new_figure
 
 _FORBIDDEN = 1000.0  # scores of this size bar a move, they do not weigh it
 _WRITTEN = 12  # tags up to which scores stand in the cells
+_BESIDE = 30  # tags up to which before and after stand side by side
 _GAP = 0.5  # cells between the matrix and the scores of the border
 
 
@@ -35,9 +36,9 @@ def transitions(findings: Findings) -> Iterator[Drawing]:
     alike = [one for one in found if one["tags"] == found[0]["tags"]]
     before, after = mean_scores(alike, "before"), mean_scores(alike, "after")
     size = len(before.tags)
-    side = min(3.2, 1.2 + 0.2 * size)
-    figure = new_figure(side + 1.1, width=7.2)
-    panels = figure.subplots(1, 2, sharey=True)
+    beside = size <= _BESIDE
+    figure = new_figure(min(3.2, 1.2 + 0.2 * size) + 1.1 if beside else 12.4)
+    panels = figure.subplots(*((1, 2) if beside else (2, 1)), sharex=not beside, sharey=True)
     values = np.concatenate([np.ravel(part) for scores in (before, after) for part in scores[1:]])
     largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     norm = TwoSlopeNorm(0.0, -(largest or 1.0), largest or 1.0)
@@ -45,8 +46,9 @@ def transitions(findings: Findings) -> Iterator[Drawing]:
         image = _draw(axes, scores, norm)
         axes.set_title(when)
         axes.set_xlabel("to")
-    panels[0].set_ylabel("from")
-    bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, pad=0.02)
+        axes.set_ylabel("from")
+        axes.label_outer()
+    bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30 if beside else 90, pad=0.02)
     bar.set_label("transition score")
     bar.outline.set_visible(False)
     over = f"mean of {counted(len(alike), 'seed')}" if len(alike) > 1 else "one seed"
@@ -99,7 +101,7 @@ def _draw(axes: Axes, scores: Scores, norm: Normalize) -> AxesImage:
                 axes.text(
                     left + column + 0.5, top + row + 0.5, text, ha="center", va="center", fontsize=6, color=colour
                 )
-    small = 8 if size <= 20 else 5
+    small = 8 if size <= 20 else 6 if size <= _BESIDE else 5
     axes.set_xticks([*np.arange(size) + 0.5, last + 0.5], [*scores.tags, "end"], rotation=90, fontsize=small)
     axes.set_yticks([0.5, *np.arange(size) + first + 0.5], ["start", *scores.tags], fontsize=small)
     axes.set_xlim(0, last + 1)
