@@ -1,5 +1,6 @@
 """Plots: drawn where their data are, with every mark at the value it stands for, and the same bytes each time."""
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -417,7 +418,7 @@ def test_a_curve_is_the_mean_of_every_epoch_that_all_runs_reached(runs: list[tup
             assert x == pytest.approx([place(at, seconds) for at in range(shared, len(f1) + 1)])
 
 
-def test_runs_without_a_common_epoch_have_no_mean(study: Findings) -> None:
+def test_runs_without_a_common_epoch_have_no_mean() -> None:
     even, odd = (np.array([2.0, 4.0]),) * 3, (np.array([1.0, 3.0]),) * 3
     for curve in (over_epochs([even, odd]), over_time([even, odd])):
         assert len(curve.mean) == 0
@@ -436,7 +437,7 @@ def test_curves_are_drawn_at_the_means_with_the_band_of_all_seeds(drawn: dict[st
             assert (band.min(), band.max()) == (min(values) - 5, max(values) + 10)
 
 
-@pytest.mark.parametrize("last", [2, 3, 5, 7, 24, 50, 130])
+@pytest.mark.parametrize("last", [2, 5, 24, 130])
 def test_the_axis_of_epochs_has_whole_epochs_only(tmp_path: Path, last: int) -> None:
     rows_study(tmp_path, ["a"], history=history(np.linspace(50, 90, last).tolist()))
     axes = drawings(found(tmp_path), learning_curves)["curves_epochs"].figure.axes[0]
@@ -448,14 +449,13 @@ def test_the_axis_of_epochs_has_whole_epochs_only(tmp_path: Path, last: int) -> 
 
 def test_captions_of_curves_tell_of_seeds_that_went_on(tmp_path: Path) -> None:
     rows_study(tmp_path, ["a"], seeds=2)
-    run = tmp_path / "row=r0" / "seed=2" / "metrics.json"
     assert "went on" not in drawings(found(tmp_path), learning_curves)["curves_time"].caption
-    run.write_text(
-        run.read_text().replace('"history": [', '"history": [{"epoch": 0, "dev": {"f1": 1}, "seconds": 3}, ')
-    )
-    run.write_text(run.read_text().replace('"epoch": 0', '"epoch": 4').replace("[{", "[{", 1))
+    run = tmp_path / "row=r0" / "seed=2" / "metrics.json"
+    content = json.loads(run.read_text())
+    run.write_text(json.dumps({**content, "history": history([52, 60, 61, 64, 65])}))
     made = drawings(found(tmp_path), learning_curves)
     assert all("thin lines are the seeds that went on" in drawing.caption for drawing in made.values())
+    assert [[3, 61], [4, 64], [5, 65]] in unnamed(made["curves_epochs"].figure.axes[0])
 
 
 def test_a_low_first_epoch_is_cut_off_and_the_caption_says_so(tmp_path: Path) -> None:
@@ -603,9 +603,7 @@ def test_bars_of_mistakes_are_as_long_as_their_number(drawn: dict[str, Drawing])
 def test_the_confusion_is_that_of_the_mean_run() -> None:
     labels, counts = mean_confusion([WRONG, [Prediction(WORDS, [Span("PER", 0, 1)], [Span("PER", 0, 1)])]])
     assert labels == ["LOC", "ORG", "PER", "O"]
-    assert counts.sum() == pytest.approx(counts[:3].sum() + counts[3].sum())
-    assert counts[labels.index("PER"), labels.index("PER")] >= 0.5
-    assert counts[:3].sum() == pytest.approx((4 + 1) / 2)  # gold entities of a run
+    assert counts.tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0.5], [0.5, 0, 0, 0]]
 
 
 def test_cells_of_the_confusion_have_their_share_and_number(tmp_path: Path) -> None:
