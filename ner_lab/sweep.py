@@ -30,7 +30,7 @@ NAME is a file of sweeps/, here or in the package, or a path to one. A study's j
 outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, makes anew what failed
 or was cut off, and adds what is new, such as further seeds:
 
-  ner-lab sweep chars_by_decoder seed=range(1,6)
+  ner-lab sweep chars_by_decoder 'seed=range(1,6)'
   ner-lab sweep chars_by_decoder hydra.launcher.n_jobs=2 trainer=ddp
   ner-lab sweep chars_by_decoder hydra/launcher=submitit_slurm
 

@@ -15,7 +15,7 @@ from ner_lab.study.state import DONE, FAILED, failure_of, state_of
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=2"],
-    "ray": ["hydra/launcher=ray", "hydra.launcher.ray.init.include_dashboard=false"],
+    "ray": ["hydra/launcher=ray", "+hydra.launcher.ray.init.include_dashboard=false"],
 }
 GOOD, BAD = 0.01, -1.0  # learning rates: no optimizer takes the second
 
@@ -97,7 +97,7 @@ def test_several_processes_for_a_job_are_refused_with_the_reason(swept: Sweep, c
 
 def test_slurm_is_composed_as_the_docs_say(cli: Callable[..., Outcome]) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    keys = {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 4, "timeout_min": 240, "array_parallelism": 8}
+    keys = {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 2, "timeout_min": 240, "array_parallelism": 8}
     settings = [f"hydra.launcher.{key}={value}" for key, value in keys.items()]
     outcome = cli("train", "hydra/launcher=submitit_slurm", *settings, "--cfg", "hydra", "-p", "hydra.launcher")
     assert outcome.code == 0, outcome.said

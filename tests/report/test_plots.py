@@ -32,7 +32,18 @@ from ner_lab.report.plots.labels import label_points, spread
 from ner_lab.report.plots.mistakes import confusion, kinds, mean_confusion, mean_kinds
 from ner_lab.report.plots.parts import by_lengths, by_type, same_width
 from ner_lab.report.plots.scores import differences, seeds
-from ner_lab.report.plots.style import DPI, Drawing, ShortNumbers, looks, new_figure, page, settle, wrapped, write
+from ner_lab.report.plots.style import (
+    DPI,
+    Drawing,
+    ShortNumbers,
+    few_ticks,
+    looks,
+    new_figure,
+    page,
+    settle,
+    wrapped,
+    write,
+)
 from ner_lab.report.plots.transitions import mean_scores, transitions
 from ner_lab.report.runs import collect
 from ner_lab.report.summaries import Summary
@@ -560,6 +571,39 @@ def test_f1_by_length_is_counted_from_the_predictions(tmp_path: Path) -> None:
     titles = [axes.get_title(loc="left").strip() for axes in made["f1_by_entity_length"].figure.axes]
     assert titles == ["1 token", "2 tokens"]
     assert list(made) == ["f1_by_entity_length"]  # all sentences have 1-5 tokens
+
+
+@given(st.floats(-3, 100), st.floats(0.05, 100))
+@settings(max_examples=60, deadline=None)
+def test_few_ticks_are_round_evenly_apart_and_within_the_limits(low: float, width: float) -> None:
+    ticks = few_ticks(low, low + width)
+    assert 2 <= len(ticks) <= 3
+    assert low - 1e-9 <= ticks[0]
+    assert ticks[-1] <= low + width + 1e-9
+    assert np.ptp(np.diff(ticks)) < 1e-6
+    assert ticks[-1] - ticks[0] >= width / 5
+    assert all(len(f"{tick:.10g}") <= 5 for tick in ticks)
+
+
+@pytest.mark.parametrize(("middle", "half"), [(90.0, 0.3), (88.7, 0.9), (87.2, 4.0), (99.5, 0.7), (60.0, 30.0)])
+def test_numbers_below_panels_do_not_run_into_one_another(tmp_path: Path, middle: float, half: float) -> None:
+    for at, name in enumerate((SOFTMAX, CRF)):
+        content = metrics(test=70)
+        scores = {kind: {**span_scores(8, 10, 10), "f1": middle - half + 2 * at * half} for kind in "ABCDE"}
+        write_run(tmp_path / name / "seed=1", {**content, "test": {**content["test"], "per_type": scores}})
+    write_plan(tmp_path, [job(SOFTMAX, 1), job(CRF, 1)])
+    figure = drawings(found(tmp_path), by_type)["f1_by_type"].figure
+    with page():
+        settle(figure)
+        shown = [
+            label.get_window_extent()
+            for axes in figure.axes
+            for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+            if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]
+        ]
+    assert len(figure.axes) == 5
+    assert len(shown) >= 10
+    assert not any(one.overlaps(other) for one, other in combinations(shown, 2))
 
 
 @settings(max_examples=60, deadline=None)

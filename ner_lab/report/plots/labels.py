@@ -50,16 +50,16 @@ def label_points(
         settle(figure)
     scale = figure.dpi / 72
     centres = axes.transData.transform(np.asarray(points, dtype=float).reshape(-1, 2))
-    taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in centres]
-    taken += [Bbox(np.sort(axes.transData.transform(box.get_points()), axis=0)).padded(0.8 * scale) for box in lines]
-    inside = axes.get_window_extent()
+    covering = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in centres]
+    covering += [Bbox(np.sort(axes.transData.transform(box.get_points()), axis=0)).padded(0.8 * scale) for box in lines]
+    taken = np.array([box.extents for box in covering])
+    inside = np.array([axes.get_window_extent().extents])
     for at in sorted(range(len(names)), key=lambda at: -centres[at][1]):
         note = axes.annotate(names[at], points[at], (0, 0), textcoords="offset points", fontsize=7.5, va="center")
         note.set_in_layout(False)
         box = note.get_window_extent()
-        offset = min(
-            _offsets(box.width / scale, box.height / scale), key=lambda move: _cost(box, move, scale, taken, inside)
-        )
+        offsets = _offsets(box.width / scale, box.height / scale)
+        offset = offsets[int(np.argmin(_costs(box, offsets, scale, taken, inside)))]
         note.remove()
         axes.annotate(
             names[at],
@@ -82,7 +82,7 @@ def label_points(
             if _distance(offset, box, scale) > _FAR
             else None,
         )
-        taken.append(_moved(box, offset, scale))
+        taken = np.vstack([taken, _moved(box, [offset], scale)])
 
 
 def _offsets(width: float, height: float) -> list[tuple[float, float]]:
@@ -98,16 +98,19 @@ def _offsets(width: float, height: float) -> list[tuple[float, float]]:
     return found
 
 
-def _moved(box: Bbox, offset: tuple[float, float], scale: float) -> Bbox:
-    return box.translated(offset[0] * scale, offset[1] * scale)
+def _moved(box: Bbox, offsets: Sequence[tuple[float, float]], scale: float) -> np.ndarray:
+    """The box at each of its places (places, 4), as left, bottom, right and top."""
+    return box.extents + np.tile(np.asarray(offsets) * scale, 2)
 
 
-def _cost(box: Bbox, offset: tuple[float, float], scale: float, taken: Sequence[Bbox], inside: Bbox) -> float:
-    """What a place covers and where it leaves the axes, weighed far above its distance; all in points."""
-    placed = _moved(box, offset, scale)
-    covered = sum(_shared(placed, other) for other in taken)
-    outside = placed.width * placed.height - _shared(placed, inside)
-    return 20 * (covered + 3 * outside) / scale**2 + _distance(offset, box, scale)
+def _costs(
+    box: Bbox, offsets: Sequence[tuple[float, float]], scale: float, taken: np.ndarray, inside: np.ndarray
+) -> np.ndarray:
+    """What each place covers and where it leaves the axes, weighed far above its distance; all in points (places,)."""
+    placed = _moved(box, offsets, scale)
+    outside = box.width * box.height - _shared(placed, inside)
+    distances = np.array([_distance(offset, box, scale) for offset in offsets])
+    return 20 * (_shared(placed, taken) + 3 * outside) / scale**2 + distances
 
 
 def _distance(offset: tuple[float, float], box: Bbox, scale: float) -> float:
@@ -124,7 +127,7 @@ def _towards(offset: tuple[float, float], box: Bbox, scale: float) -> tuple[floa
     return float(np.clip(-offset[0] / width, 0, 1)), float(np.clip(0.5 - offset[1] / height, 0, 1))
 
 
-def _shared(one: Bbox, two: Bbox) -> float:
-    across = min(one.x1, two.x1) - max(one.x0, two.x0)
-    along = min(one.y1, two.y1) - max(one.y0, two.y0)
-    return max(across, 0.0) * max(along, 0.0)
+def _shared(placed: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The area that each box (boxes, 4) shares with all others (others, 4) together (boxes,)."""
+    least = np.minimum(placed[:, None, 2:], others[None, :, 2:]) - np.maximum(placed[:, None, :2], others[None, :, :2])
+    return least.clip(min=0).prod(axis=2).sum(axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 from ner_lab.mistakes import by_entity_length, by_sentence_length
 from ner_lab.report.findings import Findings, Summary
 from ner_lab.report.plots.rows import draw_summary, extent, is_baseline, labels_of, looks_of, row_figure, seeds_of
-from ner_lab.report.plots.style import QUIET, Drawing, per_cent_axis, wrapped
+from ner_lab.report.plots.style import QUIET, Drawing, few_ticks, wrapped
 
 _ACROSS = 5  # panels side by side
 _INTERVALS = "Lines are 95 % bootstrap intervals over seeds."
@@ -97,7 +97,7 @@ def _draw(
                 axes.axvline(summary.mean, color=QUIET, lw=0.8, ls=(0, (2, 2)), zorder=1)
             draw_summary(axes, summary, at, looks[row.name], gid=f"{part} {row.name}")
         axes.set_xlim(*limits[part])
-        per_cent_axis(axes.xaxis, 4)
+        axes.set_xticks(few_ticks(*limits[part]))
         axes.set_title(f"{wrapped((titles or {}).get(part, part), 16)}\n", fontsize=8.5)
         axes.text(0, 1.01, f"{number:,} gold", transform=axes.transAxes, fontsize=7.5, color=QUIET, va="bottom")
     for axes in panels.flat[len(gold) :]:

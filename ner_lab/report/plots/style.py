@@ -1,5 +1,6 @@
 """How plots look: one style for all, safe for colour-blind eyes, sized for a page, written the same each time."""
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -171,6 +172,18 @@ def wrapped(text: str, width: int) -> str:
 def per_cent_axis(axis: Axis, ticks: int = 6) -> None:
     """Round, few numbers on an axis of F1 or of differences."""
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+
+
+def few_ticks(low: float, high: float) -> list[float]:
+    """Three round numbers between limits, or two where they have decimals: for a panel without room for more."""
+    for exponent, digit in product(range(3, -6, -1), (5, 2, 1)):
+        step = digit * 10.0**exponent
+        multiples = range(math.ceil(low / step), math.floor(high / step) + 1)
+        if len(multiples) > 1:
+            most = 3 if step >= 1 else 2
+            stride = -(-(len(multiples) - 1) // (most - 1))
+            return [round(multiple * step, 9) for multiple in multiples[::stride]]
+    return [low, high]
 
 
 def room_for(values: Sequence[float], share: float = 0.06, least: float = 0.5) -> tuple[float, float]:
