@@ -95,6 +95,20 @@ def test_several_processes_for_a_job_are_refused_with_the_reason(swept: Sweep, c
     assert (swept.folder / "study.yaml").read_text() == before
 
 
+def test_a_launcher_that_gives_up_ends_the_sweep_with_its_words_and_the_table(
+    small: list[str], cli: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(*arguments: object, **named: object) -> None:
+        raise RuntimeError("a worker was killed\nhere\nand there\nand so on")
+
+    monkeypatch.setattr("hydra._internal.core_plugins.basic_launcher.BasicLauncher.launch", give_up)
+    settings = ["hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}", "optimizer.lr=0.01,0.02"]
+    outcome = cli("train", "-m", *small, *settings)
+    assert outcome.code == 1
+    assert "2 left" in outcome.out
+    assert outcome.err.endswith("the launcher gave up (RuntimeError): a worker was killed\nhere\nand there\n")
+
+
 def test_slurm_is_composed_as_the_docs_say(cli: Callable[..., Outcome]) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     keys = {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 2, "timeout_min": 240, "array_parallelism": 8}

@@ -71,7 +71,8 @@ class StudySweeper(Sweeper):
                 say_how_it_went(folder, jobs)
                 if ours or not isinstance(error, Exception):
                     raise
-                raise JobsFailed(f"the launcher gave up ({type(error).__name__}): {error}") from error
+                said = "\n".join(str(error).splitlines()[:3])
+                raise JobsFailed(f"the launcher gave up ({type(error).__name__}): {said}") from error
         failed = [
             done
             for done in returns
