@@ -18,7 +18,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab import __version__
-from ner_lab.data.cache import write_whole
+from ner_lab.data.cache import is_locked, write_whole
 from ner_lab.errors import UserError
 
 _OF_AN_ATTEMPT = (
@@ -124,14 +124,7 @@ class RunFolder:
 
     def is_held(self) -> bool:
         """Whether a process trains in this folder now."""
-        try:
-            with self._lock_path.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return is_locked(self._lock_path)
 
     def read_config(self) -> DictConfig:
         """The resolved config of the run."""

@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from hydra.core.plugins import Plugins
 from sample import Outcome, metrics_of, read_columns
 
 from ner_lab.run_folder import RunFolder
@@ -101,9 +103,9 @@ def test_a_launcher_that_gives_up_ends_the_sweep_with_its_words_and_the_table(
     def give_up(*arguments: object, **named: object) -> None:
         raise RuntimeError("a worker was killed\nhere\nand there\nand so on")
 
-    monkeypatch.setattr("hydra._internal.core_plugins.basic_launcher.BasicLauncher.launch", give_up)
-    settings = ["hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}", "optimizer.lr=0.01,0.02"]
-    outcome = cli("train", "-m", *small, *settings)
+    launcher = SimpleNamespace(launch=give_up)
+    monkeypatch.setattr(Plugins, "instantiate_launcher", lambda *arguments, **named: launcher)
+    outcome = cli("train", "-m", *small, f"hydra.sweep.dir={tmp_path}", "optimizer.lr=0.01,0.02")
     assert outcome.code == 1
     assert "2 left" in outcome.out
     assert outcome.err.endswith("the launcher gave up (RuntimeError): a worker was killed\nhere\nand there\n")

@@ -85,6 +85,18 @@ def lock(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
+def is_locked(path: Path, *, shared: bool = False) -> bool:
+    """Whether a process holds the lock file `path` now; `shared`: also a lock that others may hold beside it."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, most of all
+        return False
+    return False
+
+
 def _load(entry: Path) -> Entry | None:
     if not entry.exists():
         return None

@@ -1,12 +1,13 @@
 """What the records in a run folder say: its state, its scores, how it was made."""
 
-import fcntl
 import json
 import math
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ner_lab.data.cache import is_locked
 
 FINISHED, FAILED, BROKEN = "finished", "failed", "broken"
 RUNNING, UNFINISHED, MISSING = "running", "unfinished", "missing"
@@ -33,7 +34,7 @@ def read_metrics(folder: Path) -> tuple[str, str, dict[str, Any]]:
         if metrics["status"] == "failed":
             return FAILED, str(metrics.get("failure") or "marked failed, without a reason"), metrics
         return FINISHED, "", metrics
-    if is_held(folder):
+    if is_locked(folder / ".lock"):
         return RUNNING, "running now", {}
     if isinstance(failure := read_json(folder / "failure.json"), dict):
         return FAILED, str(failure.get("reason") or "ended without metrics.json"), {}
@@ -67,18 +68,6 @@ def _fault_of_scores(scores: object, split: str) -> str:
         if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
             return f"has no scores in {split}.{key}"
     return ""
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process trains in this folder now."""
-    try:
-        with (folder / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def read_json(path: Path) -> object:

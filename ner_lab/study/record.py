@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ner_lab.choices import configuration_name, parse_configuration
-from ner_lab.data.cache import write_whole
+from ner_lab.data.cache import is_locked, write_whole
 from ner_lab.errors import UserError
 from ner_lab.study.jobs import Job
 from ner_lab.suggest import nearest
@@ -54,14 +54,7 @@ def recorded(
 
 def is_swept(folder: Path) -> bool:
     """Whether a sweep runs in this folder now."""
-    try:
-        with (folder / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_locked(folder / _LOCK, shared=True)
 
 
 def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: Sequence[Job] = ()) -> None:
