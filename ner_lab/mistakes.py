@@ -171,12 +171,17 @@ def _types(predictions: Iterable[Prediction]) -> list[str]:
 
 def scores_by_type(predictions: Sequence[Prediction]) -> dict[str, dict[str, Any]]:
     """`span_scores` for each entity type, gold or predicted, by name."""
-    return _scores_in(predictions, _types(predictions), lambda sentence, span: span.type)
+    return _scores_in(predictions, _types(predictions), lambda span: span.type)
 
 
 def by_sentence_length(predictions: Iterable[Prediction]) -> dict[str, dict[str, Any]]:
     """`span_scores` for sentences of 1-5, 6-10, 11-20, 21-40 and 41+ tokens; every bin is there, in this order."""
-    return _scores_in(predictions, SENTENCE_LENGTHS, lambda sentence, span: _bin(len(sentence.words), SENTENCE_LENGTHS))
+    counts = _no_counts(SENTENCE_LENGTHS)
+    for sentence in predictions:
+        counted = counts[_bin(len(sentence.words), _SENTENCE_BINS)]
+        for column in _COLUMNS:
+            counted[column] += len(getattr(sentence, column))
+    return _scores(counts)
 
 
 def by_entity_length(predictions: Iterable[Prediction]) -> dict[str, dict[str, Any]]:
@@ -184,24 +189,41 @@ def by_entity_length(predictions: Iterable[Prediction]) -> dict[str, dict[str, A
 
     A gold span is counted by its own length, a predicted one by its own.
     """
-    return _scores_in(predictions, ENTITY_LENGTHS, lambda sentence, span: _bin(span.end - span.start, ENTITY_LENGTHS))
+    return _scores_in(predictions, ENTITY_LENGTHS, lambda span: _bin(span.end - span.start, _ENTITY_BINS))
 
 
-def _bin(length: int, least: dict[str, int]) -> str:
-    return list(least)[bisect_right(list(least.values()), length) - 1]
+def _bins(least: dict[str, int]) -> list[str]:
+    """Names of the bins of lengths 0, 1, ...; the last is that of all greater lengths as well."""
+    names = list(least)
+    return [names[max(bisect_right(list(least.values()), length) - 1, 0)] for length in range(max(least.values()) + 1)]
+
+
+def _bin(length: int, bins: list[str]) -> str:
+    return bins[min(length, len(bins) - 1)]
+
+
+_SENTENCE_BINS, _ENTITY_BINS = _bins(SENTENCE_LENGTHS), _bins(ENTITY_LENGTHS)
+_COLUMNS = ("correct", "predicted", "gold")
 
 
 def _scores_in(
-    predictions: Iterable[Prediction], names: Iterable[str], name_of: Callable[[Prediction, Span], str]
+    predictions: Iterable[Prediction], names: Iterable[str], name_of: Callable[[Span], str]
 ) -> dict[str, dict[str, Any]]:
     """Scores of the parts that `name_of` tells a span's by."""
-    counts = {name: {"correct": 0, "predicted": 0, "gold": 0} for name in names}
+    counts = _no_counts(names)
     for sentence in predictions:
-        if not sentence.gold and not sentence.predicted:
-            continue
-        for column in ("correct", "predicted", "gold"):
-            for span in getattr(sentence, column):
-                counts[name_of(sentence, span)][column] += 1
+        if sentence.gold or sentence.predicted:
+            for column in _COLUMNS:
+                for span in getattr(sentence, column):
+                    counts[name_of(span)][column] += 1
+    return _scores(counts)
+
+
+def _no_counts(names: Iterable[str]) -> dict[str, dict[str, int]]:
+    return {name: dict.fromkeys(_COLUMNS, 0) for name in names}
+
+
+def _scores(counts: dict[str, dict[str, int]]) -> dict[str, dict[str, Any]]:
     return {name: span_scores(**count) for name, count in counts.items()}
 
 
