@@ -1,6 +1,8 @@
-"""What kind of gradient a look-up table gets."""
+"""What kind of gradient a look-up table gets, and which of its rows are read."""
 
-from torch import Tensor, distributed
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, distributed, nn
 
 
 def rows_alone(table: Tensor) -> bool:
@@ -10,3 +12,11 @@ def rows_alone(table: Tensor) -> bool:
     notices. Processes that train together can only average whole ones.
     """
     return table.is_cpu and not (distributed.is_available() and distributed.is_initialized())
+
+
+@runtime_checkable
+class RowReader(Protocol):
+    """A layer whose `forward` reads some rows of one table."""
+
+    def rows_read(self, *inputs: Any) -> tuple[nn.Parameter, Tensor]:
+        """What `forward` takes -> the table and the rows that `forward` will read (any shape)."""

@@ -101,6 +101,8 @@ def _train(
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
     _fill_vectors(module, prepared)
+    if cfg.threads is not None:
+        set_threads(cfg.threads, module.tagger)
     untrained = module.tagger.transition_scores()
     if first:
         trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""

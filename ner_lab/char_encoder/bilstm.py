@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.initialise import glorot
-from ner_lab.recurrence.layer import Recurrence, check_cell, reorder, reversal
+from ner_lab.recurrence.layer import Recurrence, Turn, check_cell
+from ner_lab.recurrence.two_ways import read_both_ways
 
 
 class CharBiLSTM(nn.Module):
@@ -35,7 +37,7 @@ class CharBiLSTM(nn.Module):
         glorot(self.embedding.weight)
         with torch.no_grad():
             self.embedding.weight[0].zero_()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.ahead, self.back = (
             Recurrence(
                 cell,
@@ -47,15 +49,16 @@ class CharBiLSTM(nn.Module):
             )
             for _ in range(2)
         )
+        self.apart = False
         self.output_dim = 2 * hidden_dim
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """chars (forms, letters), lengths (forms,) -> (forms, 2 hidden_dim)."""
         letters = self.dropout(self.embedding(chars))  # (forms, letters, char_dim)
-        turned = reorder(letters, reversal(lengths, letters.shape[1]))
+        turned = Turn(lengths, letters.shape[1])(letters)
         last = (lengths - 1)[:, None, None]
         ends = [
             states.gather(1, last.expand(-1, 1, states.shape[2])).squeeze(1)
-            for states in (self.ahead(letters), self.back(turned))
+            for states in read_both_ways(self.ahead, self.back, letters, turned, apart=self.apart)
         ]
         return torch.cat(ends, dim=-1)

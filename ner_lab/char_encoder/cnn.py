@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.errors import UserError
 from ner_lab.initialise import embedding_uniform, linear
 
@@ -55,7 +56,7 @@ class CharCNN(nn.Module):
         embedding_uniform(self.embedding.weight)
         with torch.no_grad():
             self.embedding.weight[0].zero_()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.window = window
         self.padding = padding
         self.fill_to = fill_to

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.decoder.guarded_lstm import lstm_of
+from ner_lab.dropout import Dropout
 from ner_lab.initialise import embedding_uniform, glorot, linear
 from ner_lab.recurrence.layer import reorder, reversal
 
@@ -29,7 +30,7 @@ class ChunkEncoder(nn.Module):
         forget_bias: float,
     ) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.ahead, self.back = (lstm_of(token_dim, hidden_dim, num_layers, dropout, forget_bias) for _ in range(2))
         self.labels = nn.Embedding(num_labels, label_dim)
         embedding_uniform(self.labels.weight)

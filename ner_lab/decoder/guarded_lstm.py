@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.initialise import embedding_uniform, glorot
 
 
@@ -33,7 +34,7 @@ class GuardedLSTM(nn.Module):
         super().__init__()
         self.guard = nn.Parameter(torch.empty(input_dim))
         embedding_uniform(self.guard)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.lstm = lstm_of(input_dim, hidden_dim, num_layers, dropout, forget_bias)
 
     def guarded(self, items: Tensor) -> Tensor:

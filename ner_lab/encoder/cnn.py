@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import real_tokens, require_input, require_layers, require_odd
 from ner_lab.encoder.windows import side_by_side
 from ner_lab.initialise import linear
@@ -39,10 +40,10 @@ class CNN(nn.Module):
         require_input(input_dim)
         require_layers(num_layers)
         require_odd(window)
-        self.input_dropout = nn.Dropout(input_dropout)
+        self.input_dropout = Dropout(input_dropout)
         self.projection = linear(input_dim, hidden_dim)
         self.convolutions = nn.ModuleList(linear(window * hidden_dim, hidden_dim) for _ in range(num_layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden_dim) for _ in range(num_layers))
         self.reach = window // 2
         self.output_dim = hidden_dim

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import require_input
 from ner_lab.recurrence.layer import Recurrence, check_cell, reorder
 
@@ -35,8 +36,8 @@ class TwoPassLSTM(nn.Module):
         super().__init__()
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
-        self.input_dropout = nn.Dropout(input_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.input_dropout = Dropout(input_dropout)
+        self.output_dropout = Dropout(output_dropout)
         self.layer = Recurrence(
             cell,
             input_dim,

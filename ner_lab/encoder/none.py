@@ -2,13 +2,15 @@
 
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
+
 
 class NoEncoder(nn.Module):
     """Hands its input on, with dropout."""
 
     def __init__(self, *, input_dim: int, input_dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(input_dropout)
+        self.dropout = Dropout(input_dropout)
         self.output_dim = input_dim
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:

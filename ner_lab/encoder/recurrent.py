@@ -5,9 +5,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import require_input, require_layers
 from ner_lab.errors import UserError
-from ner_lab.recurrence.layer import Recurrence, check_cell, reorder, reversal
+from ner_lab.recurrence.layer import Recurrence, Turn, check_cell
+from ner_lab.recurrence.two_ways import read_both_ways
 
 
 class RecurrentEncoder(nn.Module):
@@ -46,9 +48,10 @@ class RecurrentEncoder(nn.Module):
         require_layers(num_layers)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
-        self.input_dropout = nn.Dropout(input_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.input_dropout = Dropout(input_dropout)
+        self.output_dropout = Dropout(output_dropout)
         self.separate = stacks == "separate"
+        self.apart = False
         self.output_dim = self.directions * hidden_dim
         between = hidden_dim if self.separate else self.output_dim
 
@@ -76,10 +79,12 @@ class RecurrentEncoder(nn.Module):
             for layer in self.ahead:
                 ahead = self.output_dropout(layer(ahead))
             return ahead
-        turn = reversal(lengths, inputs.shape[1])
+        turn = Turn(lengths, inputs.shape[1])
         for forward_layer, backward_layer in zip(self.ahead, self.back, strict=True):
-            ahead = self.output_dropout(forward_layer(ahead))
-            back = self.output_dropout(reorder(backward_layer(reorder(back, turn)), turn))
-            if not self.separate:
-                ahead = back = torch.cat([ahead, back], dim=-1)
+            ahead, back = read_both_ways(forward_layer, backward_layer, ahead, turn(back), apart=self.apart)
+            back = turn(back)
+            if self.separate:
+                ahead, back = self.output_dropout(ahead), self.output_dropout(back)
+            else:
+                ahead = back = self.output_dropout(torch.cat([ahead, back], dim=-1))
         return torch.cat([ahead, back], dim=-1) if self.separate else ahead

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import real_tokens, require_input
 from ner_lab.encoder.windows import Windows, side_by_side
 from ner_lab.errors import UserError
@@ -47,7 +48,7 @@ class SentenceNetwork(nn.Module):
         require_input(input_dim)
         if max_distance < 1:
             raise UserError(f"encoder.max_distance is {max_distance}. It must be at least 1.")
-        self.dropout = nn.Dropout(input_dropout)
+        self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)
         self.distances = nn.Embedding(2 * max_distance + 1, distance_dim)
         embedding_uniform(self.distances.weight)

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import require_input
 from ner_lab.encoder.windows import Windows
 from ner_lab.initialise import linear
@@ -21,7 +22,7 @@ class WindowNetwork(nn.Module):
     def __init__(self, *, input_dim: int, hidden_dim: int, window: int, input_dropout: float) -> None:
         super().__init__()
         require_input(input_dim)
-        self.dropout = nn.Dropout(input_dropout)
+        self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)
         layers = [linear(window * input_dim, hidden_dim), nn.Hardtanh()] if hidden_dim else []
         self.hidden = nn.Sequential(*layers)

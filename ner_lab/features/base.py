@@ -132,6 +132,10 @@ class SparseSum(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_sparse, dim))
         self.output_dim = dim
 
+    def rows_read(self, features: Tensor, offsets: Tensor) -> tuple[nn.Parameter, Tensor]:
+        """features (active,), offsets (tokens,) -> the weights, and their rows that `forward` reads (active,)."""
+        return self.weight, features
+
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
         """features (active,), offsets (tokens,) -> (tokens, dim)."""
         return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=rows_alone(self.weight))

@@ -3,14 +3,16 @@
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD as TorchSGD
 from torch.optim import Optimizer
 
 from ner_lab.optimizer.recipe import OptimizerRecipe
+from ner_lab.optimizer.row_sgd import RowSGD
 
 
 class SGD(OptimizerRecipe):
     """momentum: classical, or Nesterov's. Other arguments as in `OptimizerRecipe`."""
+
+    takes_sparse = True
 
     def __init__(
         self,
@@ -28,17 +30,17 @@ class SGD(OptimizerRecipe):
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
-        self.takes_sparse = not momentum and not weight_decay  # both move rows that no gradient reached
         self.check()
 
     def optimizer(self, model: nn.Module) -> Optimizer:
-        return TorchSGD(
+        return RowSGD(
+            model,
             self.groups(model),
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
-            fused=not self.takes_sparse,  # torch fuses no sparse gradients
+            fused=True,
         )
 
     def groups(self, model: nn.Module) -> list[Any]:

@@ -81,6 +81,40 @@ def check_cell(group: str, cell: str, clip_gradient: float | None) -> None:
         raise UserError(f"{group}.clip_gradient is {clip_gradient}. It must be above 0; null is no clipping.")
 
 
+class Turn:
+    """Turns each sentence of a padded batch round in place, and leaves padding where it is.
+
+    lengths (batch,); time: places of each row. Twice is not at all.
+    """
+
+    def __init__(self, lengths: Tensor, time: int) -> None:
+        self.order = None if _all_full(lengths, time) else reversal(lengths, time)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """values (batch, time, dim) -> (batch, time, dim)."""
+        return values.flip(1) if self.order is None else _Turned.apply(values, self.order)
+
+
+def _all_full(lengths: Tensor, time: int) -> bool:
+    """Whether there is no padding, if that can be known without waiting for a device."""
+    return lengths.is_cpu and bool((lengths == time).all())
+
+
+class _Turned(torch.autograd.Function):
+    """`reorder` by a reversal, whose gradient is turned round likewise: adding it up place by place takes longer."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, order: Tensor) -> Tensor:
+        """values (batch, time, dim), order (batch, time) -> (batch, time, dim)."""
+        ctx.save_for_backward(order)
+        return reorder(values, order)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """grad (batch, time, dim) -> (batch, time, dim)."""
+        return _Turned.apply(grad, ctx.saved_tensors[0]), None
+
+
 def reversal(lengths: Tensor, time: int) -> Tensor:
     """Indices (batch, time) that turn each sentence round in place and leave padding where it is."""
     steps = torch.arange(time, device=lengths.device)

@@ -14,6 +14,7 @@ from ner_lab.data.vocab import TagVocab
 from ner_lab.decoder.oracle import Oracle
 from ner_lab.decoder.span_tags import SpanTags
 from ner_lab.decoder.stack_lstm import StackLSTM
+from ner_lab.dropout import Dropout
 from ner_lab.errors import UserError
 from ner_lab.tags import SCHEMES, convert, is_proper
 from ner_lab.transitions import OUT, SHIFT, actions_of, oracle, spans_by, tags_by
@@ -432,7 +433,7 @@ def test_an_input_without_dimensions_is_read() -> None:
 
 def test_dropout_is_in_every_network_but_the_outputs_and_only_in_training() -> None:
     decoder, hidden, tags = decoder_of(dropout=0.4), states(), gold()
-    dropped = {name for name, part in decoder.named_modules() if isinstance(part, nn.Dropout) and part.p == 0.4}
+    dropped = {name for name, part in decoder.named_modules() if isinstance(part, Dropout) and part.p == 0.4}
     assert dropped == {"buffer.dropout", "stack.dropout", "history.dropout", "chunk_encoder.dropout"}
     assert {name for name, part in decoder.named_modules() if isinstance(part, nn.LSTM) and part.dropout == 0.4} == {
         "buffer.lstm",

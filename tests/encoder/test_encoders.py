@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ner_lab.dropout import Dropout
 from ner_lab.encoder.bilstm import BiLSTM
 from ner_lab.encoder.birnn import BiRNN
 from ner_lab.encoder.cnn import CNN
@@ -274,7 +275,7 @@ def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
     torch.manual_seed(1)
     found = encoder(inputs_of(), LENGTHS)
     torch.manual_seed(1)
-    read = nn.functional.dropout(inputs_of(), 0.5)
+    read = Dropout(0.5)(inputs_of())
     assert torch.equal(found, plain(read, LENGTHS))
     assert not torch.equal(found, plain(inputs_of(), LENGTHS))
 

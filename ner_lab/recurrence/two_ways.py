@@ -1,0 +1,101 @@
+"""The two directions of a layer, on the CPU each on a core of its own where there are two.
+
+A step of one direction waits for the step before it, and its matrix product is too small to be shared
+out among cores; the directions need nothing of each other.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+@runtime_checkable
+class ReadsBothWays(Protocol):
+    """A part with layers in both directions."""
+
+    apart: bool
+    """Whether the directions run side by side on the CPU."""
+
+
+def read_both_ways(
+    ahead: nn.Module, back: nn.Module, inputs: Tensor, turned: Tensor, *, apart: bool
+) -> tuple[Tensor, Tensor]:
+    """Two layers, each on its own input, (batch, time, dim) -> (batch, time, hidden_dim).
+
+    apart: at the same time, in two threads, if it is on the CPU; numbers and gradients are the same.
+    """
+    if not (apart and inputs.is_cpu):
+        return ahead(inputs), back(turned)
+    if not torch.is_grad_enabled():
+        other = _beside(back, turned)
+        return ahead(inputs), other.result()
+    trained = [[weight for weight in layer.parameters() if weight.requires_grad] for layer in (ahead, back)]
+    states = _Apart.apply((ahead, back), trained, inputs, turned, *trained[0], *trained[1])
+    return states[0], states[1]
+
+
+class _Apart(torch.autograd.Function):
+    """Each direction's graph is built, and gone back through, by a thread of its own."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, layers: tuple[nn.Module, ...], trained: list[list[Tensor]], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """tensors: both inputs (batch, time, dim), then the weights of both -> states (batch, time, hidden_dim)."""
+        with torch.enable_grad():
+            inputs = [
+                given.detach().requires_grad_(needed)
+                for given, needed in zip(tensors, ctx.needs_input_grad[2:4], strict=False)
+            ]
+            other = _beside(layers[1], inputs[1])
+            states = [layers[0](inputs[0]), other.result()]
+        ctx.directions = list(zip(states, inputs, trained, strict=True))
+        return states[0].detach(), states[1].detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """gradients of both states, in their shapes -> those of the tensors of `forward`."""
+        there, beside = ctx.directions
+        del ctx.directions
+        other = _beside(_gradients, beside, gradients[1])
+        found = [_gradients(there, gradients[0]), other.result()]
+        return None, None, found[0][0], found[1][0], *found[0][1:], *found[1][1:]
+
+
+def _gradients(direction: tuple[Tensor, Tensor, list[Tensor]], gradient: Tensor) -> list[Tensor | None]:
+    """Of the inputs (None if they need none), then of the weights; from the gradient of the states."""
+    states, inputs, weights = direction
+    wanted = [inputs, *weights] if inputs.requires_grad else weights
+    found: list[Tensor | None] = list(torch.autograd.grad(states, wanted, gradient)) if wanted else []
+    return found if inputs.requires_grad else [None, *found]
+
+
+def _beside(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Start `work` in the other thread, in this thread's modes of torch."""
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    autocast, kind = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def run() -> Any:
+        with (
+            torch.inference_mode(inference),
+            torch.set_grad_enabled(gradients),
+            torch.autocast("cpu", kind, enabled=autocast),
+        ):
+            return work(*arguments)
+
+    return _other_thread().submit(run)
+
+
+@cache
+def _other_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="other direction")
+
+
+os.register_at_fork(after_in_child=_other_thread.cache_clear)  # threads do not follow into a child
