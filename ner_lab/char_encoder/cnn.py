@@ -1,10 +1,12 @@
 """Character CNN: convolution over the letters of a word, then the largest value of each filter."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ner_lab.dropout import Dropout
 from ner_lab.errors import UserError
@@ -77,15 +79,43 @@ class CharCNN(nn.Module):
         """chars (forms, letters), lengths (forms,) -> (forms, num_filters)."""
         if self.fill_to is not None:
             chars, lengths = self._filled(chars, lengths, self.fill_to)
-        letters = self.dropout(self.embed(chars))
-        letters = F.pad(letters, (0, 0, self.padding, self.padding))  # (forms, padded, input_dim)
-        places = letters.shape[1] - self.window + 1
+        largest = self._in_a_row(chars, lengths) if chars.is_cpu else self._side_by_side(chars, lengths)
+        return ACTIVATIONS[self.activation](largest)  # all of them grow with what they take: the same behind the maximum
+
+    def _in_a_row(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """The largest value of each filter (forms, num_filters), without work for what lies behind short words.
+
+        Words stand one behind another, parted by padding that the one ends with and the next begins with.
+        A device would have to be waited for, to know how long the row is.
+        """
+        spans = lengths + self.padding
+        steps = torch.arange(chars.shape[1] + self.padding)
+        row = F.pad(chars, (0, self.padding))[steps < spans[:, None]]  # padding stands behind every word
+        letters = self.dropout(self.embed(F.pad(row, (self.padding, 0))))  # (row, input_dim)
+        places = letters.shape[0] - self.window + 1
         # the convolution as one matrix product over windows: as fast on ragged shapes as on regular ones
+        windows = torch.cat([letters[shift : shift + places] for shift in range(self.window)], dim=-1)
+        filtered = self.convolution(windows)  # (places, filters)
+        counts, firsts = self._places(lengths), spans.cumsum(0) - spans
+        if self.padding == self.window - 1:
+            return _Largest.apply(filtered, torch.arange(places), firsts)
+        # windows in which two words meet are left out, those of padding alone are shared
+        steps = torch.arange(int(counts.max()))
+        chosen = (firsts[:, None] + steps)[steps < counts[:, None]]
+        return _Largest.apply(filtered, chosen, counts.cumsum(0) - counts)
+
+    def _side_by_side(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """The largest value of each filter (forms, num_filters), every word as long as the longest."""
+        letters = F.pad(self.dropout(self.embed(chars)), (0, 0, self.padding, self.padding))
+        places = letters.shape[1] - self.window + 1
         windows = torch.cat([letters[:, shift : shift + places] for shift in range(self.window)], dim=-1)
-        filtered = ACTIVATIONS[self.activation](self.convolution(windows))  # (forms, places, filters)
-        # a word of n letters has n + 2 padding - window + 1 places; what lies behind belongs to longer words
-        real = torch.arange(places, device=chars.device) < (lengths + 2 * self.padding - self.window + 1)[:, None]
+        filtered = self.convolution(windows)  # (forms, places, filters)
+        real = torch.arange(places, device=chars.device) < self._places(lengths)[:, None]
         return filtered.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)
+
+    def _places(self, lengths: Tensor) -> Tensor:
+        """lengths (forms,) -> windows of each word (forms,); what lies behind belongs to longer words."""
+        return lengths + 2 * self.padding - self.window + 1
 
     def _filled(self, chars: Tensor, lengths: Tensor, fill_to: int) -> tuple[Tensor, Tensor]:
         """Words with their word-end symbols: chars (forms, letters), lengths (forms,) -> the same, longer.
@@ -101,3 +131,28 @@ class CharCNN(nn.Module):
         places = torch.arange(chars.shape[1], device=chars.device)
         ends = (places >= lengths[:, None]) & (places < filled[:, None])
         return chars.masked_fill(ends, self.word_end), filled
+
+
+class _Largest(torch.autograd.Function):
+    """The largest number of each column among the rows of each bag, on the CPU; its gradient goes to the first such.
+
+    As `embedding_bag` with mode=max, whose own gradient takes three times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, rows: Tensor, bags: Tensor) -> Tensor:
+        """values (places, columns); rows (chosen,), one bag's behind the other's; bags (bags,), where each begins.
+
+        -> (bags, columns).
+        """
+        largest, _, _, winners = torch.embedding_bag(values, rows, bags, False, 2)
+        ctx.save_for_backward(winners)
+        ctx.places = len(values)
+        return largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """grad (bags, columns) -> that of the values."""
+        (winners,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.places, grad.shape[1]).scatter_add_(0, winners, grad), None, None

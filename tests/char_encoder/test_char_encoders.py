@@ -120,6 +120,26 @@ def test_cnn_equals_torchs_convolution_and_a_maximum(window: int, padding: int, 
         torch.testing.assert_close(encoder(*encoded(word, "abcdeABCDE012"))[0], expected)
 
 
+@pytest.mark.parametrize("make", [cnn, wide_cnn, filled_cnn, chiu])
+@pytest.mark.parametrize(("window", "padding"), [(1, 0), (1, 2), (2, 1), (3, 1), (3, 2), (3, 3), (4, 3), (5, 2)])
+@given(words=st.lists(st.text(LETTERS, min_size=1, max_size=9), min_size=1, max_size=6))
+@settings(max_examples=5, deadline=None)
+def test_words_in_a_row_give_what_words_of_one_length_give(
+    make: Callable[..., CharCNN], window: int, padding: int, words: list[str]
+) -> None:
+    """The way of the CPU against that of a device, values and gradients."""
+    encoder = make(window=window, padding=padding).double()
+    nn.init.normal_(encoder.convolution.bias)
+    found = []
+    for way in (encoder._in_a_row, encoder._side_by_side):
+        largest = way(*encoded(*words))
+        encoder.zero_grad()
+        (largest**2).sum().backward()
+        found.append([largest, *(weight.grad for weight in encoder.parameters())])
+    for row, side in zip(*found, strict=True):
+        torch.testing.assert_close(row, side)
+
+
 def test_cnn_with_types_convolves_letters_joined_by_their_type() -> None:
     encoder = chiu()
     oracle = nn.Conv1d(9, 6, 3, padding=1)

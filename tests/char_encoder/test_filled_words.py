@@ -61,7 +61,7 @@ def test_without_dropout_no_more_symbols_are_laid_out_than_a_window_holds() -> N
     read: list[Tensor] = []
     encoder.dropout.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     encoder(*encoded("abcd", "e"))
-    assert read[0].shape[1] == 4 + 3
+    assert read[0].shape[0] == 2 + (4 + 3 + 2) + (1 + 3 + 2)  # padding of 2 before, between and behind
 
 
 def test_in_training_every_symbol_of_the_full_length_is_dropped_by_itself() -> None:
@@ -69,8 +69,8 @@ def test_in_training_every_symbol_of_the_full_length_is_dropped_by_itself() -> N
     read: list[Tensor] = []
     encoder.dropout.register_forward_hook(lambda _, given, taken: read.append(taken))
     encoder(*encoded("abcd", "e"))
-    letters = read[0]
-    assert letters.shape[:2] == (2, 45)
+    assert len(read[0]) == 2 + 2 * (45 + 2)
+    letters = torch.stack([read[0][2:47], read[0][49:94]])
     assert len(letters[0, 4:].unique(dim=0)) > 8  # masks of five elements: 32 kinds
     assert letters[:, 4:].count_nonzero(dim=2).sum() > 0
     encoder.eval()
