@@ -15,6 +15,8 @@ from ner_lab.terminal import bar, is_terminal
 
 log = logging.getLogger(__name__)
 
+_INTERVAL = 1.0  # seconds between two looks at the loss: a GPU has to be waited for
+
 
 class Diverged(UserError):
     """The loss of training is no number any more."""
@@ -47,6 +49,7 @@ class EpochLog(pl.Callback):
         self._epoch_tokens = 0
         self._epoch_seconds: float | None = None
         self._learning_rate = 0.0
+        self._shown = -_INTERVAL
 
     @property
     def tokens_per_second(self) -> float:
@@ -81,7 +84,8 @@ class EpochLog(pl.Callback):
         if self._task is None:
             return
         self._bar.update(self._task, advance=1)
-        if batch_idx % 20 == 0:
+        if (now := time.monotonic()) - self._shown >= _INTERVAL:
+            self._shown = now
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self._bar.update(self._task, description=epoch, loss=f"loss {float(outputs['loss']):.3f}")
 
@@ -89,7 +93,7 @@ class EpochLog(pl.Callback):
         self._epoch_seconds = time.perf_counter() - self._started
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()} | pl_module.averages()  # type: ignore[operator]
         loss = numbers["train/loss"]
         if not math.isfinite(loss):
             raise Diverged(
@@ -114,7 +118,8 @@ class EpochLog(pl.Callback):
             "gradient_norm": numbers["train/gradient_norm"],
         }
         self.history.append(entry)
-        curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate")}
+        curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate", "gradient_norm")}
+        curves["train/loss"] = loss
         curves["epoch"] = entry["epoch"]
         for logger in trainer.loggers:
             logger.log_metrics(curves, trainer.global_step)

@@ -15,7 +15,7 @@ from ner_lab.data.batch import Batch
 from ner_lab.data.vocab import Vocabs
 from ner_lab.metric import SpanF1
 
-_NORM_EVERY = 20  # steps: a norm that clipping does not need takes up to a millisecond of dense gradients
+NORM_EVERY = 20  # steps: a norm that clipping does not need takes up to a millisecond of dense gradients
 
 
 class TaggerModule(pl.LightningModule):
@@ -34,10 +34,20 @@ class TaggerModule(pl.LightningModule):
         self.recipe = optimizer_of(cfg)
         self.dev_score = SpanF1(labels, self.vocabs.tags.scheme)
         self.dev_loss, self.dev_loss_tokens = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
-        self._steps = 0
+        self._reset()
+
+    def on_fit_start(self) -> None:
+        # deterministic algorithms would first fill whatever is about to be written, one more kernel for each tensor
+        torch.utils.deterministic.fill_uninitialized_memory = False
 
     def on_train_epoch_start(self) -> None:
-        self._steps = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        """What `averages` are of: sums over the epoch's steps, and what they are divided by."""
+        self._steps = self._tokens = self._norms = 0
+        self._loss: Tensor | float = 0.0
+        self._norm: Tensor | float = 0.0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The part of this process in the loss of the global batch."""
@@ -45,10 +55,17 @@ class TaggerModule(pl.LightningModule):
         if not batch.counts:
             losses = losses * 0
         loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
-        # every process weighs its part alike: Lightning averages the weights as whole numbers
-        per_token = losses.detach().sum() * (self.trainer.world_size / batch.global_tokens)
-        self.log("train/loss", per_token, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch.global_tokens)
+        # added up here and logged once an epoch: logged at every step, it would take a tenth of the step
+        self._loss = self._loss + losses.detach().sum()
+        self._tokens += batch.global_tokens
         return loss
+
+    def averages(self) -> dict[str, float]:
+        """Loss of a token and norm of the gradient, over the steps of this epoch and over all processes."""
+        loss = torch.as_tensor(self._loss, device=self.device) * self.trainer.world_size / max(self._tokens, 1)
+        norm = torch.as_tensor(self._norm, device=self.device) / max(self._norms, 1)
+        found = self.trainer.strategy.reduce(torch.stack([loss, norm]), reduce_op="mean").tolist()
+        return dict(zip(("train/loss", "train/gradient_norm"), found, strict=True))
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch()
@@ -67,20 +84,25 @@ class TaggerModule(pl.LightningModule):
         whole = (batch.tags < len(self.vocabs.tags)).all(dim=1)  # padding has tag 0
         losses, best = self.tagger.losses_and_decode(replace(batch, tags=batch.tags * whole[:, None]))
         self.dev_score.update(best, batch.tags, batch.mask)
-        self.dev_loss.update(losses[whole].sum())
-        self.dev_loss_tokens.update(batch.lengths[whole].sum())
+        self.dev_loss.update(torch.where(whole, losses, 0.0).sum())
+        self.dev_loss_tokens.update((batch.lengths * whole).sum())
 
     def on_validation_epoch_end(self) -> None:
         self._log_epoch()
+        for name, figure in self.dev_figures().items():
+            self.log(name, figure, sync_dist=True)
+
+    def dev_figures(self) -> dict[str, Tensor]:
+        """What the batches of dev came to, by the names it is logged under; counting begins anew."""
         score = self.dev_score.compute()
-        self.dev_score.reset()
-        self.log("dev/loss", self.dev_loss.compute() / self.dev_loss_tokens.compute(), sync_dist=True)
-        self.dev_loss.reset()
-        self.dev_loss_tokens.reset()
+        figures = {"dev/loss": self.dev_loss.compute() / self.dev_loss_tokens.compute()}
         for name in ("precision", "recall", "f1", "accuracy"):
-            self.log(f"dev/{name}", torch.tensor(score[name]), sync_dist=True)
+            figures[f"dev/{name}"] = torch.tensor(score[name])
         for entity_type, numbers in score["per_type"].items():  # type: ignore[attr-defined]
-            self.log(f"dev/{entity_type}/f1", torch.tensor(numbers["f1"]), sync_dist=True)
+            figures[f"dev/{entity_type}/f1"] = torch.tensor(numbers["f1"])
+        for counted in (self.dev_score, self.dev_loss, self.dev_loss_tokens):
+            counted.reset()
+        return figures
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.recipe.optimizer(self.tagger)
@@ -94,7 +116,8 @@ class TaggerModule(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = self.recipe.clip_gradients(trained, measure=self._steps % _NORM_EVERY == 0)
+        norm = self.recipe.clip_gradients(trained, measure=self._steps % NORM_EVERY == 0)
         self._steps += 1
         if norm is not None:
-            self.log("train/gradient_norm", norm, on_step=False, on_epoch=True, sync_dist=True, batch_size=1)
+            self._norm = self._norm + norm
+            self._norms += 1
