@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
 from ner_lab.gradients import RowReader
+
+_TOLD_BY: "WeakKeyDictionary[nn.Module, RowSGD]" = WeakKeyDictionary()
+"""The optimizer that a layer tells what it reads: the latest one that moves it."""
 
 
 class RowSGD(SGD):
@@ -27,12 +31,15 @@ class RowSGD(SGD):
     def __init__(self, model: nn.Module, groups: Iterable[Any], **settings: Any) -> None:
         super().__init__(groups, **settings)
         self._rows: dict[nn.Parameter, _Rows] = {}
-        moved = {parameter for group in self.param_groups for parameter in group["params"]}
+        self._moved = {parameter for group in self.param_groups for parameter in group["params"]}
         for layer in model.modules():
-            if isinstance(layer, RowReader):
-                layer.register_forward_pre_hook(self._before_reading)
-                layer.register_state_dict_pre_hook(self._before_saving)
-        self._moved = moved
+            if isinstance(layer, RowReader) and isinstance(layer, nn.Module):
+                if (before := _TOLD_BY.get(layer)) is None:
+                    layer.register_forward_pre_hook(_before_reading)
+                    layer.register_state_dict_pre_hook(_before_saving)
+                else:
+                    before._before_saving(layer)
+                _TOLD_BY[layer] = self
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -87,10 +94,20 @@ class RowSGD(SGD):
         else:
             rows.bring_all()
 
-    def _before_saving(self, layer: Any, *_: Any) -> None:
+    def _before_saving(self, layer: nn.Module) -> None:
         for parameter in layer.parameters(recurse=False):
             if parameter in self._rows:
                 self._rows[parameter].bring_all()
+
+
+def _before_reading(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+    if (optimizer := _TOLD_BY.get(layer)) is not None:
+        optimizer._before_reading(layer, inputs)
+
+
+def _before_saving(layer: nn.Module, *_: Any) -> None:
+    if (optimizer := _TOLD_BY.get(layer)) is not None:
+        optimizer._before_saving(layer)
 
 
 class _Rows:
@@ -143,8 +160,7 @@ class _Rows:
         self.reached.zero_()
 
     def move(self, rows: Tensor, gradient: Tensor) -> None:
-        """One step: rows (n,), each once, with their gradients (n, dim)."""
-        self.bring(rows)
+        """One step: rows (n,), each once and at the present step, with their gradients (n, dim)."""
         assert self.settings is not None
         rate, momentum, decay, nesterov = self.settings
         self.steps += 1

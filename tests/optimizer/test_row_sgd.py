@@ -145,3 +145,26 @@ def test_a_closure_is_evaluated_once_and_its_loss_handed_on() -> None:
     assert loss.item() == pytest.approx(before.sum().item())
     assert calls == [1]
     torch.testing.assert_close(table.weight[1], before - 0.05)
+
+
+def test_a_second_optimizer_over_the_same_table_takes_over_where_the_first_one_stood() -> None:
+    (by_rows, row_optimizer), (whole, optimizer) = pair(lr=0.05, momentum=0.9)
+    for rows in ([0, 1], [2], [5]):
+        one_step(by_rows, row_optimizer, rows)
+        one_step(whole, optimizer, rows)
+    again = RowSGD(by_rows, by_rows.parameters(), fused=True, lr=0.05, momentum=0.9)
+    plain = torch.optim.SGD(whole.parameters(), lr=0.05, momentum=0.9)
+    for rows in ([0, 3], [1], [2, 5]):
+        assert one_step(by_rows, again, rows) == pytest.approx(one_step(whole, plain, rows), rel=1e-9)
+    torch.testing.assert_close(by_rows.state_dict(), whole.state_dict())
+
+
+def test_gradients_added_up_over_several_readings_move_each_row_once() -> None:
+    (by_rows, row_optimizer), (whole, optimizer) = pair(lr=0.05, momentum=0.9, weight_decay=0.1)
+    for readings in ([[0, 1], [1, 2]], [[3], [0]], [[1], [5], [2, 2]]):
+        for table, one in ((by_rows, row_optimizer), (whole, optimizer)):
+            one.zero_grad()
+            for rows in readings:
+                (table(torch.tensor(rows)) @ table.linear).square().sum().backward()
+            one.step()
+    torch.testing.assert_close(by_rows.state_dict(), whole.state_dict())
