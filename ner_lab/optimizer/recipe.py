@@ -71,7 +71,7 @@ class OptimizerRecipe(ABC):
         """Clip in place; gives the norm before clipping, where clipping is by norm or it is to be measured."""
         moved = [self._values(parameter) for parameter in parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(moved) if self.clip == "norm" or measure else None
-        if self.clip == "norm" and norm is not None:
+        if self.clip == "norm" and norm is not None and not (norm.is_cpu and norm <= self.clip_at):
             scale = (self.clip_at / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(moved, scale)
         if self.clip == "value":
