@@ -6,8 +6,11 @@ from ner_lab.errors import UserError
 
 
 def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
-    """direct (batch, time, tags), if they are log probabilities; otherwise UserError."""
-    if direct is None or bool((direct > 0).any()):
+    """direct (batch, time, tags), if they are log probabilities; otherwise UserError.
+
+    Only a CPU's numbers are looked at, for which nobody has to wait; scores of a trained tagger are such.
+    """
+    if direct is None or (direct.is_cpu and bool((direct > 0).any())):
         raise UserError(
             f"decoder={decoder} needs log p(word | tag), which a feature set gives by counting. "
             "Give features=words, or features.wiring=counts with another set of sparse features."

@@ -57,3 +57,14 @@ class CRF(nn.Module):
         """hidden (batch, time, dim), mask (batch, time) bool -> best tags (batch, time), 0 at padding."""
         emissions = self.projection(hidden, direct)
         return self.chain.decode(emissions, mask, constrained=self.constraints != "none")[0]
+
+    def n_best(self, hidden: Tensor, mask: Tensor, n: int, direct: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """hidden (batch, time, dim), mask (batch, time) bool -> the n best tag sequences, the best one first.
+
+        -> tags (batch, n, time), 0 at padding, and log p(tags) (batch, n), -inf where a sentence has fewer
+        sequences. With `constraints=decode` only valid sequences come, at their share among all sequences.
+        """
+        emissions = self.projection(hidden, direct)
+        paths, scores = self.chain.n_best(emissions, mask, n, constrained=self.constraints != "none")
+        log_z = self.chain.log_partition(emissions, mask, constrained=self.constraints == "always")
+        return paths, scores - log_z[:, None]

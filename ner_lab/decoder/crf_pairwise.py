@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.decoder.constraints import FORBIDDEN, allowed_moves, check_constraints, penalties_of
-from ner_lab.decoder.pairwise import best_path, gold_pairs, log_partition
+from ner_lab.decoder.pairwise import best_path, best_paths, gold_pairs, log_partition
 from ner_lab.decoder.projection import PairProjection
 
 
@@ -43,17 +43,25 @@ class PairwiseCRF(nn.Module):
         self.projection = PairProjection(input_dim, len(tags) + 1, self.num_summed, hidden_dim)
         self.register_buffer("penalties", penalties_of(allowed_moves(tags, scheme)), persistent=False)
 
+    def n_best(self, hidden: Tensor, mask: Tensor, n: int, direct: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """hidden (batch, time, dim), mask (batch, time) bool -> the n best tag sequences, the best one first.
+
+        -> tags (batch, n, time), 0 at padding, and log p(tags) (batch, n), -inf where a sentence has fewer
+        sequences. With `constraints=decode` only valid sequences come, at their share among all sequences.
+        """
+        pairs = self._pairs(hidden, direct)
+        penalties = None if self.constraints == "none" else self.penalties
+        paths, scores = best_paths(pairs[..., : self.num_tags], mask, n, penalties)
+        return paths, scores - self._log_z(self._summed(pairs, mask), mask).detach()[:, None]
+
     def loss(self, hidden: Tensor, tags: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
         """hidden (batch, time, dim), tags (batch, time), mask (batch, time) bool -> (batch,).
 
         The negative log-likelihood of each sentence. direct (batch, time, tags): scores from sparse
         features.
         """
-        pairs = self._pairs(hidden, direct)
-        if self.constraints == "always":
-            pairs = self._constrained(pairs, mask)
-        log_z = log_partition(pairs[:, 0, -1], pairs[:, :, : self.num_summed], mask)
-        return log_z - gold_pairs(pairs, tags, mask).sum(dim=1)
+        pairs = self._summed(self._pairs(hidden, direct), mask)
+        return self._log_z(pairs, mask) - gold_pairs(pairs, tags, mask).sum(dim=1)
 
     def decode(self, hidden: Tensor, mask: Tensor, direct: Tensor | None = None) -> Tensor:
         """hidden (batch, time, dim), mask (batch, time) bool -> best tags (batch, time), 0 at padding."""
@@ -66,8 +74,16 @@ class PairwiseCRF(nn.Module):
             direct = F.pad(direct, (0, self.num_summed - self.num_tags))
         return self.projection(hidden, direct)
 
-    def _constrained(self, pairs: Tensor, mask: Tensor) -> Tensor:
-        """The border, where it is in the sum, may stand wherever a sentence may end or begin."""
+    def _log_z(self, pairs: Tensor, mask: Tensor) -> Tensor:
+        return log_partition(pairs[:, 0, -1], pairs[:, :, : self.num_summed], mask)
+
+    def _summed(self, pairs: Tensor, mask: Tensor) -> Tensor:
+        """The scores as the partition sum has them, under constraints that bind it.
+
+        The border, where it is in the sum, may stand wherever a sentence may end or begin.
+        """
+        if self.constraints != "always":
+            return pairs
         penalties = self.penalties.clamp(min=FORBIDDEN)
         into, out = penalties[:, : self.num_summed], penalties[: self.num_summed, -1]
         ends = mask & ~F.pad(mask, (0, 1))[:, 1:]  # a sentence's last token

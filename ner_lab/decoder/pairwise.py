@@ -3,8 +3,9 @@
 Such scores are `pairs (batch, time, before, tags)`. The last row of `before` is the sentence's border,
 which the first token comes from; it is not read behind the first token.
 
-The partition function has its gradient in closed form, as `linear_chain` has: matrix products of
-scaled exponentials from both ends, side by side, or logs where an exponential would vanish.
+The partition function has its gradient in closed form, from two passes that run side by side from both
+ends. On a CPU they are matrix products of scaled exponentials. Where an exponential would vanish, and on
+a GPU, which would have to be waited for to know that, they run on logs, in double precision.
 """
 
 from typing import Any
@@ -14,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ner_lab.decoder.linear_chain import WIDEST, log_partition_by_logs
+from ner_lab.decoder.n_best import n_best
 from ner_lab.decoder.viterbi import viterbi
+
+WIDEST = 60.0  # of the scores of a step, for exponentials: e^-60 is far above the smallest float32
 
 
 def gold_pairs(pairs: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
@@ -32,12 +35,22 @@ def best_path(pairs: Tensor, mask: Tensor, penalties: Tensor | None = None) -> T
 
     penalties (tags + 1, tags + 1), added: from each tag or the border to each tag or the border.
     """
+    return viterbi(*_lattice(pairs, mask, penalties))[0]
+
+
+def best_paths(pairs: Tensor, mask: Tensor, n: int, penalties: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same for the n best paths -> (batch, n, time), and their scores (batch, n), -inf where there are fewer."""
+    return n_best(*_lattice(pairs, mask, penalties), n)
+
+
+def _lattice(pairs: Tensor, mask: Tensor, penalties: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """-> emissions, all zero; mask; start; transitions; end."""
     num_tags = pairs.shape[3]
     end = pairs.new_zeros(num_tags)
     if penalties is not None:
         pairs, end = pairs + penalties[:, :-1], penalties[:-1, -1]
-    no_emissions = pairs.new_zeros(*pairs.shape[:2], num_tags)
-    return viterbi(no_emissions, mask, pairs[:, 0, -1], pairs[:, :, :-1], end)[0]
+    no_emissions = pairs.new_zeros(()).expand(*pairs.shape[:2], num_tags)
+    return no_emissions, mask, pairs[:, 0, -1], pairs[:, :, :-1], end
 
 
 def log_partition(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
@@ -46,17 +59,21 @@ def log_partition(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     start (batch, tags): scores of the first token's tags; transitions (batch, time, from, to): entry t
     is the step into token t, and entry 0 is not read.
     """
-    if start.dtype in (torch.float16, torch.bfloat16):  # half precision cannot hold e^-60
-        start, transitions = start.float(), transitions.float()
-    steps = transitions.detach()[:, 1:]
+    if start.is_cpu and _is_narrow(transitions.detach(), mask):
+        with torch.autocast("cpu", enabled=False):  # half precision cannot hold e^-60
+            return _LogPartition.apply(_at_least_single(start), _at_least_single(transitions), mask)
+    return _LogPartitionByLogs.apply(start, transitions, mask)
+
+
+def _is_narrow(transitions: Tensor, mask: Tensor) -> bool:
+    """Whether no step's scores lie so far apart that an exponential would vanish."""
+    steps = transitions[:, 1:]
     spread = steps.amax(dim=(2, 3)) - steps.amin(dim=(2, 3))  # (batch, time - 1)
-    with torch.autocast(start.device.type, enabled=False):
-        if bool(((spread < WIDEST) | ~mask[:, 1:]).all()):
-            return _LogPartition.apply(start, transitions, mask)
-        transitions = transitions.masked_fill(~mask[:, :, None, None], 0.0)  # padding may hold anything
-        nothing = start.new_zeros(())
-        emissions = nothing.expand(*transitions.shape[:2], start.shape[1])
-        return log_partition_by_logs(emissions, start, transitions, nothing, mask.sum(dim=1))
+    return bool(((spread < WIDEST) | ~mask[:, 1:]).all())
+
+
+def _at_least_single(scores: Tensor) -> Tensor:
+    return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 
 class _LogPartition(torch.autograd.Function):
@@ -100,3 +117,36 @@ class _LogPartition(torch.autograd.Function):
         share = grad[:, None] / pairs.sum(dim=(2, 3))
         pairs = pairs * torch.where(mask[:, 1:], share, 0.0)[:, :, None, None]
         return first, F.pad(pairs, (0, 0, 0, 0, 1, 0)), None
+
+
+class _LogPartitionByLogs(torch.autograd.Function):
+    """The same for any scores. Double precision holds their sums, and is left alone by autocasting."""
+
+    @staticmethod
+    def forward(ctx: Any, start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
+        batch, num_tags = start.shape
+        first, moves = start.double(), transitions[:, 1:].double()  # (batch, tags), (batch, time - 1, from, to)
+        through = torch.eye(num_tags, dtype=first.dtype, device=start.device).log()
+        moves = torch.where(mask[:, 1:, None, None], moves, through)  # padding hands on what it gets
+        both = torch.cat([moves, moves.flip(1).transpose(2, 3)]).unbind(1)
+        current = torch.cat([first, torch.zeros_like(first)])  # (2 * batch, tags)
+        states = [current]
+        for step in both:
+            current = torch.logsumexp(current[:, :, None] + step, dim=1)
+            states.append(current)
+        passes = torch.stack(states, dim=1)
+        alpha, beta = passes[:batch], passes[batch:].flip(1)  # (batch, time, tags)
+        log_z = torch.logsumexp(alpha[:, -1], dim=1)
+        ctx.save_for_backward(alpha, beta, moves, mask, log_z)
+        ctx.dtypes = start.dtype, transitions.dtype
+        return log_z.to(_at_least_single(start[:0]).dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        alpha, beta, moves, mask, log_z = ctx.saved_tensors
+        of_start, of_transitions = ctx.dtypes
+        first = torch.exp(alpha[:, 0] + beta[:, 0] - log_z[:, None]) * grad[:, None]
+        paths = alpha[:, :-1, :, None] + moves + beta[:, 1:, None, :] - log_z[:, None, None, None]
+        pairs = torch.exp(paths) * torch.where(mask[:, 1:], grad[:, None], 0.0)[:, :, None, None]
+        return first.to(of_start), F.pad(pairs, (0, 0, 0, 0, 1, 0)).to(of_transitions), None

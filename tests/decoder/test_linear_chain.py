@@ -1,6 +1,7 @@
 """The linear-chain CRF against enumeration, against pytorch-crf, and against itself in log space."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchcrf import CRF as Oracle
 
-from ner_lab.decoder import linear_chain
+from ner_lab.decoder import forward_backward, step_by_step
 from ner_lab.decoder.crf import LinearChainCRF
-from ner_lab.decoder.linear_chain import log_partition_by_logs
+
+Likelihood = Callable[..., Tensor]
 
 
 def random_crf(
@@ -180,52 +182,142 @@ def test_best_paths_equal_pytorch_crf(lengths: list[int], seed: int) -> None:
     assert found == oracle_of(crf).decode(emissions, mask)
 
 
-# the closed form against log space
+# the closed form against the definition
 
 
-def test_closed_form_gradients_pass_gradcheck() -> None:
-    crf = random_crf(3, dtype=torch.float64)
-    emissions = random_emissions(4, 4, 3).double().requires_grad_()
-    lengths = torch.tensor([4, 1, 2, 3])
-    inputs = (emissions, crf.start, crf.transitions, crf.end)
-    assert torch.autograd.gradcheck(lambda *scores: linear_chain._LogPartition.apply(*scores, lengths), inputs)
+def gold_and_scores(
+    lengths: Sequence[int], num_tags: int, seed: int = 0, spread: float = 2.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """-> emissions, tags, mask, in double precision."""
+    batch, time = len(lengths), max(lengths)
+    emissions = random_emissions(batch, time, num_tags, seed, spread).double()
+    return emissions, random_tags(batch, time, num_tags, seed), mask_of(lengths)
 
 
-def partition_and_gradients(function: object, emissions: Tensor, crf: LinearChainCRF, lengths: Tensor) -> list[Tensor]:
+def value_and_gradients(
+    function: Likelihood, emissions: Tensor, tags: Tensor, mask: Tensor, crf: LinearChainCRF
+) -> list[Tensor]:
+    """Sentences count differently, so that their gradients must not mix."""
     leaf = emissions.detach().clone().requires_grad_()
-    scores = (leaf, crf.start, crf.transitions, crf.end)
-    value = function(*scores, lengths)  # type: ignore[operator]
+    scores = (crf.start, crf.transitions, crf.end)
+    value = function(leaf, tags, mask, *scores)
     weights = torch.linspace(-1.0, 2.0, len(value), dtype=value.dtype)
-    return [value.detach(), *torch.autograd.grad(value @ weights, scores, materialize_grads=True)]
+    return [value.detach(), *torch.autograd.grad(value @ weights, (leaf, *scores), materialize_grads=True)]
 
 
+def with_passes(passes: Callable[..., object]) -> Likelihood:
+    def function(emissions: Tensor, tags: Tensor, mask: Tensor, *scores: Tensor) -> Tensor:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(forward_backward, "both_passes", passes)
+            return forward_backward.log_likelihood(emissions, tags, mask, *scores)
+
+    return function
+
+
+by_logs = with_passes(forward_backward.log_passes)
+WAYS = {
+    "as chosen": forward_backward.log_likelihood,
+    "scaled each step": with_passes(partial(forward_backward.factor_passes, every=1)),
+    "scaled each third step": with_passes(partial(forward_backward.factor_passes, every=3)),
+    "logs": by_logs,
+}
+each_way = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+
+
+@each_way
+def test_closed_form_gradients_pass_gradcheck(way: Likelihood) -> None:
+    crf = random_crf(3, dtype=torch.float64)
+    emissions, tags, mask = gold_and_scores([4, 1, 2, 3], 3)
+    inputs = (emissions.requires_grad_(), crf.start, crf.transitions, crf.end)
+    assert torch.autograd.gradcheck(lambda first, *scores: way(first, tags, mask, *scores), inputs)
+
+
+@each_way
 @given(
     num_tags=st.integers(1, 6),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     seed=st.integers(0, 2**20),
 )
-@settings(max_examples=20, deadline=None)
-def test_closed_form_equals_log_space_under_autograd(num_tags: int, lengths: list[int], seed: int) -> None:
+@settings(max_examples=15, deadline=None)
+def test_closed_form_equals_the_definition_under_autograd(
+    way: Likelihood, num_tags: int, lengths: list[int], seed: int
+) -> None:
     crf = random_crf(num_tags, seed, spread=3.0, dtype=torch.float64)
-    emissions = random_emissions(len(lengths), max(lengths), num_tags, seed).double()
-    closed, logs = (
-        partition_and_gradients(function, emissions, crf, torch.tensor(lengths))
-        for function in (linear_chain._LogPartition.apply, log_partition_by_logs)
-    )
-    for found, expected in zip(closed, logs, strict=True):
+    batch = gold_and_scores(lengths, num_tags, seed)
+    exact = value_and_gradients(step_by_step.log_likelihood, *batch, crf)
+    for found, expected in zip(value_and_gradients(way, *batch, crf), exact, strict=True):
         close(found, expected, atol=1e-9)
 
 
-def test_the_widest_transitions_of_the_closed_form_lose_nothing_in_single_precision() -> None:
-    crf = random_crf(4, seed=5)
+@pytest.mark.parametrize("widest", [59.8, 298.0, 590.0, 1400.0])
+@pytest.mark.parametrize("offset", [0.0, 200.0, -200.0])
+def test_transitions_far_apart_lose_nothing(widest: float, offset: float) -> None:
+    crf = random_crf(4, seed=5, dtype=torch.float64)
     with torch.no_grad():
-        crf.transitions.copy_(torch.linspace(-29.9, 29.9, 16).view(4, 4)[:, torch.tensor([2, 0, 3, 1])])
-    emissions = random_emissions(3, 8, 4, spread=30.0)
-    lengths = torch.tensor([8, 3, 5])
-    found = partition_and_gradients(linear_chain._LogPartition.apply, emissions, crf, lengths)
-    exact = partition_and_gradients(log_partition_by_logs, emissions.double(), crf.double(), lengths)
+        spread = torch.linspace(-widest / 2, widest / 2, 16, dtype=torch.float64)
+        crf.transitions.copy_(spread.view(4, 4)[:, torch.tensor([2, 0, 3, 1])] + offset)
+    batch = gold_and_scores([30, 3, 25], 4, spread=30.0)
+    found = value_and_gradients(forward_backward.log_likelihood, *batch, crf)
+    for ours, expected in zip(found, value_and_gradients(step_by_step.log_likelihood, *batch, crf), strict=True):
+        close(ours, expected, rtol=1e-12, atol=1e-9)
+
+
+def test_logs_take_over_only_where_factors_may_have_lost_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    passes = forward_backward.log_passes
+    monkeypatch.setattr(forward_backward, "log_passes", lambda lattice: used.append(True) or passes(lattice))
+    emissions, tags = torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.long)
+    crf = random_crf(2)
+    with torch.no_grad():
+        crf.transitions[0, 1] = -1e4
+    crf.log_likelihood(emissions, tags)
+    assert not used  # forbidden, and easily avoided
+    emissions[0, 0, 0] = emissions[0, 2, 1] = 2000.0  # now it pays to begin with tag 0 and to end with tag 1
+    found = crf.log_likelihood(emissions, tags)
+    assert used
+    close(found[0], torch.log_softmax(enumerate_paths(crf, emissions[0])[1], dim=0)[0], rtol=1e-6)
+
+
+def test_many_pairs_are_summed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    crf, batch = random_crf(3, dtype=torch.float64), gold_and_scores([7, 4, 1], 3)
+    whole = value_and_gradients(by_logs, *batch, crf)
+    monkeypatch.setattr(forward_backward, "CHUNK", 20)
+    for pieces, expected in zip(value_and_gradients(by_logs, *batch, crf), whole, strict=True):
+        close(pieces, expected, atol=1e-12)
+
+
+def test_five_thousand_tokens_equal_the_definition_in_double_precision() -> None:
+    crf = random_crf(4, spread=5.0)
+    emissions, tags, mask = random_emissions(2, 5000, 4), random_tags(2, 5000, 4), mask_of([5000, 4000])
+    found = value_and_gradients(forward_backward.log_likelihood, emissions, tags, mask, crf)
+    exact = value_and_gradients(step_by_step.log_likelihood, emissions.double(), tags, mask, crf.double())
     for ours, expected in zip(found, exact, strict=True):
-        close(ours, expected, rtol=1e-6, atol=1e-4)
+        close(ours, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_numbers_keep_their_type() -> None:
+    crf, tags = random_crf(3), random_tags(2, 4, 3)
+    emissions = random_emissions(2, 4, 3).bfloat16().requires_grad_()
+    found = crf.log_likelihood(emissions, tags)
+    assert found.dtype == torch.float32
+    close(found, crf.log_likelihood(emissions.detach().float(), tags), atol=1e-5)
+    found.sum().backward()
+    assert emissions.grad.dtype == torch.bfloat16
+    assert crf.transitions.grad.dtype == torch.float32
+    assert crf.marginals(emissions).dtype == torch.bfloat16
+    assert crf.double().log_likelihood(emissions.detach().double(), tags).dtype == torch.float64
+
+
+def test_a_likelihood_leaves_what_it_was_given_as_it_was() -> None:
+    for dtype in (torch.float32, torch.float64):
+        crf = random_crf(3, dtype=dtype)
+        emissions, tags = random_emissions(1, 1, 3).to(dtype), random_tags(1, 1, 3)
+        before = [emissions.clone(), *(parameter.clone() for parameter in crf.parameters())]
+        crf.log_likelihood(emissions, tags).sum().backward()
+        crf.decode(emissions)
+        crf.n_best(emissions, None, 2)
+        for now, then in zip([emissions, *crf.parameters()], before, strict=True):
+            assert torch.equal(now, then)
 
 
 def test_gradient_of_the_likelihood_is_gold_minus_marginals() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ner_lab.decoder import pairwise
+from ner_lab.decoder import pairwise, step_by_step
 from ner_lab.decoder.crf import CRF
 from ner_lab.decoder.crf_pairwise import PairwiseCRF
-from ner_lab.decoder.linear_chain import log_partition_by_logs
 from ner_lab.decoder.pairwise import best_path, gold_pairs, log_partition
 from ner_lab.tags import is_proper
 
@@ -40,7 +40,7 @@ def paths_and_scores(start: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor
 
 def by_logs(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     nothing = torch.zeros((*mask.shape, start.shape[1]), dtype=start.dtype)
-    return log_partition_by_logs(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
+    return step_by_step.log_partition(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
 
 
 def value_and_gradients(
@@ -101,15 +101,31 @@ def test_closed_form_gradients_pass_gradcheck() -> None:
     seed=st.integers(0, 2**20),
 )
 @settings(max_examples=20, deadline=None)
-def test_closed_form_equals_log_space_under_autograd(num_tags: int, lengths: list[int], seed: int) -> None:
+@pytest.mark.parametrize("form", [pairwise._LogPartition, pairwise._LogPartitionByLogs])
+def test_both_closed_forms_equal_log_space_under_autograd(
+    form: Any, num_tags: int, lengths: list[int], seed: int
+) -> None:
     start = normal(len(lengths), num_tags, seed=seed).double()
     transitions = normal(len(lengths), max(lengths), num_tags, num_tags, seed=seed + 1, spread=3.0).double()
     for found, expected in zip(
-        value_and_gradients(pairwise._LogPartition.apply, start, transitions, mask_of(lengths)),
+        value_and_gradients(form.apply, start, transitions, mask_of(lengths)),
         value_and_gradients(by_logs, start, transitions, mask_of(lengths)),
         strict=True,
     ):
         close(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logs_take_and_give_single_and_half_precision(dtype: torch.dtype) -> None:
+    start, transitions = normal(2, 3).to(dtype), normal(2, 5, 3, 3, seed=1, spread=90.0).to(dtype)
+    mask = mask_of([5, 2])
+    value, *gradients = value_and_gradients(pairwise._LogPartitionByLogs.apply, start, transitions, mask)
+    exact = value_and_gradients(by_logs, start.double(), transitions.double(), mask)
+    assert value.dtype == torch.float32
+    assert [gradient.dtype for gradient in gradients] == [dtype, dtype]
+    close(value, exact[0], rtol=1e-6)
+    for found, expected in zip(gradients, exact[1:], strict=True):
+        close(found, expected.to(dtype), rtol=1e-5, atol=1e-7)
 
 
 def test_the_widest_scores_of_the_closed_form_lose_nothing_in_single_precision() -> None:
