@@ -38,7 +38,7 @@ class TaggerModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         # deterministic algorithms would first fill whatever is about to be written, one more kernel for each tensor
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self) -> None:
         self._reset()

@@ -57,9 +57,9 @@ class SpanF1(Metric):
         gold_starts, gold_ends, gold_types = self._spans(truth)
         both = guess_starts & gold_starts & (guess_types == gold_types) & (guess_ends == gold_ends)
         # out of place: under ddp_spawn, += would write memory that processes share
-        self.correct = self.correct + self._count(gold_types[both])
-        self.predicted = self.predicted + self._count(guess_types[guess_starts])
-        self.gold = self.gold + self._count(gold_types[gold_starts])
+        self.correct = self.correct + self._count(gold_types, both)
+        self.predicted = self.predicted + self._count(guess_types, guess_starts)
+        self.gold = self.gold + self._count(gold_types, gold_starts)
         self.tokens = self.tokens + mask.sum()
         same = (guess_types == gold_types) & (
             self._written_b(guess, guess_starts) == self._written_b(truth, gold_starts)
@@ -99,8 +99,10 @@ class SpanF1(Metric):
         """Where `ner_lab.tags.as_written` writes a B."""
         return starts if self.opened_by_i else self.begins[labels]  # type: ignore[index]
 
-    def _count(self, types: Tensor) -> Tensor:
-        return torch.bincount(types, minlength=len(self.types))
+    def _count(self, types: Tensor, chosen: Tensor) -> Tensor:
+        """How many places of each type are chosen; compared with each, since picking them out makes a GPU wait."""
+        each = torch.arange(len(self.types), device=types.device)[:, None]
+        return ((types == each) & chosen).sum(dim=1)
 
 
 def _allowed(labels: Sequence[str], scheme: str) -> Tensor:

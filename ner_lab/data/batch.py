@@ -1,7 +1,9 @@
 """Batches: which sentences go together, and what a batch holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,10 @@ import torch
 from torch import Tensor
 
 from ner_lab.data.encode import EncodedSplit
-from ner_lab.data.vocab import UNK
+from ner_lab.data.layout import Singletons, lay_out
+
+Item = tuple[np.ndarray, int, int, bool]
+"""A batch to be: numbers of this process's sentences, sentences and tokens over all processes, whether they count."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Batch:
     """False for a filler: a process whose part of a small batch is empty repeats a sentence, uncounted"""
 
     def to(self, device: Any, non_blocking: bool = False) -> "Batch":
+        if self.words.device == torch.device(device):
+            return self
         tensors: dict[str, Any] = {
             field.name: value.to(device, non_blocking=non_blocking)
             for field in fields(self)
@@ -133,73 +140,86 @@ class BatchPlan:
 
 
 class BatchMaker:
-    """Turns sentence numbers into a `Batch`. A map-style dataset for a DataLoader without collation.
+    """Turns sentence numbers into batches: one, or many that are laid out together in a fraction of the time.
 
-    singleton_unk: probability with which a word that occurs once in train is shown as unknown, drawn
-    anew at each presentation (Lample et al. 2016, section 4.1).
+    singleton_unk: probability with which a word that occurs once in train is shown as unknown, see
+    `Singletons`.
     """
 
     def __init__(self, split: EncodedSplit, *, singleton_unk: float = 0.0, seed: int = 0) -> None:
         self.split = split
-        self.singleton_unk = singleton_unk
-        self.seed = seed
-        self.epoch = 0
+        self.lengths = split.sentence_lengths
+        self.singletons = Singletons(singleton_unk, seed) if singleton_unk else None
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        if self.singletons is not None:
+            self.singletons.epoch = epoch
 
-    def __getitem__(self, item: tuple[np.ndarray, int, int, bool]) -> Batch:
-        sentences, global_sentences, global_tokens, counts = item
-        split, table = self.split, self.split.table
-        lengths = split.sentence_lengths[sentences]
-        time = int(lengths.max(initial=1))
-        steps = np.arange(time)
-        mask = steps < lengths[:, None]  # (batch, time)
-        tokens = np.where(mask, split.starts[sentences][:, None] + steps, split.starts[sentences][:, None])
-        form_numbers = split.forms[tokens]  # (batch, time)
-        distinct, rows = np.unique(form_numbers, return_inverse=True)
-        char_lengths = table.lengths[distinct]
-        words = np.where(mask, table.words[form_numbers], 0)
-        if self.singleton_unk:
-            words = self._hide_singletons(words, table.singletons[form_numbers] & mask, sentences)
-        sparse, offsets = self._sparse(tokens, mask)
-        return Batch(
-            words=torch.from_numpy(words),
-            chars=torch.from_numpy(table.chars[distinct, : int(char_lengths.max())]),
-            char_lengths=torch.from_numpy(char_lengths),
-            forms=torch.from_numpy(rows.reshape(form_numbers.shape)),
-            categories=torch.from_numpy(np.where(mask[:, :, None], split.categories[tokens], 0)),
-            sparse=torch.from_numpy(sparse),
-            sparse_offsets=torch.from_numpy(offsets),
-            tags=torch.from_numpy(np.where(mask, split.labels[tokens], 0)),
-            mask=torch.from_numpy(mask),
-            lengths=torch.from_numpy(lengths),
-            sentences=torch.from_numpy(np.asarray(sentences)),
-            global_sentences=global_sentences,
-            global_tokens=global_tokens,
-            counts=counts,
+    def __getitem__(self, item: Item) -> Batch:
+        (batch,) = self.lay_out([item])
+        return batch
+
+    def lay_out(self, items: Sequence[Item]) -> "Layout":
+        """The batches of these items, at least one."""
+        arrays = lay_out(self.split, self.lengths, [sentences for sentences, *_ in items], self.singletons)
+        numbers = {name: torch.from_numpy(array) for name, array in arrays.numbers.items()}
+        return Layout(numbers, arrays.shapes, [item[1:] for item in items])
+
+    def layouts(self, items: Iterable[Item], tokens: int = 2**13) -> Iterator["Layout"]:
+        """All items in order, in layouts of about so many tokens: what is held at once stays small."""
+        together: list[Item] = []
+        held = 0
+        for item in items:
+            together.append(item)
+            held += int(self.lengths[item[0]].sum())
+            if held >= tokens:
+                yield self.lay_out(together)
+                together, held = [], 0
+        if together:
+            yield self.lay_out(together)
+
+
+@dataclass
+class Layout:
+    """Some batches, one behind another: the numbers of all, and the shape of each batch's part of them."""
+
+    numbers: dict[str, Tensor]
+    shapes: dict[str, list[tuple[int, ...]]]
+    totals: list[tuple[int, int, bool]]
+    """The fields of each batch that are no tensors"""
+
+    def to(self, device: torch.device) -> "Layout":
+        """On a device, by one copy for each field; from pinned memory a GPU copies while the processor goes on."""
+        numbers = self.numbers
+        if device.type == "cuda":
+            numbers = {name: tensor.pin_memory() for name, tensor in numbers.items()}
+        return replace(self, numbers={name: tensor.to(device, non_blocking=True) for name, tensor in numbers.items()})
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches; their tensors are views."""
+        fields = [self._parts(name) for name in _TENSORS]
+        for totals, *tensors in zip(self.totals, *fields, strict=True):
+            yield Batch(*tensors, *totals)
+
+    def _parts(self, name: str) -> Iterable[Tensor]:
+        numbers, shapes = self.numbers[name], self.shapes[name]
+        sizes = [prod(shape) for shape in shapes]
+        if len(shapes[0]) == 1:
+            return numbers.split(sizes)
+        begins = accumulate(sizes, initial=0)
+        # one call for each batch, where a cut and a view are two
+        return (
+            numbers.as_strided(shape, (prod(shape[1:]), shape[-1], 1)[-len(shape) :], begin)
+            for shape, begin in zip(shapes, begins, strict=False)
         )
 
-    def _hide_singletons(self, words: np.ndarray, singletons: np.ndarray, sentences: np.ndarray) -> np.ndarray:
-        # drawn from (seed, epoch, first sentence): no state, so workers and resumed runs agree
-        generator = np.random.default_rng([self.seed, self.epoch, int(sentences[0])])
-        hidden = singletons & (generator.random(words.shape) < self.singleton_unk)
-        return np.where(hidden, UNK, words)
 
-    def _sparse(self, tokens: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        starts = self.split.sparse_starts
-        if not len(starts):
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        flat = tokens.ravel()
-        counts = np.where(mask.ravel(), starts[flat + 1] - starts[flat], 0)
-        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        within = np.arange(counts.sum()) - np.repeat(offsets, counts)
-        return self.split.sparse[np.repeat(starts[flat], counts) + within], offsets
+_TENSORS = [field.name for field in fields(Batch) if field.type is Tensor]
 
 
 def eval_batches(split: EncodedSplit, batch_tokens: int) -> Iterator[Batch]:
     """The whole split once, grouped by length, without any randomness."""
     maker = BatchMaker(split)
-    plan = BatchPlan(split.sentence_lengths, batch_size=None, batch_tokens=batch_tokens, shuffle=False)
-    for item in plan:
-        yield maker[item]
+    plan = BatchPlan(maker.lengths, batch_size=None, batch_tokens=batch_tokens, shuffle=False)
+    for layout in maker.layouts(plan):
+        yield from layout

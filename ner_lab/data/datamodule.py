@@ -1,44 +1,13 @@
 """The LightningDataModule: loaders over prepared splits, in an order Lightning never changes."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ner_lab.data.batch import Batch, BatchMaker, BatchPlan
+from ner_lab.data.batch import BatchMaker, BatchPlan
 from ner_lab.data.encode import EncodedSplit
+from ner_lab.data.loader import BatchLoader
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared
-
-
-class _Batches(Dataset[Batch]):
-    """`BatchMaker` as a DataLoader wants it."""
-
-    def __init__(self, maker: BatchMaker) -> None:
-        self.maker = maker
-
-    def __getitem__(self, item: Any) -> Batch:
-        return self.maker[item]
-
-
-class _Order(Sampler[Any]):
-    """`BatchPlan` as a sampler; Lightning calls `set_epoch` before each epoch."""
-
-    def __init__(self, plan: BatchPlan, maker: BatchMaker) -> None:
-        self.plan = plan
-        self.maker = maker
-
-    def set_epoch(self, epoch: int) -> None:
-        self.plan.set_epoch(epoch)
-        self.maker.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.plan)
-
-    def __len__(self) -> int:
-        return len(self.plan)
 
 
 class NerDataModule(pl.LightningDataModule):
@@ -54,7 +23,7 @@ class NerDataModule(pl.LightningDataModule):
         self.options = options
         self.seed = seed
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> BatchLoader:
         split = self.prepared.splits["train"]
         maker = BatchMaker(split, singleton_unk=self.options.singleton_unk, seed=self.seed)
         rank, world = self._place()
@@ -69,13 +38,13 @@ class NerDataModule(pl.LightningDataModule):
         )
         return self._loader(maker, plan)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> BatchLoader:
         return self._eval_loader(self.prepared.splits["dev"])
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> BatchLoader:
         return self._eval_loader(self.prepared.splits["test"])
 
-    def _eval_loader(self, split: EncodedSplit) -> DataLoader[Batch]:
+    def _eval_loader(self, split: EncodedSplit) -> BatchLoader:
         rank, world = self._place()
         plan = BatchPlan(
             split.sentence_lengths,
@@ -87,10 +56,9 @@ class NerDataModule(pl.LightningDataModule):
         )
         return self._loader(BatchMaker(split), plan)
 
-    def _loader(self, maker: BatchMaker, plan: BatchPlan) -> DataLoader[Batch]:
-        # own generator: a loader that draws from the global one would shift every dropout mask
-        generator = torch.Generator().manual_seed(self.seed)
-        return DataLoader(_Batches(maker), sampler=_Order(plan, maker), batch_size=None, generator=generator)
+    def _loader(self, maker: BatchMaker, plan: BatchPlan) -> BatchLoader:
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        return BatchLoader(maker, plan, device)
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer

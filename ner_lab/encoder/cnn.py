@@ -52,17 +52,44 @@ class CNN(nn.Module):
         """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, hidden_dim)."""
         time = inputs.shape[1]
         real = real_tokens(lengths, time)
-        words = torch.tanh(self.projection(self.input_dropout(inputs)))[real]  # (tokens, hidden_dim)
-        hidden = words.new_zeros(*real.shape, self.output_dim)
+        keep = real[:, :, None]
+        hidden = torch.tanh(self.projection(self.input_dropout(inputs))) * keep
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            padded = F.pad(hidden.masked_scatter(real[:, :, None], words), (0, 0, self.reach, self.reach))
-            words = self.dropout(torch.relu(convolution(side_by_side(padded, time)[real])))
-            words = _normalised(norm, words)
-        return hidden.masked_scatter(real[:, :, None], words)
+            padded = F.pad(hidden, (0, 0, self.reach, self.reach))
+            words = self.dropout(torch.relu(convolution(side_by_side(padded, time))))
+            hidden = _normalised(norm, words, real) * keep
+        return hidden
 
 
-def _normalised(norm: Any, words: Tensor) -> Tensor:
-    """words (tokens, dim) -> the same, normalised; in training a word alone has no spread and goes by the averages."""
-    if norm.training and len(words) == 1:
-        return F.batch_norm(words, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    return norm(words)
+def _normalised(norm: Any, words: Tensor, real: Tensor) -> Tensor:
+    """words (batch, time, dim), real (batch, time) -> the same, normalised over real words; anything at padding.
+
+    In training a word alone has no spread and goes by the averages.
+    """
+    if not norm.training:
+        return norm(words.flatten(0, 1)).view_as(words)
+    if not words.is_cpu:
+        return _normalised_by_sums(norm, words, real)
+    chosen = words[real]  # (tokens, dim)
+    if len(chosen) == 1:
+        chosen = F.batch_norm(chosen, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    else:
+        chosen = norm(chosen)
+    return torch.zeros_like(words).masked_scatter(real[:, :, None], chosen)
+
+
+def _normalised_by_sums(norm: Any, words: Tensor, real: Tensor) -> Tensor:
+    """As `_normalised` in training; nothing is picked out, so that nobody has to know how many words there are."""
+    keep = real[:, :, None].to(words.dtype)
+    count = keep.sum()
+    mean = (words * keep).sum(dim=(0, 1)) / count
+    variance = ((words - mean).square() * keep).sum(dim=(0, 1)) / count
+    with torch.no_grad():
+        share = torch.where(count > 1, norm.momentum, 0.0)
+        norm.running_mean.lerp_(mean, share)
+        norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), share)
+        norm.num_batches_tracked += 1
+    mean, variance = (
+        torch.where(count > 1, own, kept) for own, kept in ((mean, norm.running_mean), (variance, norm.running_var))
+    )
+    return (words - mean) * torch.rsqrt(variance + norm.eps) * norm.weight + norm.bias

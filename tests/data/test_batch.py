@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.batch import Batch, BatchMaker, BatchPlan, eval_batches
+from ner_lab.data.batch import Batch, BatchMaker, BatchPlan, Item, eval_batches
 from ner_lab.data.encode import EncodedSplit, FormTable, distinct_words, encode_split
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import UNK, FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
@@ -295,6 +295,134 @@ def test_scoring_reads_the_whole_split_once_within_the_budget_and_always_alike()
     again = list(eval_batches(split, 20))
     assert [batch.sentences.tolist() for batch in batches] == [batch.sentences.tolist() for batch in again]
     assert [batch.words.tolist() for batch in batches] == [batch.words.tolist() for batch in again]
+
+
+# many batches at once
+
+
+def slowly(split: EncodedSplit, item: Item, singleton_unk: float = 0.0, seed: int = 0, epoch: int = 0) -> Batch:
+    """A batch made by itself, sentence by sentence and word by word."""
+    sentences, *totals = item
+    lengths = [int(split.starts[number + 1] - split.starts[number]) for number in sentences]
+    time = max(lengths)
+    draws = np.random.default_rng([seed, epoch, int(sentences[0])]).random((len(sentences), time))
+    table, has_sparse = split.table, len(split.sparse_starts) > 0
+    forms, words, tags, categories, sparse, offsets = [], [], [], [], [], []
+    for row, (number, length) in enumerate(zip(sentences, lengths, strict=True)):
+        begin = int(split.starts[number])
+        for step in range(time):
+            token = begin + step if step < length else begin
+            form = int(split.forms[token])
+            hidden = bool(table.singletons[form]) and draws[row, step] < singleton_unk
+            forms.append(form)
+            words.append((UNK if hidden else int(table.words[form])) if step < length else 0)
+            tags.append(int(split.labels[token]) if step < length else 0)
+            categories += split.categories[token].tolist() if step < length else [0] * split.categories.shape[1]
+            if has_sparse:
+                offsets.append(len(sparse))
+                sparse += split.sparse[split.sparse_starts[token] : split.sparse_starts[token + 1]].tolist() * (
+                    step < length
+                )
+    distinct = sorted(set(forms))
+    letters = max(int(table.lengths[form]) for form in distinct)
+
+    def grid(values: list[int], *shape: int) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.long).view(shape)
+
+    return Batch(
+        words=grid(words, len(sentences), time),
+        chars=torch.stack([torch.from_numpy(table.chars[form, :letters]) for form in distinct]),
+        char_lengths=grid([int(table.lengths[form]) for form in distinct], -1),
+        forms=grid([distinct.index(form) for form in forms], len(sentences), time),
+        categories=grid(categories, len(sentences), time, split.categories.shape[1]),
+        sparse=grid(sparse, -1),
+        sparse_offsets=grid(offsets, -1),
+        tags=grid(tags, len(sentences), time),
+        mask=torch.tensor([[step < length for step in range(time)] for length in lengths]),
+        lengths=grid(lengths, -1),
+        sentences=grid(sentences.tolist(), -1),
+        global_sentences=totals[0],
+        global_tokens=totals[1],
+        counts=totals[2],
+    )
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    for field in fields(Batch):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(mine, torch.Tensor):
+            assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape), field.name
+            assert torch.equal(mine, theirs), field.name
+            assert mine.is_contiguous(), field.name
+        else:
+            assert mine == theirs, field.name
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 9),
+    size=st.integers(1, 25),
+    batch_size=st.integers(1, 9),
+    sparse=st.booleans(),
+    columns=st.booleans(),
+    group=st.booleans(),
+    singleton_unk=st.sampled_from([0.0, 0.5]),
+    world=st.integers(1, 3),
+    tokens=st.sampled_from([1, 20, 10_000]),
+)
+def test_batches_laid_out_together_are_those_made_word_by_word(
+    seed: int,
+    size: int,
+    batch_size: int,
+    sparse: bool,
+    columns: bool,
+    group: bool,
+    singleton_unk: float,
+    world: int,
+    tokens: int,
+) -> None:
+    split = split_of(made_up(seed, size), sparse)
+    if not columns:
+        split.categories = split.categories[:, :0]
+    maker = BatchMaker(split, singleton_unk=singleton_unk, seed=seed)
+    maker.set_epoch(3)
+    plan = BatchPlan(
+        split.sentence_lengths, batch_size=batch_size, group_by_length=group, seed=seed, rank=world - 1, world=world
+    )
+    items = list(plan)
+    made = [batch for layout in maker.layouts(items, tokens) for batch in layout]
+    for item, batch in zip(items, made, strict=True):
+        assert_same(batch, slowly(split, item, singleton_unk, seed, 3))
+        assert_same(maker[item], batch)
+
+
+def test_a_layout_holds_as_many_tokens_as_asked_and_at_most_a_batch_more() -> None:
+    split = split_of(made_up(seed=8, size=60))
+    maker = BatchMaker(split)
+    items = list(BatchPlan(split.sentence_lengths, batch_size=3, seed=1))
+    layouts = [list(layout) for layout in maker.layouts(items, 40)]
+    held = [[batch.global_tokens for batch in layout] for layout in layouts]
+    assert len(held) > 3
+    assert all(sum(tokens) >= 40 > sum(tokens[:-1]) for tokens in held[:-1])
+
+
+def test_the_batches_of_a_layout_are_views_that_are_moved_together() -> None:
+    split = split_of(made_up(seed=8, size=20))
+    maker = BatchMaker(split)
+    layout = maker.lay_out(list(BatchPlan(split.sentence_lengths, batch_size=3, seed=1)))
+    batches = list(layout)
+    for name in ("words", "chars", "mask", "lengths"):
+        (memory,) = {getattr(batch, name).untyped_storage().data_ptr() for batch in batches}
+        assert memory == layout.numbers[name].untyped_storage().data_ptr()
+    elsewhere = list(layout.to(torch.device("meta")))
+    assert [batch.chars.shape for batch in elsewhere] == [batch.chars.shape for batch in batches]
+    assert all(getattr(batch, name).is_meta for batch in elsewhere for name in layout.numbers)
+
+
+def test_a_batch_that_is_where_it_should_be_is_not_moved() -> None:
+    (batch,) = batches_of(split_of(made_up(seed=5, size=4)), batch_size=4)
+    assert batch.to("cpu") is batch
+    assert batch.to("meta") is not batch
 
 
 # words that train has once

@@ -88,8 +88,9 @@ def planned(prepared: Prepared, epoch: int, **plan: Any) -> list[list[int]]:
     return [batch.tolist() for batch in order.batches()]
 
 
-def on_process(module: NerDataModule, rank: int, world: int) -> NerDataModule:
-    module.trainer = SimpleNamespace(global_rank=rank, world_size=world)  # type: ignore[assignment]
+def on_process(module: NerDataModule, rank: int, world: int, device: str = "cpu") -> NerDataModule:
+    place = SimpleNamespace(root_device=torch.device(device))
+    module.trainer = SimpleNamespace(global_rank=rank, world_size=world, strategy=place)  # type: ignore[assignment]
     return module
 
 
@@ -176,6 +177,20 @@ def test_loading_leaves_the_global_random_state_alone(prepared: Prepared, option
     for loader in (module.train_dataloader(), module.val_dataloader()):
         assert len(list(loader)) > 1
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "test_dataloader"])
+def test_batches_come_where_the_trainer_is_in_the_same_order(
+    prepared: Prepared, options: DataOptions, loader: str
+) -> None:
+    here = list(getattr(NerDataModule(prepared, options, seed=SEED), loader)())
+    module = on_process(NerDataModule(prepared, options, seed=SEED), 0, 1, "meta")
+    there = list(getattr(module, loader)())
+    for one, other in zip(here, there, strict=True):
+        assert other.words.is_meta
+        assert other.chars.is_meta
+        assert (one.words.shape, one.chars.shape) == (other.words.shape, other.chars.shape)
+        assert one.global_tokens == other.global_tokens
 
 
 @pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "test_dataloader"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.encoder.cnn import CNN
+from ner_lab.encoder.cnn import CNN, _normalised, _normalised_by_sums
 from ner_lab.errors import UserError
 
 LENGTHS = torch.tensor([6, 4, 1])
@@ -79,6 +79,22 @@ def test_a_word_alone_can_be_trained_on_and_goes_by_the_averages() -> None:
     torch.testing.assert_close(encoder(word, torch.tensor([1])), expected)
     for norm, mean in zip(encoder.norms, before, strict=True):
         assert torch.equal(norm.running_mean, mean)
+
+
+@pytest.mark.parametrize("lengths", [[6, 4, 1], [1, 1], [1]])
+def test_normalising_by_sums_is_the_same_for_words_gradients_and_averages(lengths: list[int]) -> None:
+    real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    drawn = torch.randn(len(lengths), max(lengths), 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = []
+    for normalise in (_normalised, _normalised_by_sums):
+        norm = settled(cnn()).norms[0].train()
+        words = drawn.masked_fill(~real[:, :, None], 7.0).requires_grad_()
+        states = normalise(norm, words, real).masked_fill(~real[:, :, None], 0.0)
+        gradients = torch.autograd.grad(states.square().sum() + states[0, 0, 0], [words, *norm.parameters()])
+        found.append([states.detach(), *gradients, *norm.buffers()])
+    averages = slice(-3, -1)
+    torch.testing.assert_close(found[0][:-1], found[1][:-1])
+    assert (len(real[real]) == 1) == torch.equal(found[0][averages][0], settled(cnn()).norms[0].running_mean)
 
 
 def test_dropout_stands_in_every_layer_in_training_alone() -> None:
