@@ -1,10 +1,15 @@
 """`ner-lab COMMAND ...`"""
 
+import ast
 import importlib
+import importlib.util
+import os
 import sys
+from pathlib import Path
 
 _COMMANDS = {
-    "train": ("ner_lab.train", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
+    "train": ("ner_lab.job", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
+    "stack": ("ner_lab.stack", "train several seeds at once: ner-lab stack seed=1,2,3,4,5"),
     "sweep": ("ner_lab.sweep", "run an ablation study:     ner-lab sweep chars_by_decoder"),
     "evaluate": ("ner_lab.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),
     "predict": ("ner_lab.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
@@ -29,11 +34,32 @@ def usage() -> str:
     )
 
 
+def usage_of(module: str) -> str | None:
+    """`_USAGE` of a module, read off its source: a command says what it takes without what it needs to do it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="_USAGE")], value=ast.Constant(value=str() as text)):
+                return text
+    return None
+
+
+def _say(text: str) -> None:
+    """Print; whoever reads it may have read enough, as `head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+
+
 def main() -> None:
     """Hand over to a command; modules are imported only for the command that needs them."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
+        _say(usage())
         raise SystemExit(0 if arguments else 2)
     if arguments[0] == "--version":
         from ner_lab import __version__
@@ -46,6 +72,14 @@ def main() -> None:
 
         print(f"error: no command '{command}'{nearest(command, _COMMANDS)}\n\n{usage()}", file=sys.stderr)
         raise SystemExit(2)
+    if command == "train" and rest in (["-h"], ["--help"]):
+        from ner_lab.compose import help_of_train
+
+        _say(help_of_train())
+        return
+    if {"-h", "--help"} & set(rest) and (text := usage_of(_COMMANDS[command][0])) is not None:
+        _say(text)
+        return
     sys.argv = [f"{sys.argv[0]} {command}", *rest]
     importlib.import_module(_COMMANDS[command][0]).main()
 

@@ -19,6 +19,7 @@ CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.paren
 """The configs: inside an installed package, or beside it in a checkout."""
 
 _PARTS = ("word_embedding", "char_encoder", "features", "encoder", "decoder")
+_HELP = ("header", "footer")
 _FREE = "paper"  # the group whose options set keys of other groups
 
 
@@ -195,6 +196,17 @@ def options_of(group: str) -> list[str]:
     """The options of a config group."""
     hidden = {"base"}
     return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml") if file.stem not in hidden)
+
+
+def help_of_train() -> str:
+    """What `ner-lab train --help` says: the text that Hydra makes of its help config, in a fraction of its time."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "hydra" / "help" / "ner_lab.yaml"))
+    groups = sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
+    lines = "".join(f"{group}: {', '.join(options_of(group))}\n" for group in groups)
+    text = str(config["template"])
+    for name, part in (("$APP_CONFIG_GROUPS", lines), *((f"${{hydra.help.{key}}}", config[key]) for key in _HELP)):
+        text = text.replace(name, part)
+    return text
 
 
 def _flat_keys(cfg: Any, place: str) -> set[str]:

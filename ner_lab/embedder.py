@@ -15,10 +15,18 @@ class Embedder(nn.Module):
         self.words = words
         self.chars = chars
         self.features = features
-        self.output_dim: int = words.output_dim + chars.output_dim + features.output_dim  # type: ignore[operator, assignment]
+        self.spelling_dim: int = words.output_dim + chars.output_dim  # type: ignore[operator, assignment]
+        self.output_dim: int = self.spelling_dim + features.output_dim
 
     def forward(self, batch: Batch) -> Tensor:
         """-> (batch, time, output_dim)."""
         spelt = self.chars(batch.chars, batch.char_lengths)  # (forms, dim)
         parts = [self.words(batch.words), spelt[batch.forms], self.features(batch)]
         return torch.cat(parts, dim=-1)
+
+    def of_spellings(self, words: Tensor, chars: Tensor, lengths: Tensor) -> Tensor:
+        """What a word's spelling alone says, with which `forward`'s vectors begin.
+
+        words (forms,), chars (forms, letters), lengths (forms,) -> (forms, spelling_dim).
+        """
+        return torch.cat([self.words(words[None]).squeeze(0), self.chars(chars, lengths)], dim=-1)

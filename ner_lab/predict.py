@@ -1,37 +1,40 @@
 """`ner-lab predict run=DIR ...` and `ner_lab.load(DIR)`: use a trained tagger on new text."""
 
+import gc
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from omegaconf import DictConfig
 from rich.progress import TextColumn
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of
 from ner_lab.command import keyword_arguments, run_command
-from ner_lab.data.prepare import encode
-from ner_lab.data.sentence import Sentence
+from ner_lab.cores import cores_at_hand
 from ner_lab.data.tokens import sentences_in
 from ner_lab.data.vocab import Vocabs
 from ner_lab.errors import UserError
+from ner_lab.predicting.chunks import Feed
+from ner_lab.predicting.labels import Labeller
+from ner_lab.predicting.processes import in_processes
+from ner_lab.predicting.work import ChunkTagger, Done
 from ner_lab.run_folder import RunFolder
-from ner_lab.scoring import predict_labels
 from ner_lab.suggest import nearest
 from ner_lab.tagger import Tagger
-from ner_lab.tags import as_written, spans_of
+from ner_lab.tags import spans_of
 from ner_lab.terminal import bar
-from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
+from ner_lab.text_io import INPUT_FORMATS, LOOK_AHEAD, OUTPUT_FORMATS, recognise
 from ner_lab.threads import set_threads
 
 log = logging.getLogger(__name__)
 
 _KEYS = ("run", "input", "output", "format", "input_format", "threads")
-_CHUNK = 512  # sentences tagged together: enough to group by length, few enough to stream
+_PARTS = 2  # chunks for each process, where they can be large
 _USAGE = """ner-lab predict run=DIR [input=FILE|-] [output=FILE|-] [format=conll|jsonl|text] [input_format=...]
+                [threads=N]
 
 Tags text with the best checkpoint of a run, streaming from input to output (standard ones by default).
 
@@ -42,7 +45,9 @@ input_format  text    running text; a blank line or a line's end closes a paragr
               tokens  a sentence a line, tokens between blanks
               conll   a token a line (further columns are ignored), a blank line between sentences
               jsonl   {"tokens": [...]} or {"text": "..."} a line
-              auto    told from the file's name and first lines (the default)"""
+              auto    told from the file's name and first lines (the default); what is typed is text
+threads       processor cores to use, a process on each: all there are by default. A short input, and one
+              that comes bit by bit, is tagged as it comes, on one"""
 
 
 class Entity(NamedTuple):
@@ -64,15 +69,14 @@ class TrainedTagger:
         self.options = data_options_of(config)
         self.features = feature_set_of(config)
         self.features.remember(vocabs.features.learnt)
+        self.labeller = Labeller(tagger, vocabs, self.options, self.features)
         self._unread = tuple(name for name in self.features.reads if name in self.options.columns)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Tags in IOB2 for sentences of words; a sentence without words gets none."""
-        filled = [number for number, words in enumerate(sentences) if len(words)]
-        tags: list[list[str]] = [[] for _ in sentences]
-        for number, found in zip(filled, self._tag([list(sentences[number]) for number in filled]), strict=True):
-            tags[number] = found
-        return tags
+        if any(map(len, sentences)):
+            self.warn_of_columns()
+        return self.labeller.tags(sentences)
 
     def entities(self, text: str) -> list[Entity]:
         """The entities of a running text, with their places in it."""
@@ -85,20 +89,12 @@ class TrainedTagger:
             for begin, end in [(sentence[span.start].start, sentence[span.end - 1].end)]
         ]
 
-    def _tag(self, sentences: list[list[str]]) -> list[list[str]]:
-        if not sentences:
-            return []
+    def warn_of_columns(self) -> None:
+        """Say once what words alone lack."""
         if self._unread:
             lacking = ", ".join(self._unread)
             log.warning("words alone lack columns that this tagger was trained with (%s): expect less", lacking)
             self._unread = ()
-        columns = [name for name in self.options.columns if name not in ("word", "tag")]
-        rows = [
-            Sentence(words, ["O"] * len(words), {name: ["_"] * len(words) for name in columns}) for words in sentences
-        ]
-        split, labels = encode(rows, self.vocabs, self.options, self.features)
-        found = predict_labels(self.tagger, split, self.options.eval_batch_tokens)
-        return [as_written([labels[label] for label in row], self.vocabs.tags.scheme) for row in found]
 
 
 def load(run: str | Path) -> TrainedTagger:
@@ -117,14 +113,6 @@ def load(run: str | Path) -> TrainedTagger:
     return TrainedTagger(tagger, vocabs, config)
 
 
-def tag_stream(trained: TrainedTagger, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, list[str]]]:
-    """Tag pieces as they come, some hundreds at a time, so that memory does not grow with the input."""
-    waiting = iter(pieces)
-    while chunk := list(islice(waiting, _CHUNK)):
-        tags = trained.predict([piece.words for piece in chunk])
-        yield from zip(chunk, tags, strict=True)
-
-
 def _command() -> None:
     own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
     if overrides:
@@ -133,22 +121,46 @@ def _command() -> None:
         raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
     write = _choice(own, "format", "conll", OUTPUT_FORMATS)
     read_as = _choice(own, "input_format", "auto", {"auto": None, **INPUT_FORMATS})
-    if "threads" in own:
-        set_threads(own["threads"])
+    processes = _processes(own.get("threads"))
     given, target = own.get("input", "-"), own.get("output", "-")
     if "-" not in (given, target) and Path(given).expanduser().resolve() == Path(target).expanduser().resolve():
         raise UserError(f"output={target} is the input itself, and would be emptied. Give another file.")
     trained = load(own["run"])
+    gc.freeze()  # all this stays: no search for garbage goes through it, and forked processes share it
     with ExitStack() as stack:
-        source, size, name = _open_input(given, stack)
-        text = Text(source, name)
-        pieces = (read_as or INPUT_FORMATS[recognise(text)])(text)
+        source, name = _open_input(given, stack)
+        feed = Feed(source)
+        read = read_as or INPUT_FORMATS["text" if source.isatty() else recognise(name, feed.look_ahead(LOOK_AHEAD))]
+        work = ChunkTagger(trained.labeller, read, write, name)
+        feed.cut(blocks=read.blocks, head=work.head, parts=_PARTS * processes)
         out = _open_output(target, stack)
         progress = stack.enter_context(bar(TextColumn("")))
-        task = progress.add_task("tagging", total=size)
-        for piece, tags in tag_stream(trained, pieces):
-            out.write(write(piece, tags))
-            progress.update(task, completed=text.characters)
+        task = progress.add_task("tagging", total=feed.size)
+        for done in _tag(feed, work, processes):
+            if done.text:
+                trained.warn_of_columns()
+            out.write(done.text)
+            out.flush()
+            if done.error is not None:
+                raise done.error
+            progress.update(task, completed=done.read)
+
+
+def _processes(threads: str | None) -> int:
+    """How many to use; each, as this one, takes one thread."""
+    number = threads or str(cores_at_hand())
+    set_threads(number)  # an error where it is no number
+    set_threads(1)
+    return int(number)
+
+
+def _tag(feed: Feed, work: ChunkTagger, processes: int) -> Iterator[Done]:
+    """All chunks in order: in this process, until it turns out that there is enough to do for several."""
+    while not (processes > 1 and feed.is_long and work.labeller.on_cpu):
+        if (chunk := feed.take()) is None:
+            return
+        yield work(chunk)
+    yield from in_processes(feed, work, processes)
 
 
 def _choice(own: dict[str, str], key: str, default: str, choices: dict[str, Any]) -> Any:
@@ -158,16 +170,15 @@ def _choice(own: dict[str, str], key: str, default: str, choices: dict[str, Any]
     return choices[value]
 
 
-def _open_input(name: str, stack: ExitStack) -> tuple[IO[str], int | None, str]:
-    """The input, its size in bytes where it is a file, and its name for messages."""
+def _open_input(name: str, stack: ExitStack) -> tuple[BinaryIO, str]:
+    """The input and its name for messages."""
     if name == "-":
-        sys.stdin.reconfigure(encoding="utf-8-sig")  # type: ignore[union-attr]
-        return sys.stdin, None, "standard input"
+        return sys.stdin.buffer, "standard input"
     path = Path(name).expanduser()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "there is no such file"
         raise UserError(f"input={name}: {what}. Give a file, or - for standard input.")
-    return stack.enter_context(path.open(encoding="utf-8-sig", newline="\n")), path.stat().st_size, name
+    return stack.enter_context(path.open("rb")), name
 
 
 def _open_output(name: str, stack: ExitStack) -> IO[str]:

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from ner_lab.command import run_command
 from ner_lab.compose import CONF_DIR
 from ner_lab.errors import UserError
+from ner_lab.job import main as train
 from ner_lab.study.record import FILE, is_swept
 from ner_lab.study.status import overview, read_status
 from ner_lab.suggest import nearest
@@ -112,11 +113,9 @@ def _command() -> None:
         _status(name, overrides, live="--watch" in flags)
         return
     file = study_file(name)
-    from ner_lab import train  # only here is torch needed
-
     mode = [] if _SHOWING & set(overrides) else ["-m"]
     sys.argv = [sys.argv[0], *mode, "--config-dir", str(file.parent), "--config-name", file.stem, *overrides]
-    train.main()
+    train()
 
 
 def main() -> None:

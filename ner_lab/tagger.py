@@ -34,6 +34,13 @@ class Tagger(nn.Module):
         hidden, direct = self._read(batch)
         return self.decoder.decode(hidden, batch.mask, direct)  # type: ignore[operator]
 
+    def decode_vectors(self, vectors: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
+        """What `decode` gives, from the words' vectors; for a tagger without features.
+
+        vectors (batch, time, dim), lengths (batch,), mask (batch, time) -> (batch, time), 0 at padding.
+        """
+        return self.decoder.decode(self.encoder(vectors, lengths), mask, None)  # type: ignore[operator]
+
     def losses_and_decode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What `losses` and `decode` give, for one reading of the batch."""
         hidden, direct = self._read(batch)

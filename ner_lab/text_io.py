@@ -1,18 +1,20 @@
 """Text in and out of prediction: running text, tokens, columns, JSON lines; read and written as a stream."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import pairwise
 from pathlib import PurePath
-from typing import IO, Any
+from typing import Any
 
-from ner_lab.data.conll import ColumnFormat, sentences_of
+from ner_lab.data.conll import ColumnFormat, sentences_of, shape_of
 from ner_lab.data.tokens import Token, sentences_in, tokenize
 from ner_lab.errors import UserError
 from ner_lab.tags import Span, spans_of
 
-_LOOK_AHEAD = 50  # lines read to recognise a format
+LOOK_AHEAD = 50  # lines that tell a format
+_WORDS = ColumnFormat(tag=None)
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,50 +31,32 @@ class Piece:
 
 
 class Text:
-    """Lines of an input, counted; the first ones can be looked at before they are read."""
+    """Lines of an input, counted.
 
-    def __init__(self, source: IO[str], name: str) -> None:
+    before: how many come before them; head: what the input's first lines settled (`InputFormat.head`).
+    """
+
+    def __init__(self, lines: Iterable[str], name: str, before: int = 0, head: Any = None) -> None:
         self.name = name
-        self.characters = 0
-        self.line = 0
-        self._lines = iter(source)
-
-    def look_ahead(self, number: int = _LOOK_AHEAD) -> list[str]:
-        """Up to `number` of the next lines, which stay to be read."""
-        seen = list(islice(self._guarded(), number))
-        self._lines = chain(seen, self._lines)
-        return seen
+        self.line = before
+        self.head = head
+        self._lines = lines
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._guarded():
+        for line in self._lines:
             self.line += 1
-            self.characters += len(line)
-            yield line
-
-    def _guarded(self) -> Iterator[str]:
-        while True:
-            try:
-                line = next(self._lines)
-            except StopIteration:
-                return
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{self.name}: not UTF-8 behind line {self.line} ({error.reason}). Convert it first, "
-                    "for instance: iconv -f latin1 -t utf-8"
-                ) from None
             yield line
 
 
-def recognise(text: Text) -> str:
-    """The input's format, by its name's ending, else by its first lines."""
+def recognise(name: str, lines: Sequence[str]) -> str:
+    """An input's format, by its name's ending, else by its first lines."""
     by_name = {
         **dict.fromkeys((".conll", ".iob", ".iob2", ".bio", ".tsv", ".conll2003"), "conll"),
         **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
         ".tok": "tokens",
     }
-    if found := by_name.get(PurePath(text.name).suffix):
+    if found := by_name.get(PurePath(name).suffix):
         return found
-    lines = text.look_ahead()
     filled = [line for line in lines if line.strip()]
     if filled and filled[0].lstrip().startswith("{"):
         return "jsonl"
@@ -106,8 +90,12 @@ def _read_tokens(text: Text) -> Iterator[Piece]:
 
 
 def _read_conll(text: Text) -> Iterator[Piece]:
-    for sentence in sentences_of(text, ColumnFormat(tag=None), text.name):
+    for sentence in sentences_of(text, _WORDS, text.name, begin=text.line + 1, shape=text.head):
         yield Piece(sentence.words)
+
+
+def _head_of_conll(text: Text) -> Any:
+    return shape_of(text, _WORDS, text.name, text.line + 1)
 
 
 def _read_jsonl(text: Text) -> Iterator[Piece]:
@@ -135,7 +123,7 @@ def _item(item: Any, where: str) -> Piece:
 def _write_conll(piece: Piece, tags: list[str]) -> str:
     if not piece.words:
         return ""
-    return "".join(f"{word} {tag}\n" for word, tag in zip(piece.words, tags, strict=True)) + "\n"
+    return "\n".join(map(" ".join, zip(piece.words, tags, strict=True))) + "\n\n"
 
 
 def _write_jsonl(piece: Piece, tags: list[str]) -> str:
@@ -145,7 +133,7 @@ def _write_jsonl(piece: Piece, tags: list[str]) -> str:
     for span in spans_of(tags):
         entity: dict[str, Any] = {"type": span.type, "start": span.start, "end": span.end}
         entities.append(entity | {"text": _covered(piece, span)})
-    return json.dumps({"tokens": piece.words, "tags": tags, "entities": entities}, ensure_ascii=False) + "\n"
+    return _as_json({"tokens": piece.words, "tags": tags, "entities": entities}) + "\n"
 
 
 def _covered(piece: Piece, span: Span) -> str:
@@ -169,11 +157,22 @@ def _write_text(piece: Piece, tags: list[str]) -> str:
     return marked + piece.text[done:] + ("\n" if piece.closes else "")
 
 
-INPUT_FORMATS: dict[str, Callable[[Text], Iterator[Piece]]] = {
-    "text": _read_text,
-    "tokens": _read_tokens,
-    "conll": _read_conll,
-    "jsonl": _read_jsonl,
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """How an input is read, from its beginning or from any border between sentences."""
+
+    pieces: Callable[[Text], Iterator[Piece]]
+    blocks: bool = False
+    """Whether sentences end at empty lines, not at the end of each line"""
+    head: Callable[[Text], Any] | None = None
+    """What its first lines settle for all of it; None where they say nothing yet"""
+
+
+INPUT_FORMATS = {
+    "text": InputFormat(_read_text),
+    "tokens": InputFormat(_read_tokens),
+    "conll": InputFormat(_read_conll, blocks=True, head=_head_of_conll),
+    "jsonl": InputFormat(_read_jsonl),
 }
 OUTPUT_FORMATS: dict[str, Callable[[Piece, list[str]], str]] = {
     "conll": _write_conll,

@@ -3,20 +3,16 @@
 Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoch is kept.
 """
 
-import importlib.util
 import logging
 import math
-import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -24,13 +20,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.command import mistake_behind, run_command, stop
-from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, study_name
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import Diverged, EpochLog
-from ner_lab.errors import JobFailed, UserError
+from ner_lab.errors import UserError
+from ner_lab.job import main
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
@@ -38,7 +33,6 @@ from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import score, score_table
 from ner_lab.stopping import EarlyStop
-from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.tagger import Tagger
 from ner_lab.terminal import download_bar
@@ -63,12 +57,11 @@ def train(
     and the others get an empty dictionary. A run that diverges leaves a metrics.json of status
     `failed`, with its history and without scores, and raises `Diverged`.
     """
-    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
-        raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
+    check_seed(cfg)
     if cfg.threads is not None:
         set_threads(cfg.threads)
     run = RunFolder(folder)
-    tracker: Tracker = instantiate(cfg.logger)
+    tracker = tracker_of(cfg)
     failed = True
     try:
         metrics = _train(cfg, run, tracker, name, choices or {}, overrides)
@@ -77,6 +70,17 @@ def train(
         tracker.close(failed)
         run.release()
     return metrics
+
+
+def tracker_of(cfg: DictConfig) -> Tracker:
+    """The experiment tracker that `cfg.logger` says."""
+    return instantiate(cfg.logger)
+
+
+def check_seed(cfg: DictConfig) -> None:
+    """Refuse what is no seed for all generators."""
+    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
 
 
 def _train(
@@ -93,27 +97,21 @@ def _train(
     if first:
         run.begin(cfg, choices, overrides)
     options = data_options_of(cfg)
-    stopping = _stopping(cfg, options)
+    stopping = stopping_of(cfg, options)
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
     data_seconds = time.perf_counter() - begun
 
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
-    _fill_vectors(module, prepared)
+    module = untrained_module(cfg, prepared)
     if cfg.threads is not None:
         set_threads(cfg.threads, module.tagger)
     untrained = module.tagger.transition_scores()
     if first:
-        trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
-        log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
-        log.info("%s\n", data_summary(prepared))
-        log.info("%s\n", parameter_table(module.tagger))
+        say_what_is_trained(options, prepared, module.tagger, data_seconds)
 
     epochs = EpochLog(trained_on_dev=options.trains_on_dev)
     callbacks = [epochs, stopping, _checkpoint(run, options), ProgressFile(run.progress)]
-    loggers = tracker.open(run.path, name, plain, _facts(run, module.tagger, prepared)) if first else []
-    trainer = _trainer(cfg, run, callbacks, loggers)
+    loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared)) if first else []
+    trainer = trainer_of(cfg, run, callbacks, loggers)
     diverged: Diverged | None = None
     started = time.perf_counter()
     try:
@@ -127,29 +125,81 @@ def _train(
             log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
             raise KeyboardInterrupt from None
         raise
-    train_seconds = time.perf_counter() - started
-    figures = {
-        "seed": cfg.seed,
-        "train_on": options.train_on,
-        "epochs": epochs.trained,
-        "train_seconds": train_seconds,
-        "train_tokens_per_second": epochs.tokens_per_second,
-        "data_seconds": data_seconds,
-        "parameters": _parameters(module.tagger),
-        "coverage": prepared.coverage,
-        "sources": prepared.sources,
-    }
+    figures = figures_of(cfg, options, prepared, epochs, module.tagger)
+    figures |= {"train_seconds": time.perf_counter() - started, "data_seconds": data_seconds}
     if diverged is not None:
         if trainer.is_global_zero:
-            metrics = {"status": "failed", "failure": str(diverged), **figures, "history": epochs.history}
-            run.write_metrics(metrics)
-            tracker.finish(run.path, metrics)
+            fail(run, tracker, str(diverged), figures, epochs)
         raise diverged
     if not trainer.is_global_zero:
         return {}
+    metrics = finish(cfg, run, tracker, options, prepared, epochs, figures, untrained)
+    _close(metrics, run)
+    return metrics
+
+
+def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
+    """The tagger as it is before training: what is random follows from the seed alone."""
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
+    table = module.tagger.embedder.words
+    if prepared.vectors is not None and isinstance(table, WordTable):
+        table.fill(prepared.vectors)
+    return module
+
+
+def config_of(module: TaggerModule) -> dict[str, Any]:
+    """The config that a module was built from, as plain data."""
+    return module.hparams["config"]
+
+
+def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger, data_seconds: float) -> None:
+    """Log what the data and the tagger are."""
+    trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
+    log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
+    log.info("%s\n", data_summary(prepared))
+    log.info("%s\n", parameter_table(tagger))
+
+
+def figures_of(
+    cfg: DictConfig, options: DataOptions, prepared: Prepared, epochs: EpochLog, tagger: Tagger
+) -> dict[str, Any]:
+    """What metrics.json says of the training itself, but for the time it took."""
+    return {
+        "seed": cfg.seed,
+        "train_on": options.train_on,
+        "epochs": epochs.trained,
+        "train_tokens_per_second": epochs.tokens_per_second,
+        "parameters": _parameters(tagger),
+        "coverage": prepared.coverage,
+        "sources": prepared.sources,
+    }
+
+
+def fail(run: RunFolder, tracker: Tracker, failure: str, figures: dict[str, Any], epochs: EpochLog) -> None:
+    """Leave what a run that diverged leaves."""
+    metrics = {"status": "failed", "failure": failure, **figures, "history": epochs.history}
+    run.write_metrics(metrics)
+    tracker.finish(run.path, metrics)
+
+
+def finish(
+    cfg: DictConfig,
+    run: RunFolder,
+    tracker: Tracker,
+    options: DataOptions,
+    prepared: Prepared,
+    epochs: EpochLog,
+    figures: dict[str, Any],
+    untrained: dict[str, Tensor] | None,
+) -> dict[str, Any]:
+    """Score the epoch kept and leave what a run that came to its end leaves; gives what stands in metrics.json.
+
+    untrained: transition scores before training.
+    """
     if not epochs.history:
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
-
     tagger = load(run.path).tagger  # as any later reader will
     splits = _score_kept(tagger, run, prepared, options.eval_batch_tokens)
     failure = _failure(splits["dev"]["f1"], cfg.fail_below)
@@ -164,7 +214,6 @@ def _train(
     }
     run.write_metrics(metrics)
     tracker.finish(run.path, metrics)
-    _close(metrics, run)
     return metrics
 
 
@@ -173,7 +222,7 @@ def _parameters(tagger: Tagger) -> dict[str, int]:
     return {part: whole for part, (_, whole) in tagger.parameter_counts().items()}
 
 
-def _facts(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
+def facts_of(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
     """What a tracker is told beside the config."""
     record = run.read_record()
     facts = {name: record[name] for name in ("choices", "versions", "code")}
@@ -181,7 +230,7 @@ def _facts(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]
     return {**facts, "commit": commit, "parameters": _parameters(tagger), "sources": prepared.sources}
 
 
-def _stopping(cfg: DictConfig, options: DataOptions) -> EarlyStop:
+def stopping_of(cfg: DictConfig, options: DataOptions) -> EarlyStop:
     """The rule for ending early; what it may not be beside data that is trained on, and other limits, checked."""
     patience, limit = cfg.early_stopping.patience, cfg.fail_below
     if options.trains_on_dev and patience is not None:
@@ -199,12 +248,6 @@ def _failure(dev_f1: float, least: float | None) -> str | None:
     return f"dev F1 {dev_f1:.2f} is below fail_below={least:g}" if least is not None and dev_f1 < least else None
 
 
-def _fill_vectors(module: TaggerModule, prepared: Prepared) -> None:
-    table = module.tagger.embedder.words
-    if prepared.vectors is not None and isinstance(table, WordTable):
-        table.fill(prepared.vectors)
-
-
 def _checkpoint(run: RunFolder, options: DataOptions) -> ModelCheckpoint:
     """Keeps the best epoch by dev F1, whatever rule ends training; the last one where dev is trained on."""
     last = options.trains_on_dev
@@ -219,7 +262,10 @@ def _checkpoint(run: RunFolder, options: DataOptions) -> ModelCheckpoint:
     )
 
 
-def _trainer(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any]) -> pl.Trainer:
+def trainer_of(
+    cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any], *, checkpoints: bool = True
+) -> pl.Trainer:
+    """Lightning's trainer, as `cfg.trainer` says; checkpoints: whether it may write some."""
     for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -229,14 +275,27 @@ def _trainer(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], logg
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     return instantiate(
         cfg.trainer,
+        deterministic=_deterministic(cfg.trainer.deterministic),
         callbacks=callbacks,
         logger=loggers or False,
         default_root_dir=str(run.path),
+        enable_checkpointing=checkpoints,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
+
+
+def _deterministic(stated: bool | str | None) -> bool | str | None:
+    """What is left to Lightning of `trainer.deterministic`.
+
+    It would say no by a call that imports all of torch's compiler, a second; this one says the same.
+    """
+    if stated is not False:
+        return stated
+    torch.set_deterministic_debug_mode("default")
+    return None
 
 
 def _transitions(
@@ -294,40 +353,6 @@ def _close(metrics: dict[str, Any], run: RunFolder) -> None:
         folder,
         folder,
     )
-
-
-@hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
-def _job(cfg: DictConfig) -> float:
-    """One Hydra job; its value, for sweepers, is dev F1."""
-    hydra_config = HydraConfig.get()
-    runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
-    extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
-    folder = Path(runtime.output_dir)
-    cfg.study.name = study_name(cfg, hydra_config.job.config_name)
-    try:
-        check_keys(cfg, dict(runtime.choices), extra)
-        if in_sweep:
-            refuse_processes(cfg)
-            if (finished := finished_value(RunFolder(folder), cfg)) is not None:
-                return finished
-        choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
-        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, list(hydra_config.overrides.task))
-    except Exception as error:
-        mistake = mistake_behind(error)
-        if in_sweep:  # the launcher goes on with the other jobs
-            raise JobFailed(note_failure(RunFolder(folder), error, mistake)) from None
-        if mistake is None:
-            raise
-        stop(mistake)  # Hydra would print a line of its own before run_command sees it
-    return metrics["dev"]["f1"] if metrics else 0.0
-
-
-def main() -> None:
-    """Entry point of `ner-lab train` and of `python -m ner_lab.train`."""
-    register_resolvers()
-    # processes of a distributed run start again as `python -m ner_lab.train`, whatever started this one
-    sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.train")
-    run_command(_job)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,12 @@ def test_every_command_says_what_it_takes(command: str, cli: Callable[..., Outco
     assert outcome.out.startswith(f"ner-lab {command} ")
 
 
+def test_the_help_of_train_is_that_of_hydra(subprocess_cli: Callable[..., Outcome]) -> None:
+    said = subprocess_cli("train", "--help").out
+    hydra = subprocess_cli("train", "--help", "seed=1").out
+    assert said.split() == [word for word in hydra.split() if word != "base,"]  # no option, but a part of some
+
+
 def test_the_help_of_train_names_every_group_and_option(cli: Callable[..., Outcome]) -> None:
     outcome = cli("train", "--help")
     assert outcome.code == 0

@@ -125,7 +125,7 @@ class Vocabulary:
     def file(self, cache: Path, progress: Progress | None) -> Path:
         return self.path
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         words = path.read_text(encoding="utf-8").split("\n")
         kept = [word for word in words if wanted is None or word in wanted]
         return kept, np.zeros((len(kept), 1), dtype=np.float32)

@@ -4,10 +4,11 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from itertools import count, islice, pairwise
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,9 @@ from hypothesis import strategies as st
 from sample import DEV, TEST, TRAIN, Outcome, marked, read_columns, write_corpus
 
 import ner_lab
-from ner_lab import predict
-from ner_lab.predict import Entity, TrainedTagger, load, tag_stream
+from ner_lab.predict import Entity, TrainedTagger, load
+from ner_lab.predicting import chunks
 from ner_lab.tags import spans_of
-from ner_lab.text_io import Piece
 
 WORDS = [sentence.words for sentence in marked(TRAIN)]
 TEXT = """Anna Holm lives in Oslo.
@@ -111,27 +111,6 @@ def test_an_entity_is_the_text_between_its_offsets(run: Path, tagger: TrainedTag
         assert text[entity.start : entity.end] == entity.text
         assert entity.text.strip() == entity.text != ""
     assert all(before.end <= after.start for before, after in pairwise(found))
-
-
-def test_a_stream_is_tagged_in_bounded_chunks_as_it_comes(
-    tagger: TrainedTagger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(predict, "_CHUNK", 8)
-    taken = 0
-
-    def endless() -> Iterator[Piece]:
-        nonlocal taken
-        for number in count():
-            taken += 1
-            assert taken < 1000, "the whole stream is being read"
-            yield Piece(WORDS[number % len(WORDS)])
-
-    stream = tag_stream(tagger, endless())
-    assert taken == 0, "nothing is read before somebody asks"
-    expected = tagger.predict(WORDS)
-    for number, (piece, tags) in enumerate(islice(stream, 30)):
-        assert (piece.words, tags) == (WORDS[number % len(WORDS)], expected[number % len(WORDS)])
-        assert taken <= number + 8
 
 
 # From file to file. Each input holds the same sentences; the tags must be the same whatever the formats.
@@ -260,6 +239,90 @@ def test_a_gold_file_can_be_tagged_as_it_stands(
     words = [sentence.words for sentence in marked(TEST)]
     found = [[line.split(" ")[1] for line in block.split("\n")] for block in outcome.out.split("\n\n") if block]
     assert found == tagger.predict(words)
+
+
+@pytest.fixture
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a few sentences, and several processes for every input."""
+    for name, size in (("_SMALLEST", 200), ("_LARGEST", 200), ("_LONG", 1)):
+        monkeypatch.setattr(chunks, name, size)
+
+
+@pytest.mark.usefixtures("short_chunks")
+@pytest.mark.parametrize("output", ["conll", "jsonl", "text"])
+@pytest.mark.parametrize("source", [*INPUTS, "text"])
+def test_several_processes_write_what_one_writes(
+    source: str, output: str, run: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "in").write_text(INPUTS.get(source, TEXT) * 8, encoding="utf-8")
+    said = [
+        cli("predict", f"run={run}", f"input={tmp_path / 'in'}", f"input_format={source}", f"format={output}", threads)
+        for threads in ("threads=1", "threads=3")
+    ]
+    assert said[0] == said[1]
+    assert said[0].code == 0
+    assert len(said[0].out) > 1000
+
+
+@pytest.mark.usefixtures("short_chunks")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("source", "content", "bad", "complaint"),
+    [
+        ("conll", "Anna O\nwon O\n\n", "Oslo\n\n", r"in:901: 1 column, line 1 has 2\."),
+        ("jsonl", '{"tokens": ["Anna", "won"]}\n', "{\n", r"in:301: not JSON"),
+        ("tokens", "Anna won\n", "\xff\n", r"in:301: byte 0xff is not UTF-8\..*iconv"),
+        ("text", "Anna won\n", "Anna \xff\n", r"in:301: byte 0xff is not UTF-8\..*iconv"),
+    ],
+)
+def test_what_stands_before_a_mistake_is_written(
+    threads: int,
+    source: str,
+    content: str,
+    bad: str,
+    complaint: str,
+    run: Path,
+    tmp_path: Path,
+    cli: Callable[..., Outcome],
+) -> None:
+    (tmp_path / "in").write_bytes((content * 300 + bad + content * 300).encode("latin-1"))
+    files = [f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
+    outcome = cli("predict", f"run={run}", f"input_format={source}", f"threads={threads}", *files)
+    assert outcome.code == 2
+    assert re.search(complaint, outcome.err)
+    written = read_output("conll", (tmp_path / "out").read_text())
+    assert [words for words, _ in written] == [["Anna", "won"]] * 300
+
+
+def test_what_is_written_bit_by_bit_is_tagged_as_it_comes(run: Path) -> None:
+    command = [Path(sys.executable).with_name("ner-lab"), "predict", f"run={run}", "input_format=tokens"]
+    with subprocess.Popen([*command, "format=text"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for line in (b"Anna Holm won .\n", b"It rained .\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert unmarked(process.stdout.readline().decode()).encode() == line
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+def test_ctrl_c_ends_all_processes_with_a_word(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(INPUTS["tokens"] * 2000, encoding="utf-8")
+    command = [Path(sys.executable).with_name("ner-lab"), "predict", f"run={run}", f"input={tmp_path / 'text'}"]
+    with subprocess.Popen(
+        [*command, "input_format=tokens", "threads=2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        process.stdout.read()
+        assert process.stderr.read() == b"interrupted\n"  # also: nobody is left who could write more
+        assert process.wait(timeout=60) == 130
 
 
 def test_a_reader_that_has_enough_ends_the_command_in_silence(run: Path, tmp_path: Path) -> None:

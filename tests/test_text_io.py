@@ -1,20 +1,24 @@
 """Text in and out of prediction: each format read and written by hand-made cases and round trips."""
 
-import io
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ner_lab.data.conll import Shape
 from ner_lab.data.tokens import Token
 from ner_lab.errors import UserError
 from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
 
 
+def text_of(content: str, name: str = "some", before: int = 0) -> Text:
+    lines = content.split("\n")
+    return Text(lines if lines[-1] else lines[:-1], name, before)
+
+
 def read(form: str, content: str, name: str = "some") -> list[Piece]:
-    return list(INPUT_FORMATS[form](Text(io.StringIO(content, newline="\n"), name)))
+    return list(INPUT_FORMATS[form].pieces(text_of(content, name)))
 
 
 def words_of(form: str, content: str) -> list[list[str]]:
@@ -26,36 +30,18 @@ def write(form: str, piece: Piece, tags: str) -> str:
 
 
 def told(content: str, name: str = "some") -> str:
-    return recognise(Text(io.StringIO(content, newline="\n"), name))
+    return recognise(name, content.split("\n")[:-1] if content.endswith("\n") else content.split("\n"))
 
 
 # the text itself
 
 
-@pytest.mark.parametrize("number", [0, 1, 49, 50, 51, 120])
-def test_looking_ahead_loses_no_line(number: int) -> None:
-    lines = [f"line {line}\n" for line in range(number)]
-    text = Text(iter(lines), "some")
-    assert text.look_ahead() == lines[:50]
-    assert (text.line, text.characters) == (0, 0), "what was only looked at was not read"
-    assert list(text) == lines
-    assert (text.line, text.characters) == (number, len("".join(lines)))
-
-
-def test_lines_are_taken_one_by_one() -> None:
+def test_lines_are_counted_and_taken_one_by_one() -> None:
     taken = []
-    text = Text((taken.append(line) or f"{line}\n" for line in range(100)), "some")
-    next(iter(text))
-    assert taken == [0]
-
-
-def test_bytes_that_are_not_utf8_are_reported_with_their_line(tmp_path: Path) -> None:
-    (tmp_path / "latin").write_bytes(b"one\ntwo\n\xe9t\xe9\n")
-    with (
-        (tmp_path / "latin").open(encoding="utf-8", buffering=1) as file,
-        pytest.raises(UserError, match=r"latin: not UTF-8 .*iconv"),
-    ):
-        list(Text(file, "latin"))
+    text = Text((taken.append(line) or f"{line}" for line in range(100)), "some", before=7)
+    lines = iter(text)
+    assert [next(lines), next(lines)] == ["0", "1"]
+    assert (taken, text.line) == ([0, 1], 9)
 
 
 # telling formats apart
@@ -110,6 +96,19 @@ def test_of_columns_the_first_is_read() -> None:
 def test_columns_that_change_their_number_are_reported_with_the_line() -> None:
     with pytest.raises(UserError, match=r"^some:2: 3 columns, line 1 has 2"):
         words_of("conll", "Anna X\nHolm X Y\n")
+
+
+def test_columns_from_the_middle_of_a_file_are_read_as_its_head_says() -> None:
+    form = INPUT_FORMATS["conll"]
+    assert form.head is not None
+    assert form.head(text_of("\n-DOCSTART- O\n")) is None
+    head = form.head(text_of("\n\nAnna X\tO\n", before=4))
+    assert head == Shape("tab", 2, 7)
+    lines = ["a b\tO", "", "c d"]
+    pieces = form.pieces(Text(lines, "some", 20, head))
+    assert next(pieces).words == ["a b"]
+    with pytest.raises(UserError, match=r"^some:23: 1 column, line 7 has 2\. Columns are split on tabs"):
+        next(pieces)
 
 
 def test_json_lines_hold_tokens_or_text() -> None:

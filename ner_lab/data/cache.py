@@ -2,13 +2,16 @@
 
 An entry is a folder named by a hash of everything it depends on; it holds `arrays.safetensors`
 and `meta.json` and is renamed into place when whole. Runs that want the same entry at once wait
-for the first one to make it.
+for the first one to make it. Arrays are mapped, not read: the runs on a machine share the pages, and a run
+loads those it touches. What a run writes into an array is its own.
 """
 
 import fcntl
 import hashlib
 import json
 import logging
+import math
+import mmap
 import os
 import shutil
 import tempfile
@@ -19,9 +22,17 @@ from typing import Any
 
 import numpy as np
 import pooch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 log = logging.getLogger(__name__)
+
+_DTYPES = {
+    **{f"I{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
+    **{f"U{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+    "BOOL": "?",
+}
+"""Kinds of numbers, as safetensors and as numpy name them."""
 
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
@@ -71,7 +82,7 @@ def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
             return found
         made = make()
         _save(entry, *made)
-    return made
+    return _load(entry) or made
 
 
 @contextmanager
@@ -101,13 +112,37 @@ def _load(entry: Path) -> Entry | None:
     if not entry.exists():
         return None
     try:
-        arrays = load_file(entry / "arrays.safetensors")
+        arrays = map_arrays(entry / "arrays.safetensors")
         meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
     except Exception as error:  # whatever is wrong with it, it can be made anew
         log.warning("cache entry %s is damaged (%s); it is made anew", entry, error)
         shutil.rmtree(entry, ignore_errors=True)
         return None
     return arrays, meta
+
+
+def map_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, mapped: eight bytes of the header's length, the header, the numbers.
+
+    They may be written to; that changes neither the file nor what others see. ValueError where the file is
+    not whole.
+    """
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header.pop("__metadata__", None)
+    arrays = {}
+    for name, array in header.items():
+        start, end = (begin + offset for offset in array["data_offsets"])
+        dtype, shape = np.dtype(_DTYPES[array["dtype"]]), array["shape"]
+        number = math.prod(shape)
+        if end - start != number * dtype.itemsize or end > len(content):
+            raise ValueError(f"{path.name} is not whole")
+        # an array without numbers may begin where the file ends
+        flat = np.frombuffer(content, dtype, number, start) if number else np.empty(0, dtype)
+        arrays[name] = flat.reshape(shape)
+    return arrays
 
 
 def _save(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:

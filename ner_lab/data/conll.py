@@ -56,19 +56,47 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def sentences_of(lines: Iterable[str], columns: ColumnFormat, source: str) -> Iterator[Sentence]:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the first word line of a file settles for all that follow."""
+
+    separator: str
+    """`tab`, `space` or `any`"""
+    width: int
+    line: int
+
+
+def shape_of(lines: Iterable[str], columns: ColumnFormat, source: str, begin: int = 1) -> Shape | None:
+    """The shape of a file, from its first lines, the first of which has the number `begin`; None without a word."""
+    for number, line in enumerate(lines, begin):
+        text = line.rstrip(" \t\r\n")
+        if not text.strip() or (DOCSTART in text and _marks_document(text, columns.word)):
+            continue
+        separator = columns.separator
+        if separator == "auto":
+            separator = "tab" if "\t" in text else "any"
+        width = len(_cells(text, separator))
+        _check_columns(width, columns, source, number, separator)
+        return Shape(separator, width, number)
+    return None
+
+
+def sentences_of(
+    lines: Iterable[str], columns: ColumnFormat, source: str, *, begin: int = 1, shape: Shape | None = None
+) -> Iterator[Sentence]:
     """Read sentences one by one, so that a stream is never held whole.
 
-    `columns.tag=None` reads files without tags; every word then gets `O`.
+    `columns.tag=None` reads files without tags; every word then gets `O`. For lines from the middle of a
+    file: `begin` is the number of the first, `shape` that of the file.
     """
     rows: list[list[str]] = []
-    separator = columns.separator
-    width, first_row = 0, 0
+    proper: set[str] = set()  # tags
     start, document = 0, -1
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, begin):
         text = line.rstrip(" \t\r\n")
         is_docstart = DOCSTART in text and _marks_document(text, columns.word)
-        if rows and (is_docstart or not text.strip()):
+        empty = not text or text.isspace()
+        if rows and (is_docstart or empty):
             yield _sentence(rows, columns, document, start)
             rows = []
         if is_docstart:
@@ -76,21 +104,22 @@ def sentences_of(lines: Iterable[str], columns: ColumnFormat, source: str) -> It
             if columns.docstart == "keep":
                 yield Sentence([DOCSTART], ["O"], {name: ["_"] for name in columns.others}, document, number)
             continue
-        if not text.strip():
+        if empty:
             continue
-        if separator == "auto":
-            separator = "tab" if "\t" in text else "any"
-        row = _cells(text, separator)
-        if not width:
-            width, first_row = len(row), number
-            _check_columns(width, columns, source, number, separator)
-        if len(row) != width:
+        if shape is None:
+            shape = shape_of([text], columns, source, number)
+            assert shape is not None
+        row = text.split("\t" if shape.separator == "tab" else " ")
+        if shape.separator == "any" and (len(row) != shape.width or "\t" in text or "" in row):
+            row = _cells(text, "any")  # rows with a single blank between cells need not come here
+        if len(row) != shape.width:
             raise UserError(
-                f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {first_row} has {width}. "
-                f"Columns are split on {_SEPARATORS[separator]}; mend the line, or set data.separator."
+                f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {shape.line} has {shape.width}. "
+                f"Columns are split on {_SEPARATORS[shape.separator]}; mend the line, or set data.separator."
             )
-        if columns.tag is not None:
-            _check_tag(row[columns.tag], source, number, columns.tag % width)
+        if columns.tag is not None and (tag := row[columns.tag]) not in proper:
+            _check_tag(tag, source, number, columns.tag % shape.width)
+            proper.add(tag)
         if not rows:
             start = number
         rows.append(row)

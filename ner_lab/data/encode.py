@@ -66,20 +66,39 @@ class FormTable:
     ) -> "FormTable":
         normal = [normalise_digits(spelling, digits) for spelling in spellings]
         words = np.array([vocabs.words.find(word) for word in normal], dtype=np.int64)
-        letters = [_letters(word, vocabs.chars, unknown_chars, max_word_length) for word in normal]
-        lengths = np.array([len(word) for word in letters], dtype=np.int64)
-        chars = np.zeros((len(letters), int(lengths.max(initial=1))), dtype=np.int64)
-        for row, word in enumerate(letters):
-            chars[row, : len(word)] = word
-        single = np.array([vocabs.words.key(word) in singletons for word in normal], dtype=bool)
+        chars, lengths = _letters(normal, vocabs.chars, unknown_chars, max_word_length)
+        single = np.zeros(len(normal), dtype=bool)
+        if singletons:
+            single[:] = [vocabs.words.key(word) in singletons for word in normal]
         return cls(list(spellings), words, chars, lengths, single)
 
 
-def _letters(word: str, vocab: Vocab, unknown: str, limit: int | None) -> list[int]:
-    letters = [vocab[letter] for letter in word[:limit]]
+def _letters(words: Sequence[str], vocab: Vocab, unknown: str, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of each word's letters (words, letters), 0 behind the last, and how many they are (words,).
+
+    A word without a letter has one, the unknown.
+    """
+    cut = [word[:limit] for word in words]
+    points = np.frombuffer("".join(cut).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    letters = _numbers_by_code_point(vocab)
+    letters = letters[np.minimum(points, len(letters) - 1)]  # of all words, one behind another
+    owner = np.repeat(np.arange(len(cut)), [len(word) for word in cut])
     if unknown == "skip":
-        letters = [letter for letter in letters if letter != UNK]
-    return letters or [UNK]
+        known = letters != UNK
+        letters, owner = letters[known], owner[known]
+    lengths = np.bincount(owner, minlength=len(cut))
+    chars = np.zeros((len(cut), int(lengths.max(initial=1))), dtype=np.int64)
+    chars[owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = letters
+    chars[lengths == 0, 0] = UNK
+    return chars, np.maximum(lengths, 1)
+
+
+def _numbers_by_code_point(vocab: Vocab) -> np.ndarray:
+    """The number of each letter at its code point; the last place is that of all behind it, which are unknown."""
+    known = {ord(item): number for item, number in vocab.ids.items() if len(item) == 1}
+    numbers = np.full(max(known, default=0) + 2, UNK, dtype=np.int64)
+    numbers[list(known)] = list(known.values())
+    return numbers
 
 
 @dataclass

@@ -38,7 +38,7 @@ class VectorSource(Protocol):
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         """The file of vectors, fetched if need be; None for an embedding without one."""
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """Words of the file (those `wanted`, or all) and their vectors (words, dim) float32."""
 
     def fingerprint(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _prepare(
     if vector_file is not None:
         written = {words.key(word) for split in splits.values() for word in distinct_words(split.sentences)}
         wanted = None if options.vocabulary == "file" else wanted_forms(written | every.keys(), vectors.lookup)
-        file_words, file_matrix = vectors.rows(vector_file, wanted)
+        file_words, file_matrix = vectors.rows(vector_file, wanted, cache_dir(options.cache_dir))
         file = VectorRows({word: row for row, word in enumerate(file_words)}, file_matrix, vectors.lookup)
         found = coverage(every, file)
         classes = _word_classes(splits, file, words)

@@ -108,6 +108,7 @@ def _transitions(scores: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _heat_map(tags: list[str], matrix: list[list[float | None]]) -> Any:
+    import matplotlib.pyplot  # noqa: F401 - wandb.Image looks into it without importing it
     import numpy as np
     from matplotlib.figure import Figure
 

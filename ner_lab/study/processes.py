@@ -249,4 +249,4 @@ def _nothing(number: int, frame: object) -> None:
 
 def training_command(launch: Launch, source: Sequence[str]) -> list[str]:
     """`ner-lab train` for one job in single-run mode; `source` says where its config is."""
-    return [sys.executable, "-m", "ner_lab.train", *source, *launch.overrides]
+    return [sys.executable, "-m", "ner_lab.job", *source, *launch.overrides]

@@ -89,7 +89,8 @@ class SweepView:
         scores = "".join(f"  {name} F1 {metrics[name]['f1']:.2f}" for name in ("dev", "test") if name in metrics)
         if metrics.get("status") == "ok":
             self._durations.append(launch.seconds)
-            log.info("%s  done    %s%s  %s", counted, launch.name, scores, duration(launch.seconds))
+            speed = f"  {metrics.get('train_tokens_per_second', 0.0):,.0f} tokens/s"
+            log.info("%s  done    %s%s  %s%s", counted, launch.name, scores, duration(launch.seconds), speed)
             return
         assert launch.exit_code is not None
         reason = failure_of(launch.run) or how_it_ended(launch.exit_code)

@@ -27,8 +27,11 @@ class WordEmbedding(ABC):
         """The file of vectors, fetched if need be; None for an embedding without one."""
         return None
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
-        """Words of the file (those `wanted`, or all) and their vectors (words, dim) float32."""
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
+        """Words of the file (those `wanted`, or all) and their vectors (words, dim) float32.
+
+        cache: where what was read of a file is kept for the next time; None reads the file itself.
+        """
         raise AssertionError(f"{type(self).__name__} has no file")
 
     def fingerprint(self) -> dict[str, Any]:
@@ -94,6 +97,10 @@ class WordTable(nn.Module):
         self.table.copy_(torch.where(own.isnan(), self.table, own))
         self.known: Tensor
         self.known.copy_(known)
+
+    def rows_read(self, words: Tensor) -> tuple[nn.Parameter, Tensor]:
+        """words (batch, time) -> the trained table, and its rows that `forward` reads (batch, time)."""
+        return self.table, words.clamp(max=len(self.table) - 1)
 
     def forward(self, words: Tensor) -> Tensor:
         """words (batch, time) -> (batch, time, dim)."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ner_lab.word_embedding.base import PretrainedEmbedding
-from ner_lab.word_embedding.formats import read_any
+from ner_lab.word_embedding.store import read_stored
 
 
 class VectorFile(PretrainedEmbedding):
@@ -14,6 +14,6 @@ class VectorFile(PretrainedEmbedding):
     Arguments as in `PretrainedEmbedding`.
     """
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`."""
-        return read_any(path, wanted)
+        return read_stored(path, wanted, cache, any_format=True)

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from ner_lab.data.fetch import find_member
 from ner_lab.errors import UserError
+from ner_lab.word_embedding.blocks import Block
 
 Rows = tuple[list[str], np.ndarray]
+_TOGETHER = 4096  # vectors of a binary file in a block
 
 
 @contextmanager
@@ -84,37 +87,54 @@ def _read_lines(file: Iterable[bytes], wanted: set[bytes] | None, path: Path) ->
 
 def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
     """word2vec's own binary format: a header `words dim`, then each word, a blank and dim float32."""
-    words: list[str] = []
-    vectors: list[np.ndarray] = []
+    found: dict[str, np.ndarray] = {}
     with open_vectors(path, member) as file:
-        header = file.readline(100).split()
-        if len(header) != 2 or not all(part.isdigit() for part in header):
-            raise UserError(f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}.")
-        number, dim = map(int, header)
-        seen: set[str] = set()
-        for row in range(number):
-            word = _binary_word(file, path, row)
-            raw = file.read(4 * dim)
-            if len(raw) < 4 * dim:
-                raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
-            if (wanted is None or word in wanted) and word not in seen:
-                seen.add(word)
-                words.append(word)
-                vectors.append(np.frombuffer(raw, dtype="<f4"))
-        while file.read(1 << 20):  # to the end, where an archive has its sum
-            pass
-    matrix = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, dim), dtype=np.float32)
-    return words, matrix
+        number, dim = _binary_header(file, path)
+        for word, vector in _binary_rows(file, path, number, dim):
+            if (wanted is None or word in wanted) and word not in found:
+                found[word] = vector
+    matrix = np.stack(list(found.values())).astype(np.float32) if found else np.zeros((0, dim), dtype=np.float32)
+    return list(found), matrix
+
+
+def binary_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
+    """All of a file in word2vec's binary format, some thousand words at a time."""
+    rows = _binary_rows(file, path, *_binary_header(file, path))
+    while block := list(islice(rows, _TOGETHER)):
+        yield [word.encode() for word, _ in block], np.stack([vector for _, vector in block]).astype(np.float32)
+
+
+def _binary_header(file: IO[bytes], path: Path) -> tuple[int, int]:
+    header = file.readline(100).split()
+    if len(header) != 2 or not all(part.isdigit() for part in header):
+        raise UserError(f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}.")
+    number, dim = map(int, header)
+    return number, dim
+
+
+def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator[tuple[str, np.ndarray]]:
+    for row in range(number):
+        word = _binary_word(file, path, row)
+        raw = file.read(4 * dim)
+        if len(raw) < 4 * dim:
+            raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
+        yield word, np.frombuffer(raw, dtype="<f4")
+    while file.read(1 << 20):  # to the end, where an archive has its sum
+        pass
 
 
 def read_any(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
-    """Text or word2vec's binary, told apart by the bytes behind the first word."""
+    """Text or word2vec's binary."""
+    return (read_word2vec_binary if is_binary(path, member) else read_text)(path, wanted, member)
+
+
+def is_binary(path: Path, member: str | None = None) -> bool:
+    """Whether a file is in word2vec's binary format, as told by the bytes behind the first word."""
     with open_vectors(path, member) as file:
         head = file.read(4096)
     first, _, rest = head.partition(b"\n")
     has_header = len(first.split()) == 2 and all(part.isdigit() for part in first.split())
-    binary = has_header and any(byte < 9 or 13 < byte < 32 for byte in rest)
-    return (read_word2vec_binary if binary else read_text)(path, wanted, member)
+    return has_header and any(byte < 9 or 13 < byte < 32 for byte in rest)
 
 
 def _binary_word(file: IO[bytes], path: Path, row: int) -> str:

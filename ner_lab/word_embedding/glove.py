@@ -9,7 +9,7 @@ import numpy as np
 from ner_lab.data.fetch import Download, Progress, fetch
 from ner_lab.errors import UserError
 from ner_lab.word_embedding.base import PretrainedEmbedding
-from ner_lab.word_embedding.formats import read_text
+from ner_lab.word_embedding.store import read_stored
 
 
 class Glove(PretrainedEmbedding):
@@ -41,9 +41,9 @@ class Glove(PretrainedEmbedding):
         hint = "With a copy at hand, give word_embedding.path=FILE (text, .gz or .zip)."
         return fetch(self.download, cache / "vectors", hint, progress)
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`."""
-        words, matrix = read_text(path, wanted, member=f"glove.6B.{self.dim}d.txt")
+        words, matrix = read_stored(path, wanted, cache, member=f"glove.6B.{self.dim}d.txt")
         if matrix.shape[1] != self.dim:
             raise UserError(
                 f"{path}: vectors of {matrix.shape[1]} dimensions, word_embedding.dim is {self.dim}. "

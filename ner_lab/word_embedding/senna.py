@@ -44,8 +44,8 @@ class Senna(PretrainedEmbedding):
         hint = "With a copy at hand, give word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
         return senna_folder(self.download, (_WORDS, _VECTORS), cache, hint, progress) / _VECTORS
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
-        """As in `WordEmbedding.rows`."""
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
+        """As in `WordEmbedding.rows`; the files are small, and read anew each time."""
         word_list = self._word_list(path)
         words = word_list.read_text(encoding="latin-1").rstrip("\n").split("\n")
         lines = path.read_text(encoding="latin-1").rstrip("\n").split("\n")

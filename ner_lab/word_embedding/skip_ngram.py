@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from ner_lab.word_embedding.base import PretrainedEmbedding
-from ner_lab.word_embedding.formats import read_text
+from ner_lab.word_embedding.store import read_stored
 
 
 class SkipNGram(PretrainedEmbedding):
     """The authors' `sskip` files: word2vec's text format. Arguments as in `PretrainedEmbedding`."""
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`."""
-        return read_text(path, wanted)
+        return read_stored(path, wanted, cache)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from ner_lab.data import cache
-from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock, write_whole
+from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock, map_arrays, write_whole
 
 ARRAYS: dict[str, np.ndarray] = {
     "starts": np.array([0, 3, 7], dtype=np.int64),
@@ -281,3 +283,36 @@ def test_a_reader_never_sees_half_a_text(tmp_path: Path) -> None:
             assert text in ("a" * 100_000, "b" * 100_000)
             time.sleep(0.001)
     assert writer.returncode == 0
+
+
+# arrays in memory
+
+
+def test_arrays_are_mapped_and_what_a_run_writes_into_them_is_its_own(tmp_path: Path) -> None:
+    get_or_make(tmp_path, "key", Maker())
+    file = tmp_path / "key" / "arrays.safetensors"
+    content = file.read_bytes()
+    first, second = map_arrays(file), map_arrays(file)
+    assert not any(array.flags.owndata for array in first.values() if array.size)
+    first["starts"][1] = -7
+    assert second["starts"].tolist() == [0, 3, 7]
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint64", "float16", "float32", "bool"])
+def test_mapping_gives_what_safetensors_reads(tmp_path: Path, dtype: str) -> None:
+    file = tmp_path / "arrays.safetensors"
+    arrays = {"odd": np.arange(7).astype(dtype), "deep": np.arange(24).reshape(2, 3, 4).astype(dtype)}
+    arrays |= {"none": np.zeros((3, 0), dtype), "scalar": np.array(1, dtype)}
+    save_file(arrays, file)
+    read, mapped = load_file(file), map_arrays(file)
+    assert read.keys() == mapped.keys()
+    for name, array in read.items():
+        assert mapped[name].dtype == array.dtype
+        np.testing.assert_array_equal(mapped[name], array)
+
+
+def test_mapped_arrays_outlive_their_entry(tmp_path: Path) -> None:
+    arrays, _ = get_or_make(tmp_path, "key", Maker())
+    shutil.rmtree(tmp_path / "key")
+    assert arrays["starts"].tolist() == [0, 3, 7]

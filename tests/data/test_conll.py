@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.conll import ColumnFormat, read_split, read_text, sentences_of, write_columns
+from ner_lab.data.conll import ColumnFormat, Shape, read_split, read_text, sentences_of, shape_of, write_columns
 from ner_lab.data.sentence import DOCSTART, Counts, Sentence
 from ner_lab.errors import UserError
 from ner_lab.tags import SCHEMES, Span, spans_of, tags_of
@@ -362,3 +362,42 @@ def test_a_blank_within_a_word_never_makes_a_column() -> None:
     (sentence,) = sentences_of(out.getvalue().split("\n"), ColumnFormat(), "written")
     assert sentence.words == ["New_York", "_"]
     assert sentence.tags == ["B-LOC", "O"]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    separator=st.sampled_from(["any", "tab", "space"]),
+    lines=st.lists(st.lists(st.sampled_from([*"ab", "\xa0", " ", "\t", "  "]), max_size=6).map("".join), max_size=6),
+)
+def test_cells_are_what_stands_between_separators(separator: str, lines: list[str]) -> None:
+    pattern = {"any": "[ \t]+", "tab": "\t", "space": " "}[separator]
+    expected = []
+    for line in lines:
+        text = line.rstrip(" \t")
+        cells = re.split(pattern, text.lstrip(" \t") if separator == "any" else text)
+        if text.strip() and (not expected or len(cells) == len(expected[0])):
+            expected.append(cells)
+        elif text.strip():
+            with pytest.raises(UserError, match=f"{len(cells)} column"):
+                list(sentences_of(lines, ColumnFormat(tag=None, separator=separator), "some"))
+            return
+    read = sentences_of(lines, ColumnFormat(tag=None, separator=separator, others={"last": -1}), "some")
+    rows = [zip(sentence.words, sentence.columns["last"], strict=True) for sentence in read]
+    assert [row for sentence in rows for row in sentence] == [(cells[0], cells[-1]) for cells in expected]
+
+
+LINES = ["", "-DOCSTART- O", "", "Anna\tO", "Holm\tO", "", "Oslo\tO", "", "-DOCSTART-", "", "It\tO", ""]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 6, 8, 10])
+def test_lines_from_the_middle_are_read_as_in_the_whole_file(cut: int) -> None:
+    columns = ColumnFormat()
+    whole = list(sentences_of(LINES, columns, "some"))
+    shape = shape_of(LINES, columns, "some")
+    assert shape == Shape("tab", 2, 4)
+    parts = [
+        *sentences_of(LINES[:cut], columns, "some", shape=shape),
+        *sentences_of(LINES[cut:], columns, "some", begin=cut + 1, shape=shape),
+    ]
+    assert [(sentence.words, sentence.line) for sentence in parts] == [(one.words, one.line) for one in whole]
+    assert shape_of(LINES[:3], columns, "some") is None

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ner_lab.data.encode import EncodedSplit, FormTable, distinct_words, encode_split
 from ner_lab.data.sentence import Sentence
@@ -96,6 +98,26 @@ def test_letters_behind_the_longest_length_are_not_encoded() -> None:
     table = table_of(["metAnn", "Ann", "m"], max_word_length=2)
     assert table.chars.tolist() == [[4, 5], [2, 3], [4, 0]]
     assert table.lengths.tolist() == [2, 2, 1]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    words=st.lists(st.text(alphabet="Anmetx\u5317\U0001f600\udc80", max_size=7), max_size=6),
+    unknown=st.sampled_from(["unk", "skip"]),
+    limit=st.sampled_from([None, 3]),
+)
+def test_letters_are_those_looked_up_one_by_one(words: list[str], unknown: str, limit: int | None) -> None:
+    chars = vocabs_for().chars
+    table = table_of(words, unknown_chars=unknown, max_word_length=limit)
+    letters = [[chars[letter] for letter in word[:limit]] for word in words]
+    if unknown == "skip":
+        letters = [[number for number in word if number != UNK] for word in letters]
+    letters = [word or [UNK] for word in letters]
+    width = max(map(len, letters), default=1)
+    assert table.lengths.tolist() == [len(word) for word in letters]
+    assert table.chars.tolist() == [word + [0] * (width - len(word)) for word in letters]
+    assert table.chars.shape == (len(words), width)
+    assert {table.chars.dtype, table.lengths.dtype} == {np.dtype(np.int64)}
 
 
 @pytest.mark.parametrize(("digits", "number"), [("keep", UNK), ("zero", 2), ("zero_run", 3)])

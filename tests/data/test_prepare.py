@@ -71,7 +71,7 @@ class NoVectors:
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         return None
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         raise AssertionError("there is no file")
 
     def fingerprint(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class TextVectors(NoVectors):
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         return self.path
 
-    def rows(self, path: Path, wanted: set[str] | None) -> tuple[list[str], np.ndarray]:
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
         kept = [line for line in lines if wanted is None or line[0] in wanted]
         return [line[0] for line in kept], np.array([line[1:] for line in kept], dtype=np.float32).reshape(-1, 3)

@@ -152,3 +152,18 @@ def test_places_are_counted_in_characters_from_the_offset() -> None:
 def test_a_long_line_has_the_words_of_its_parts() -> None:
     text = "Ashby's cross-border AT&T talks, at 2:14.07 on 1996-08-22, cost $1,000.5; he didn't pay. "
     assert words(text * 2000) == words(text) * 2000
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "+", "1", ".", "-", "a-", "a.", "a/1", "+.", "a'b.", "_", "'", "x@", "www.(", "A. ", "1-", "n't"]
+)
+@pytest.mark.parametrize("before", ["", "+" * 70 + "@"])
+def test_a_long_run_of_anything_is_read_in_one_go(before: str, unit: str) -> None:
+    """What is quadratic takes minutes here."""
+    text = before + unit * 100_000
+    assert "".join(words(text)) == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("word", ["a" * 200, "a-" * 20 + "b", "a.b" * 20])
+def test_clitics_come_off_long_words(word: str) -> None:
+    assert words(f"{word}'s") == [word, "'s"]

@@ -324,4 +324,4 @@ def test_a_job_is_told_its_folder_and_nothing_of_the_sweep(study: Study, tmp_pat
 def test_a_job_is_a_training_with_the_config_of_the_sweep() -> None:
     job = Launch(["seed=1"], RunFolder("x"), Need(1, 1, False))
     source = ["--config-name", "tiny", "--config-dir", "/own/sweeps"]
-    assert training_command(job, source) == [sys.executable, "-m", "ner_lab.train", *source, "seed=1"]
+    assert training_command(job, source) == [sys.executable, "-m", "ner_lab.job", *source, "seed=1"]

@@ -1,6 +1,7 @@
 """Where a study stands, as it is shown: counts, scores, bars, time left, failures with their reasons."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.status import (
+    JobStatus,
     duration,
     failure_report,
     overview,
@@ -17,11 +19,14 @@ from ner_lab.study.status import (
     read_status,
     running_lines,
     seconds_left,
+    speed_together,
     status_table,
     summary_line,
 )
 
+HISTORY = [{"seconds": 10.0, "tokens_per_second": 6000.0}, {"seconds": 20.0, "tokens_per_second": 2000.0}]
 DONE = {"status": "ok", "dev": {"f1": 90.0}, "test": {"f1": 80.0}, "train_seconds": 50.0, "data_seconds": 10.0}
+DONE |= {"train_tokens_per_second": 4000.0, "history": HISTORY}
 
 
 def job(configuration: str, seed: int) -> dict[str, Any]:
@@ -47,8 +52,11 @@ def study(tmp_path: Path) -> Path:
             getattr(run, name).write_text(json.dumps(content))
         return run
 
-    place("decoder=crf/seed=1", config={}, metrics=DONE)
-    place("decoder=crf/seed=2", config={}, metrics={**DONE, "dev": {"f1": 92.0}, "test": {"f1": 81.0}})
+    first = place("decoder=crf/seed=1", config={}, metrics=DONE)
+    other = {"dev": {"f1": 92.0}, "test": {"f1": 81.0}, "train_tokens_per_second": 5000.0}
+    second = place("decoder=crf/seed=2", config={}, metrics={**DONE, **other})
+    os.utime(first.metrics, (1000.0, 1000.0))
+    os.utime(second.metrics, (1020.0, 1020.0))  # 60 s each, 40 s of them side by side
     running = place("decoder=crf/seed=3", config={})
     running.progress.write_text('{"epoch": 13, "epochs": 25, "share": 0.5, "f1": 91.2, "best": 91.35}')
     place("decoder=softmax/seed=1", failure={"reason": "killed by SIGKILL", "log": [f"line {n}" for n in range(9)]})
@@ -75,11 +83,12 @@ def test_every_job_on_record_is_read_with_its_state(study: Path) -> None:
 
 def test_the_table_counts_jobs_and_averages_finished_ones(study: Path) -> None:
     header, _, *rows = [line.split() for line in status_table(read_status(study)).splitlines()]
-    assert header == ["configuration", "done", "running", "failed", "unfinished", "left", "dev", "F1", "test", "F1"]
+    states = ["done", "running", "failed", "unfinished", "left"]
+    assert header == ["configuration", *states, "dev", "F1", "test", "F1", "tokens/s"]
     assert rows == [
-        ["decoder=crf", "2", "1", "0", "0", "0", "91.00", "80.50"],
-        ["decoder=softmax", "0", "0", "1", "1", "1", "-", "-"],
-        ["all", "2", "1", "1", "1", "1"],
+        ["decoder=crf", "2", "1", "0", "0", "0", "91.00", "80.50", "4,500"],
+        ["decoder=softmax", "0", "0", "1", "1", "1", "-", "-", "-"],
+        ["all", "2", "1", "1", "1", "1", "4,500"],
     ]
 
 
@@ -115,9 +124,9 @@ def test_the_summary_counts_states_and_time_left(study: Path) -> None:
 
 def test_when_none_runs_the_time_is_that_of_one_job_at_a_time(study: Path) -> None:
     waiting = [status for status in read_status(study) if status.state != "running"]
-    assert summary_line(waiting).endswith("; about 3 min 00 s, one job at a time")
+    assert "; about 3 min 00 s, one job at a time; all jobs together" in summary_line(waiting)
     finished = [status for status in waiting if status.state == "done"]
-    assert summary_line(finished) == "2 done"
+    assert summary_line(finished) == "2 done; all jobs together 2,500 tokens/s"
     begun = [status for status in waiting if status.state != "done"]
     assert summary_line(begun) == "1 failed, 1 unfinished, 1 left"
 
@@ -128,7 +137,7 @@ def test_the_overview_holds_it_all_and_leaves_out_what_there_is_not(study: Path)
     for part in (status_table(statuses), running_lines(statuses), summary_line(statuses), failure_report(statuses)):
         assert part in text
     finished = [status for status in statuses if status.state == "done"]
-    assert overview(finished) == f"{status_table(finished)}\n\n2 done"
+    assert overview(finished) == f"{status_table(finished)}\n\n{summary_line(finished)}"
 
 
 @pytest.mark.parametrize(
@@ -168,3 +177,38 @@ def test_more_at_once_never_takes_longer_and_more_to_do_never_less(
     assert left is not None
     assert seconds_left(durations, shares, waiting, at_once + 1) <= left
     assert seconds_left(durations, shares, waiting + at_once, at_once) >= left
+
+
+# how fast a study is
+
+
+def ended(at: float, seconds: float, tokens: float = 100.0) -> JobStatus:
+    return JobStatus(RunFolder("run"), "run", "a=b", "done", seconds=seconds, tokens=tokens, ended=at)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "speed"),
+    [
+        ([ended(10, 10)], 10.0),
+        ([ended(10, 10), ended(20, 10)], 10.0),  # one after the other
+        ([ended(10, 10), ended(10, 10)], 20.0),  # side by side
+        ([ended(20, 20), ended(15, 5)], 10.0),  # one within the other
+        ([ended(15, 10), ended(10, 10)], 200 / 15),  # in part, in any order
+        ([ended(10, 10), ended(40, 10)], 5.0),  # processes start meanwhile
+        ([ended(10, 10), ended(10_000, 10)], 10.0),  # the study was taken up again later
+    ],
+)
+def test_jobs_side_by_side_share_their_time_and_pauses_of_the_study_do_not_count(
+    jobs: list[JobStatus], speed: float
+) -> None:
+    assert speed_together(jobs) == pytest.approx(speed)
+
+
+def test_jobs_that_have_not_ended_or_trained_on_nothing_have_no_speed() -> None:
+    waiting = JobStatus(RunFolder("run"), "run", "a=b", "left")
+    assert speed_together([]) is speed_together([waiting]) is speed_together([ended(10, 10, tokens=0.0)]) is None
+    assert speed_together([waiting, ended(10, 10)]) == 10.0
+
+
+def test_while_jobs_run_the_speed_of_all_is_not_known(study: Path) -> None:
+    assert "tokens/s" not in summary_line(read_status(study))

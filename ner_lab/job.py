@@ -1,0 +1,63 @@
+"""`ner-lab train` as Hydra starts it: a job, alone or as one of a multirun.
+
+Nothing here imports torch: configs are composed and checked, and mistakes and `--help` answered, before that.
+"""
+
+import gc
+import importlib.util
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from ner_lab.command import mistake_behind, run_command, stop
+from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, study_name
+from ner_lab.errors import JobFailed
+from ner_lab.postponed import import_lightning
+from ner_lab.run_folder import RunFolder
+from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
+
+
+@hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
+def _job(cfg: DictConfig) -> float:
+    """One Hydra job; its value, for sweepers, is dev F1."""
+    hydra_config = HydraConfig.get()
+    runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
+    extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
+    folder = Path(runtime.output_dir)
+    cfg.study.name = study_name(cfg, hydra_config.job.config_name)
+    try:
+        check_keys(cfg, dict(runtime.choices), extra)
+        if in_sweep:
+            refuse_processes(cfg)
+            if (finished := finished_value(RunFolder(folder), cfg)) is not None:
+                return finished
+        import_lightning()
+        from ner_lab.train import train
+
+        gc.freeze()  # what is imported stays: no collection need look at it again
+        choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
+        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, list(hydra_config.overrides.task))
+    except Exception as error:
+        mistake = mistake_behind(error)
+        if in_sweep:  # the launcher goes on with the other jobs
+            raise JobFailed(note_failure(RunFolder(folder), error, mistake)) from None
+        if mistake is None:
+            raise
+        stop(mistake)  # Hydra would print a line of its own before run_command sees it
+    return metrics["dev"]["f1"] if metrics else 0.0
+
+
+def main() -> None:
+    """Entry point of `ner-lab train` and of `python -m ner_lab.job`."""
+    register_resolvers()
+    # processes of a distributed run start again as `python -m ner_lab.job`, whatever started this one
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.job")
+    run_command(_job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Vectors of spellings, kept from one text to the next."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ner_lab.data.encode import FormTable
+from ner_lab.embedder import Embedder
+
+_MOST = 50_000  # spellings kept: what English news uses nearly always, in some ten megabytes
+_LETTERS = 2**14  # encoded together
+
+
+class Spellings:
+    """What an embedder makes of words one by one: their own vector and their letters'.
+
+    A text says most of its words again and again, so each spelling is encoded once. When there are
+    too many, all are forgotten: what a text is about now soon stands there again.
+
+    table: spellings -> their table of forms, under the tagger's normalisation.
+    most: spellings kept at most, unless one call has more.
+    """
+
+    def __init__(self, embedder: Embedder, table: Callable[[Sequence[str]], FormTable], *, most: int = _MOST) -> None:
+        self._embedder = embedder
+        self._table = table
+        self._most = most
+        self._rows: dict[str, int] = {}
+        self._state: list[tuple[int, int]] = []
+        self.vectors = torch.empty(0, embedder.spelling_dim)
+        """(spellings, dim)"""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self, words: Sequence[str]) -> np.ndarray:
+        """The row in `vectors` of each word; good until the next call."""
+        self._notice_changes()
+        new = [word for word in dict.fromkeys(words) if word not in self._rows]
+        if len(self._rows) + len(new) > self._most:
+            self._rows = {}
+            new = list(dict.fromkeys(words))
+        if new:
+            self._add(new)
+        return np.fromiter(map(self._rows.__getitem__, words), dtype=np.int64, count=len(words))
+
+    def _add(self, new: list[str]) -> None:
+        new.sort(key=len)
+        known = len(self._rows)
+        self._make_room(known + len(new))
+        self._rows |= zip(new, range(known, known + len(new)), strict=True)
+        for part in _of_like_length(new):
+            table = self._table(part)
+            found = self._embedder.of_spellings(
+                *(self._tensor(numbers) for numbers in (table.words, table.chars, table.lengths))
+            )
+            self.vectors[known : known + len(part)] = found
+            known += len(part)
+
+    def _notice_changes(self) -> None:
+        """Forget all where weights were moved, loaded or trained since."""
+        state = [(weights.data_ptr(), weights._version) for weights in self._embedder.parameters()]
+        if state != self._state:
+            self._state = state
+            self._rows = {}
+            device = next((weights.device for weights in self._embedder.parameters()), None)
+            self.vectors = torch.empty(0, self._embedder.spelling_dim, device=device)
+
+    def _make_room(self, number: int) -> None:
+        if number <= len(self.vectors):
+            return
+        room = max(number, min(2 * len(self.vectors), self._most))
+        vectors = self.vectors.new_empty(room, self._embedder.spelling_dim)
+        if self._rows:
+            vectors[: len(self._rows)] = self.vectors[: len(self._rows)]
+        self.vectors = vectors
+
+    def _tensor(self, numbers: np.ndarray) -> Tensor:
+        return torch.from_numpy(numbers).to(self.vectors.device)
+
+
+def _of_like_length(words: list[str]) -> Iterator[list[str]]:
+    """Parts of `words`, which come sorted by length, that take little room when filled up to their longest word."""
+    begin = 0
+    for end, word in enumerate(words):
+        if end > begin and (end + 1 - begin) * len(word) > _LETTERS:
+            yield words[begin:end]
+            begin = end
+    yield words[begin:]

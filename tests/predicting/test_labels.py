@@ -1,0 +1,150 @@
+"""The quick ways of tagging against the tagger itself, sentence by sentence."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample import DEV, TEST, TRAIN, marked
+
+from ner_lab.data.prepare import encode, form_table
+from ner_lab.data.sentence import Sentence
+from ner_lab.predict import TrainedTagger, load
+from ner_lab.predicting.chunks import Chunk
+from ner_lab.predicting.labels import Labeller, batches_of
+from ner_lab.predicting.spellings import Spellings
+from ner_lab.predicting.work import ChunkTagger
+from ner_lab.scoring import predict_labels
+from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS
+
+WORDS = [sentence.words for text in (TRAIN, DEV, TEST) for sentence in marked(text)]
+
+FEW = ["Anna", "Holm", "Oslo", "won", "zebra", "1997", "\u5317", "rained"]
+
+
+@pytest.fixture(scope="module")
+def tagger(run: Path) -> TrainedTagger:
+    return load(run)
+
+
+def spellings_of(tagger: TrainedTagger, most: int) -> Spellings:
+    def table(words: list[str]) -> object:
+        return form_table(words, tagger.vocabs, tagger.options)
+
+    return Spellings(tagger.tagger.embedder, table, most=most)  # type: ignore[arg-type]
+
+
+def slowly(tagger: TrainedTagger, sentences: list[list[str]]) -> list[int]:
+    """One sentence at a time, encoded and batched as in training."""
+    found = []
+    for words in sentences:
+        split, _ = encode([Sentence(words, ["O"] * len(words))], tagger.vocabs, tagger.options, tagger.features)
+        found += predict_labels(tagger.tagger, split, 100)[0]
+    return found
+
+
+@pytest.mark.parametrize("tokens", [1, 30, 2000])
+def test_labels_are_those_of_each_sentence_alone(tokens: int, tagger: TrainedTagger) -> None:
+    options = replace(tagger.options, eval_batch_tokens=tokens)
+    labeller = Labeller(tagger.tagger, tagger.vocabs, options, tagger.features)
+    assert labeller.labels(WORDS).tolist() == slowly(tagger, WORDS)
+    assert labeller.labels(WORDS[::-1]).tolist() == slowly(tagger, WORDS[::-1])
+
+
+def test_the_way_for_features_gives_the_same_without_features(tagger: TrainedTagger) -> None:
+    labeller = tagger.labeller
+    assert len(set(labeller.labels(WORDS).tolist())) > 3
+    assert labeller._by_sentences(WORDS).tolist() == labeller.labels(WORDS).tolist()
+
+
+def test_weights_that_change_are_noticed(run: Path) -> None:
+    tagger = load(run)
+    before = tagger.labeller.labels(WORDS).tolist()
+    with torch.no_grad():
+        for weights in tagger.tagger.embedder.parameters():
+            weights.neg_()
+    after = tagger.labeller.labels(WORDS).tolist()
+    assert after == slowly(tagger, WORDS)
+    assert after != before
+
+
+def test_dropout_never_touches_a_prediction(tagger: TrainedTagger) -> None:
+    expected = tagger.labeller.labels(WORDS).tolist()
+    tagger.tagger.train()
+    assert tagger.labeller.labels(WORDS).tolist() == expected
+
+
+def test_a_tagger_of_chunks_can_be_sent_to_another_process(tagger: TrainedTagger) -> None:
+    work = ChunkTagger(tagger.labeller, INPUT_FORMATS["tokens"], OUTPUT_FORMATS["conll"], "some")
+    chunk = Chunk(b"Anna Holm won .\n", 0, 16)
+    assert pickle.loads(pickle.dumps(work))(chunk) == work(chunk)
+    assert work(chunk).text.startswith("Anna B-PER\nHolm I-PER\n")
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    lengths=st.lists(st.integers(1, 40), max_size=80),
+    tokens=st.sampled_from([1, 25, 100, 2000]),
+    least=st.sampled_from([1, 4, 16]),
+)
+def test_batches_hold_each_sentence_once_and_little_padding(lengths: list[int], tokens: int, least: int) -> None:
+    array = np.array(lengths, dtype=np.int64)
+    batches = list(batches_of(array, tokens, least))
+    assert sorted(number for batch in batches for number in batch.tolist()) == list(range(len(lengths)))
+    for batch in batches:
+        own = array[batch]
+        assert own[0] == own.max()
+        assert len(batch) == 1 or own[0] * len(batch) <= tokens
+        assert len(batch) <= least or len(set(own.tolist())) == 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.sampled_from(FEW), max_size=12), max_size=6))
+def test_a_spellings_vector_is_the_embedders_whatever_is_kept(run: Path, texts: list[list[str]]) -> None:
+    tagger = load(run)
+    spellings = spellings_of(tagger, most=4)
+    for words in texts:
+        with torch.inference_mode():
+            rows = torch.from_numpy(spellings.rows(words))
+            found = spellings.vectors[rows]
+            table = form_table(words, tagger.vocabs, tagger.options)
+            expected = tagger.tagger.embedder.of_spellings(
+                torch.from_numpy(table.words), torch.from_numpy(table.chars), torch.from_numpy(table.lengths)
+            )
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        assert len(spellings) <= max(4, len(set(words)))
+
+
+def test_spellings_seen_before_are_not_encoded_again(tagger: TrainedTagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    spellings = spellings_of(tagger, most=100)
+    asked: list[int] = []
+    encode_them = tagger.tagger.embedder.of_spellings
+
+    def counting(words: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        asked.append(len(words))
+        return encode_them(words, *others)
+
+    monkeypatch.setattr(tagger.tagger.embedder, "of_spellings", counting)
+    with torch.inference_mode():
+        spellings.rows(["Anna", "won", "Anna"])
+        spellings.rows(["won", "Oslo"])
+    assert sum(asked) == 3
+
+
+def test_a_word_without_end_does_not_make_room_for_the_others(tagger: TrainedTagger) -> None:
+    short = [f"word{number}" for number in range(3000)]
+    widths = []
+
+    def table(words: list[str]) -> object:
+        widths.append((len(words), max(map(len, words))))
+        return form_table(words, tagger.vocabs, tagger.options)
+
+    spellings = Spellings(tagger.tagger.embedder, table)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        spellings.rows([*short, "x" * 20_000])
+    assert all(count == 1 or count * longest <= 2**14 for count, longest in widths)
+    assert sum(count for count, _ in widths) == 3001

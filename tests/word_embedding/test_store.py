@@ -1,0 +1,317 @@
+"""Files of vectors as they are kept: what a careful reader gives, mapped, whole or made anew."""
+
+import gzip
+import logging
+import multiprocessing
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ner_lab.errors import UserError
+from ner_lab.word_embedding import blocks, store
+from ner_lab.word_embedding.blocks import Irregular, text_blocks
+from ner_lab.word_embedding.formats import Rows, read_any, read_text
+from ner_lab.word_embedding.store import read_stored
+
+TEXT = "the 0.5 -1.25 3.0\nZürich 1e-3 2.0 -0.125\n, 7 8 9\n".encode()
+BINARY = b"2 2\nthe " + struct.pack("<2f", 0.5, -1.25) + b"\nof " + struct.pack("<2f", 2, 4) + b"\n"
+
+
+def same(found: Rows, expected: Rows) -> None:
+    assert found[0] == expected[0]
+    assert found[1].dtype == np.float32
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def never(*_: object) -> Any:
+    raise AssertionError("read again")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Callable[[bytes], tuple[Path, Path]]:
+    """Writes a file, and gives it with a cache."""
+
+    def write(content: bytes) -> tuple[Path, Path]:
+        path = tmp_path / "vectors.txt"
+        path.write_bytes(content)
+        return path, tmp_path / "cache"
+
+    return write
+
+
+# what is read
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT,
+        b"3 3\n" + TEXT,
+        TEXT.replace(b" ", b"\t"),
+        TEXT.replace(b"\n", b" \r\n"),
+        TEXT.rstrip(),
+        b"the 1 2 3\n. . . 4 5 6\nat name@domain.com 7 8 9\n1 2 3 4 5 6\n",
+        "\u00a0 1 2 3\n\u0085 4 5 6\n12 7 8 9\n".encode(),
+        b"a 1 2\nb 3 4\na 5 6\nb 7 8\nc 0.1 0.2\n",
+        b" 0.5 0.25\na 0.5 0.125\n",
+        b"2 2\nthe 0.5 0.5 \nof 0.25 0.25 \nmore 0.1 0.2 \n",
+    ],
+)
+@pytest.mark.parametrize("wanted", [None, {"the", ". . .", "b", "absent", "1 2 3", "\u00a0"}])
+@pytest.mark.parametrize("size", [1 << 20, 7])
+def test_the_first_and_the_second_reading_give_what_the_careful_reader_gives(
+    kept: Callable[[bytes], tuple[Path, Path]],
+    content: bytes,
+    wanted: set[str] | None,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blocks, "_SIZE", size)
+    path, cache = kept(content)
+    expected = read_text(path, wanted)
+    same(read_stored(path, wanted, cache), expected)
+    monkeypatch.setattr(store, "read_text", never)
+    monkeypatch.setattr(store, "text_blocks", never)
+    same(read_stored(path, wanted, cache), expected)
+
+
+words_and_numbers = st.integers(2, 4).flatmap(
+    lambda dim: st.lists(
+        st.tuples(
+            st.text("aZé中.,-_'0129 \u0085\u00a0", min_size=1, max_size=6),
+            st.lists(
+                st.one_of(st.floats(-10, 10).map(lambda x: f"{x:.5f}"), st.floats(-1e4, 1e4, width=32).map(repr)),
+                min_size=dim,
+                max_size=dim,
+            ),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(words_and_numbers, st.sampled_from([b"\n", b"\r\n", b" \n"]), st.booleans(), st.sampled_from([5, 64, 1 << 20]))
+def test_blocks_of_any_text_hold_what_the_careful_reader_gives(
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[tuple[str, list[str]]],
+    newline: bytes,
+    last: bool,
+    size: int,
+) -> None:
+    content = newline.join(" ".join([word, *numbers]).encode() for word, numbers in lines) + newline * last
+    path = tmp_path_factory.mktemp("text") / "vectors.txt"
+    path.write_bytes(content)
+    try:
+        words, matrix = read_text(path, None)
+    except UserError:
+        words = []
+    usual = blocks._SIZE
+    blocks._SIZE = size
+    try:
+        with path.open("rb") as file:
+            found = list(text_blocks(file))
+    except Irregular:
+        return  # the careful reader is asked
+    finally:
+        blocks._SIZE = usual
+    rows: dict[str, np.ndarray] = {}
+    for some, vectors in found:
+        for word, vector in zip(some, vectors, strict=True):
+            rows.setdefault(word.decode(), vector)
+    assert list(rows) == words
+    np.testing.assert_array_equal(np.stack(list(rows.values())), matrix)
+
+
+def test_regular_text_never_needs_the_careful_reader(kept: Callable[[bytes], tuple[Path, Path]]) -> None:
+    rng = np.random.default_rng(1)
+    lines = [f"w{n} " + " ".join(f"{x:.5g}" for x in rng.normal(size=50)) for n in range(3000)]
+    path, _ = kept("\n".join(lines).encode())
+    with path.open("rb") as file:
+        found = list(text_blocks(file))
+    assert len(found) > 1
+    same(
+        ([word.decode() for words, _ in found for word in words], np.concatenate([v for _, v in found])),
+        read_text(path, None),
+    )
+
+
+@pytest.mark.parametrize("pack", ["vectors.txt.gz", "vectors.zip"])
+def test_packed_files_are_kept_as_well(tmp_path: Path, pack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / pack
+    if pack.endswith(".gz"):
+        path.write_bytes(gzip.compress(TEXT))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("folder/a.txt", TEXT)
+            archive.writestr("folder/b.txt", b"other 1 2 3\n")
+    member = None if pack.endswith(".gz") else "a.txt"
+    expected = read_text(path, None, member)
+    for _ in range(2):
+        same(read_stored(path, None, tmp_path / "cache", member=member), expected)
+        monkeypatch.setattr(store, "text_blocks", never)
+
+
+def test_members_of_one_zip_are_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", b"a 1 2\n")
+        archive.writestr("b.txt", b"b 3 4\n")
+    for _ in range(2):
+        assert read_stored(path, None, tmp_path / "cache", member="a.txt")[0] == ["a"]
+        assert read_stored(path, None, tmp_path / "cache", member="b.txt")[0] == ["b"]
+
+
+def test_word2vecs_binary_is_kept_as_well(
+    kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = kept(BINARY)
+    for _ in range(2):
+        same(read_stored(path, None, cache, any_format=True), read_any(path, None))
+        same(read_stored(path, {"of"}, cache, any_format=True), read_any(path, {"of"}))
+        monkeypatch.setattr(store, "binary_blocks", never)
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"the 1 2 3\nof 1 2\n",
+        b"the 1 2 3\nof 1 x 3\n",
+        b"the 1 2 3\nof 1 nan 3\n",
+        b"the 1 2 3\n\nof 4 5 6\n",
+        b"4 3\nthe 1 2 3\nof 4 5 6\n",
+        b"the 1\n",
+        b"",
+        b"the 1 2 3\n\xff\xfe 4 5 6\n",
+        b"the 1 2 3\nof  4 5\n",
+    ],
+)
+def test_errors_are_those_of_the_careful_reader(kept: Callable[[bytes], tuple[Path, Path]], content: bytes) -> None:
+    path, cache = kept(content)
+    with pytest.raises(UserError) as expected:
+        read_text(path, None)
+    for _ in range(2):
+        with pytest.raises(UserError) as found:
+            read_stored(path, None, cache)
+        assert str(found.value) == str(expected.value)
+    assert not list((cache / "read_vectors").glob("*/vectors.npy")) or b"\xff" in content
+
+
+@pytest.mark.parametrize("damage", [b"of 1 x 3\n", b"\xff\xfe 4 5 6\n"])
+def test_what_is_damaged_and_not_wanted_does_no_harm(kept: Callable[[bytes], tuple[Path, Path]], damage: bytes) -> None:
+    path, cache = kept(b"the 1 2 3\n" + damage)
+    for _ in range(2):
+        same(read_stored(path, {"the"}, cache), read_text(path, {"the"}))
+
+
+# what is kept
+
+
+def entry(cache: Path) -> Path:
+    (found,) = [place for place in (cache / "read_vectors").iterdir() if place.is_dir()]
+    return found
+
+
+def test_the_array_is_mapped_and_no_more_than_wanted_is_taken_of_it(
+    kept: Callable[[bytes], tuple[Path, Path]],
+) -> None:
+    path, cache = kept(TEXT)
+    read_stored(path, None, cache)
+    mapped = np.load(entry(cache) / "vectors.npy", mmap_mode="r")
+    same(([*"abc"], np.asarray(mapped)), ([*"abc"], read_text(path, None)[1]))
+    assert isinstance(read_stored(path, None, cache)[1].base, np.memmap)
+    assert (entry(cache) / "words.txt").read_bytes() == "the\nZürich\n,\n".encode()
+
+
+def test_a_copy_elsewhere_is_the_same_entry_and_a_changed_file_another(
+    kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = kept(TEXT)
+    expected = read_stored(path, None, cache)
+    copy = path.with_name("copy.txt")
+    shutil.copy(path, copy)
+    path.write_bytes(b"other 1 2 3\n")
+    assert read_stored(path, None, cache)[0] == ["other"]
+    monkeypatch.setattr(store, "text_blocks", never)
+    same(read_stored(copy, None, cache), expected)
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "words.txt", "meta.json"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "removed", "other"])
+def test_a_damaged_entry_is_made_anew_and_said_so(
+    kept: Callable[[bytes], tuple[Path, Path]], name: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, cache = kept(TEXT)
+    expected = read_text(path, None)
+    read_stored(path, None, cache)
+    part = entry(cache) / name
+    content = part.read_bytes()
+    part.unlink()
+    if damage != "removed":
+        part.write_bytes({"cut": content[:-3], "emptied": b"", "other": b"{}\n" + content[3:]}[damage])
+    with caplog.at_level(logging.WARNING):
+        same(read_stored(path, None, cache), expected)
+    assert "is damaged" in caplog.text
+    assert part.read_bytes() == content
+
+
+def test_a_failure_while_reading_leaves_no_entry(
+    kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(file: Any) -> Any:
+        yield [b"the"], np.ones((1, 3), dtype=np.float32)
+        raise KeyboardInterrupt
+
+    path, cache = kept(TEXT)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "text_blocks", broken)
+        with pytest.raises(KeyboardInterrupt):
+            read_stored(path, None, cache)
+    assert not [place for place in (cache / "read_vectors").iterdir() if place.is_dir()]
+    same(read_stored(path, None, cache), read_text(path, None))
+
+
+def test_where_nothing_can_be_kept_the_file_is_read(
+    kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> Any:
+        raise OSError(28, "No space left on device")
+
+    path, cache = kept(TEXT)
+    monkeypatch.setattr(store, "_save", full)
+    with caplog.at_level(logging.WARNING):
+        same(read_stored(path, {"the"}, cache), read_text(path, {"the"}))
+    assert "No space left on device" in caplog.text
+    same(read_stored(path, {"the"}, None), read_text(path, {"the"}))
+
+
+def _reads(path: Path, cache: Path, results: Any) -> None:
+    words, matrix = read_stored(path, None, cache)
+    results.put((words, matrix.sum().item()))
+
+
+def test_processes_that_come_at_once_all_read_the_same(kept: Callable[[bytes], tuple[Path, Path]]) -> None:
+    path, cache = kept(b"".join(b"w%d 0.5 0.25\n" % n for n in range(2000)))
+    cache.mkdir()
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [context.Process(target=_reads, args=(path, cache, results)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join()
+    assert found == [([f"w{n}" for n in range(2000)], 1500.0)] * 3
+    assert entry(cache)
