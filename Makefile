@@ -1,11 +1,17 @@
 # make train   set up, train the default experiment on the built-in corpus
 # make test    set up, run all tests
+# make bench   set up with its peers, time everything on the CPU, write docs/performance.md
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
+BENCH := startup crf train predict sweep growth ddp
+DATA ?=
+VECTORS ?=
 ARGS ?=
 
-.PHONY: train test lint format docs clean
+.PHONY: train test lint format docs bench clean
 
 train: $(READY)
 	$(VENV)/bin/ner-lab train $(ARGS)
@@ -25,8 +31,16 @@ format: $(READY)
 docs: $(READY)
 	$(VENV)/bin/python docs/generate.py
 
+# DATA=FOLDER measures on CoNLL-2003 and VECTORS=FILE with GloVe, in place of the built-in corpus and random vectors
+bench: $(BENCH_READY)
+	for script in $(BENCH); do \
+		$(BENCH_VENV)/bin/python benchmarks/$$script.py \
+			$(if $(DATA),--data $(DATA)) $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS) || exit 1; \
+	done
+	$(BENCH_VENV)/bin/python docs/performance.py
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(BENCH_VENV) build dist .pytest_cache .ruff_cache .mypy_cache
 
 # set up once; again only when the versions change
 $(READY): pyproject.toml constraints.txt
@@ -34,4 +48,9 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH_READY): pyproject.toml constraints-bench.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-bench.txt -e '.[bench]'
 	@touch $@

@@ -1,4 +1,5 @@
-"""Write what the documentation says of `conf/` and `sweeps/`: tables in README.md, docs/config.md, docs/studies.md.
+"""Write what the documentation says of `conf/` and `sweeps/`, tables in README.md, docs/config.md, docs/studies.md, and
+of what the benchmarks measured, docs/performance.md.
 
 python docs/generate.py            write all
 python docs/generate.py --check    exit 1 where they are not current
@@ -11,6 +12,9 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import performance
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -174,6 +178,7 @@ def pages() -> dict[Path, str]:
         ROOT / "README.md": readme,
         ROOT / "docs" / "config.md": config_reference(),
         ROOT / "docs" / "studies.md": studies_page(),
+        performance.PAGE: performance.text(performance.load()),
     }
 
 
@@ -186,6 +191,7 @@ def main() -> int:
         return 1 if stale else 0
     for page, text in pages().items():
         page.write_text(text, encoding="utf-8")
+    performance.draw(performance.load())
     return 0
 
 
