@@ -84,8 +84,16 @@ def serve_flair(options: Namespace) -> None:
         begun = time.perf_counter()
         read = [Sentence(words) for words in read_columns(question["path"])]
         model.predict(read, mini_batch_size=32)
-        write_tags(question["path"], ([(token.text, token.tag) for token in sentence] for sentence in read))
+        write_tags(question["path"], map(tagged, read))
         return sum(map(len, read)) / (time.perf_counter() - begun)
+
+    def tagged(sentence: Sentence) -> list[tuple[str, str]]:
+        tags = ["O"] * len(sentence)
+        for span in sentence.get_spans():
+            tags[span[0].idx - 1] = f"B-{span.tag}"
+            for token in span[1:]:
+                tags[token.idx - 1] = f"I-{span.tag}"
+        return [(token.text, tag) for token, tag in zip(sentence, tags, strict=True)]
 
     measure.serve(answer)
 

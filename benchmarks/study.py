@@ -10,7 +10,7 @@ from ner_lab.study.status import read_status, speed_together
 
 
 def run_study(overrides: Sequence[str], folder: Path) -> dict[str, float]:
-    """`ner-lab train -m` -> tokens per second of all jobs together and of one, tokens, seconds from the shell and back."""
+    """`ner-lab train -m`: tokens per second of all jobs together and of one, tokens, seconds of the command."""
     command = [sys.executable, "-m", "ner_lab.cli", "train", "-m", *overrides, f"hydra.sweep.dir={folder}"]
     begun = time.monotonic()
     ran = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -5,27 +5,22 @@
 Studies of two seeds run by `ner-lab train -m` and its own launcher; the figures are those of its closing line.
 """
 
-import subprocess
-import sys
 import tempfile
-import time
 from argparse import Namespace
 from pathlib import Path
 
 import measure
 from product import MA_HOVY, source
+from study import run_study
 
 WAYS = {"two jobs at once, a thread each": (2, 1), "one job at a time, two threads": (1, 2)}
 """Jobs at once, threads of each."""
 ROUNDS = 3
 
 
-def study(options: Namespace, at_once: int, threads: int, folder: Path) -> dict[str, float]:
-    """Run a study -> tokens per second of all jobs together and of one, seconds from the shell and back."""
-    from ner_lab.study.status import read_status, speed_together
-
+def settings(options: Namespace, at_once: int, threads: int) -> list[str]:
     epochs, batches = (1, 2) if options.quick else (3, 400)
-    settings = [
+    return [
         *MA_HOVY,
         *source(options.data, options.vectors),
         f"threads={threads}",
@@ -34,32 +29,17 @@ def study(options: Namespace, at_once: int, threads: int, folder: Path) -> dict[
         f"trainer.limit_train_batches={batches}",
         "seed=1,2",
         "logger=none",
-        f"hydra.sweep.dir={folder}",
     ]
-    begun = time.monotonic()
-    command = [sys.executable, "-m", "ner_lab.cli", "train", "-m", *settings]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    spent = time.monotonic() - begun
-    if ran.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}{ran.stderr}")
-    statuses = read_status(folder)
-    each = [status.tokens_per_second or 0.0 for status in statuses]
-    return {
-        "together": speed_together(statuses) or 0.0,
-        "job": sum(each) / len(each),
-        "seconds": spent,
-        "tokens": sum(status.tokens for status in statuses),
-    }
 
 
 def main() -> None:
     options = measure.parser(__doc__ or "").parse_args()
     found: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
-        study(options, 1, 1, Path(folder, "first"))  # makes the caches
+        run_study(settings(options, 1, 1), Path(folder, "first"))  # makes the caches
         for turn in range(1 if options.quick else ROUNDS):
             for name, (at_once, threads) in WAYS.items():
-                found[name].append(study(options, at_once, threads, Path(folder, f"{at_once}-{turn}")))
+                found[name].append(run_study(settings(options, at_once, threads), Path(folder, f"{at_once}-{turn}")))
     rows = [
         [name, *(measure.median([run[key] for run in runs]) for key in ("together", "job", "seconds"))]
         for name, runs in found.items()

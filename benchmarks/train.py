@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     batches: tuple[int, ...] = (10, 32)
     rounds: int = 3
     epochs: int = 2
-    epoch_tokens: int = 40_000
+    epoch_tokens: int = 80_000
     peer_seconds: float = 4.0
     framework_rounds: int = 3
     floor_seconds: float = 1.5

@@ -80,7 +80,8 @@ class CharCNN(nn.Module):
         if self.fill_to is not None:
             chars, lengths = self._filled(chars, lengths, self.fill_to)
         largest = self._in_a_row(chars, lengths) if chars.is_cpu else self._side_by_side(chars, lengths)
-        return ACTIVATIONS[self.activation](largest)  # all of them grow with what they take: the same behind the maximum
+        # all activations grow with what they take: the same behind the maximum, and fewer of them
+        return ACTIVATIONS[self.activation](largest)
 
     def _in_a_row(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """The largest value of each filter (forms, num_filters), without work for what lies behind short words.

@@ -194,7 +194,7 @@ def test_runs_of_other_shapes_are_stacks_of_their_own(small: list[str]) -> None:
 def test_batches_of_tokens_in_any_order_are_refused(small: list[str], tmp_path: Path) -> None:
     overrides = [*small, "data.batch_tokens=12", "data.group_by_length=false"]
     stack = Stack([Asked(compose_config([*overrides, f"seed={seed}"]), tmp_path / str(seed)) for seed in range(1, 6)])
-    with pytest.raises(UserError, match="Give data.group_by_length"):
+    with pytest.raises(UserError, match=r"Give data\.group_by_length"):
         stack.train()
 
 
