@@ -53,11 +53,11 @@ class CNN(nn.Module):
         time = inputs.shape[1]
         real = real_tokens(lengths, time)
         keep = real[:, :, None]
-        hidden = torch.tanh(self.projection(self.input_dropout(inputs))) * keep
+        hidden = torch.where(keep, torch.tanh(self.projection(self.input_dropout(inputs))), 0.0)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             padded = F.pad(hidden, (0, 0, self.reach, self.reach))
             words = self.dropout(torch.relu(convolution(side_by_side(padded, time))))
-            hidden = _normalised(norm, words, real) * keep
+            hidden = torch.where(keep, _normalised(norm, words, real), 0.0)
         return hidden
 
 
