@@ -181,7 +181,7 @@ def _profile(shares: Mapping[str, Mapping[str, float]]) -> Drawing:
     parts = list(dict.fromkeys(part for found in shares.values() for part in found))
     figure = new_figure(1.0 + 0.32 * len(shares))
     axes = figure.subplots()
-    colours = [*COLOURS, QUIET]
+    colours = [*COLOURS, QUIET, "#F0E442"]  # yellow is too light for lines, and not for bars
     for place, found in enumerate(shares.values()):
         left = 0.0
         for at, part in enumerate(parts):
