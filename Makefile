@@ -1,5 +1,6 @@
 # make train   set up, train the default experiment on the built-in corpus
 # make test    set up, run all tests
+# make soak    set up, ten minutes of kills, faults and random input
 # make bench   set up with its peers, time everything on the CPU, write docs/performance.md
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -11,13 +12,17 @@ DATA ?=
 VECTORS ?=
 ARGS ?=
 
-.PHONY: train test lint format docs bench clean
+.PHONY: train test soak lint format docs bench clean
 
 train: $(READY)
 	$(VENV)/bin/ner-lab train $(ARGS)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+# ten minutes of what the suite tests briefly: kills, faults, random input
+soak: $(READY)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 -m soak $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -18,8 +18,9 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab import __version__
-from ner_lab.data.cache import is_locked, write_whole
+from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
+from ner_lab.whole import write_whole
 
 _OF_AN_ATTEMPT = (
     *("config.yaml", "run.json", "metrics.json", "progress.json", "failure.json"),

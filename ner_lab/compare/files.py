@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined
 from ner_lab.compare.comparison import Comparison, Example
 from ner_lab.compare.content import Section, Table, marked, sections_of, written
 from ner_lab.compare.sides import Side
-from ner_lab.data.cache import write_whole
 from ner_lab.errors import UserError
+from ner_lab.whole import write_whole
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 

@@ -24,6 +24,8 @@ import numpy as np
 import pooch
 from safetensors.numpy import save_file
 
+from ner_lab.whole import write_whole
+
 log = logging.getLogger(__name__)
 
 _DTYPES = {
@@ -59,16 +61,6 @@ def content_hash(path: Path, folder: Path) -> str:
     memo.parent.mkdir(parents=True, exist_ok=True)
     write_whole(memo, digest)
     return digest
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
 
 
 def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:

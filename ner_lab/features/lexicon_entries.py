@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ner_lab.data.cache import write_whole
 from ner_lab.errors import UserError
+from ner_lab.whole import write_whole
 
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _TRAILING = r".,;:/\?"

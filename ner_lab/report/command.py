@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ner_lab.command import keyword_arguments, run_command
-from ner_lab.data.cache import write_whole
 from ner_lab.errors import UserError
 from ner_lab.report import content, tables
 from ner_lab.report.findings import ROUNDS, Findings, find
@@ -15,6 +14,7 @@ from ner_lab.report.page import page
 from ner_lab.report.plots import draw
 from ner_lab.report.runs import collect
 from ner_lab.terminal import table
+from ner_lab.whole import write_whole
 
 _KEYS = ("folder", "output", "split", "baseline", "rounds")
 _USAGE = """ner-lab report FOLDER [output=DIR] [split=test|dev] [baseline=CONFIGURATION] [rounds=10000]

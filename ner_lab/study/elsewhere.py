@@ -10,10 +10,10 @@ import traceback
 
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.data.cache import write_whole
 from ner_lab.errors import UserError
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.state import DONE, differences, read_metrics, state_of
+from ner_lab.whole import write_whole
 
 log = logging.getLogger(__name__)
 

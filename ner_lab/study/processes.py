@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ner_lab.data.cache import write_whole
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.devices import GpuPool, Need
 from ner_lab.study.state import job_name
+from ner_lab.whole import write_whole
 
 log = logging.getLogger(__name__)
 

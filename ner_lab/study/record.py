@@ -12,10 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ner_lab.choices import configuration_name, parse_configuration
-from ner_lab.data.cache import is_locked, write_whole
+from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
 from ner_lab.study.jobs import Job
 from ner_lab.suggest import nearest
+from ner_lab.whole import write_whole
 
 FILE = "study.yaml"
 _LOCK = ".lock"

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ner_lab.data import cache
-from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock, map_arrays, write_whole
+from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock, map_arrays
 
 ARRAYS: dict[str, np.ndarray] = {
     "starts": np.array([0, 3, 7], dtype=np.int64),
@@ -136,6 +135,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from ner_lab.data.cache import get_or_make
+from ner_lab.whole import write_whole
 
 folder, name, other = Path(sys.argv[1]), *sys.argv[2:]
 
@@ -251,38 +251,6 @@ def test_the_cache_lies_where_stated_else_where_the_environment_says(
     monkeypatch.delenv("NER_LAB_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir() == tmp_path / "xdg" / "ner_lab"
-
-
-# text files
-
-
-def test_a_text_is_written_over_the_old_one(tmp_path: Path) -> None:
-    for text in ("old and long", "Málaga"):
-        write_whole(tmp_path / "a.json", text)
-        assert (tmp_path / "a.json").read_text(encoding="utf-8") == text
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_a_text_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a.json", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "a.json", "new \ud800")
-    assert (tmp_path / "a.json").read_text() == "old"
-
-
-def test_a_reader_never_sees_half_a_text(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_whole(path, "a" * 100_000)
-    script = (
-        "import sys; from pathlib import Path; from ner_lab.data.cache import write_whole\n"
-        "for i in range(60): write_whole(Path(sys.argv[1]), 'ab'[i % 2] * 100_000)"
-    )
-    with subprocess.Popen([sys.executable, "-c", script, str(path)]) as writer:
-        while writer.poll() is None:
-            text = path.read_text()
-            assert text in ("a" * 100_000, "b" * 100_000)
-            time.sleep(0.001)
-    assert writer.returncode == 0
 
 
 # arrays in memory
