@@ -3,10 +3,11 @@
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loggers import Logger
 from rich.progress import TextColumn
 
 from ner_lab.data.batch import Batch
@@ -28,6 +29,20 @@ def _per_type(numbers: Mapping[str, float]) -> dict[str, float]:
     return {part[1]: numbers[name] for name, part in parts.items() if len(part) == 3 and part[::2] == ["dev", "f1"]}
 
 
+def curves_of_training(entry: Mapping[str, Any]) -> dict[str, float]:
+    """What trackers are told of the training in an epoch of the history."""
+    curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate", "gradient_norm")}
+    return {**curves, "train/loss": entry["train_loss"], "epoch": entry["epoch"]}
+
+
+def curves_of(entry: Mapping[str, Any]) -> dict[str, float]:
+    """All that trackers are told of an epoch of the history."""
+    curves = {f"dev/{name}": value for name, value in entry["dev"].items() if name != "per_type"}
+    curves |= {f"dev/{name}/f1": value for name, value in entry["dev"]["per_type"].items()}
+    curves |= {"dev/loss": entry["dev_loss"], **curves_of_training(entry)}
+    return {name: value for name, value in curves.items() if value is not None}
+
+
 class EpochLog(pl.Callback):
     """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch.
 
@@ -38,6 +53,8 @@ class EpochLog(pl.Callback):
         self.trained_on_dev = trained_on_dev
         self.history: list[dict[str, Any]] = []
         """An entry for each epoch that was scored."""
+        self.steps: list[int] = []
+        """Steps done by the end of each epoch of the history."""
         self.trained = 0
         """Number of the last epoch trained, scored or not."""
         self.tokens = 0
@@ -50,6 +67,39 @@ class EpochLog(pl.Callback):
         self._epoch_seconds: float | None = None
         self._learning_rate = 0.0
         self._shown = -_INTERVAL
+        self._begun: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is known so far; of the epoch under way its tokens, seconds and learning rate."""
+        return {
+            "history": list(self.history),
+            "steps": list(self.steps),
+            "trained": self.trained,
+            "tokens": self.tokens,
+            "training_seconds": self.training_seconds,
+            "epoch_tokens": self._epoch_tokens,
+            "epoch_seconds": time.perf_counter() - self._started,
+            "learning_rate": self._learning_rate,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there; the epoch under way is taken up when it starts."""
+        self.history, self.steps = list(state_dict["history"]), list(state_dict["steps"])
+        self.trained, self.tokens = state_dict["trained"], state_dict["tokens"]
+        self.training_seconds = state_dict["training_seconds"]
+        self._begun = {name: state_dict[name] for name in ("epoch_tokens", "epoch_seconds", "learning_rate")}
+
+    def enter_epoch(self) -> None:
+        """Of the epoch that has just started a part is done: it counts."""
+        self._epoch_tokens = self._begun["epoch_tokens"]
+        self._started = time.perf_counter() - self._begun["epoch_seconds"]
+        self._learning_rate = self._begun["learning_rate"]
+
+    def tell(self, loggers: Sequence[Logger]) -> None:
+        """Tell all epochs of the history, as they were told one by one."""
+        for entry, step in zip(self.history, self.steps, strict=True):
+            for logger in loggers:
+                logger.log_metrics(curves_of(entry), step)
 
     @property
     def tokens_per_second(self) -> float:
@@ -118,11 +168,9 @@ class EpochLog(pl.Callback):
             "gradient_norm": numbers["train/gradient_norm"],
         }
         self.history.append(entry)
-        curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate", "gradient_norm")}
-        curves["train/loss"] = loss
-        curves["epoch"] = entry["epoch"]
+        self.steps.append(trainer.global_step)
         for logger in trainer.loggers:
-            logger.log_metrics(curves, trainer.global_step)
+            logger.log_metrics(curves_of_training(entry), trainer.global_step)
         if trainer.is_global_zero:
             self._show(trainer, entry)
 

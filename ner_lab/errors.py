@@ -8,6 +8,13 @@ class UserError(ValueError):
     """
 
 
+class Interrupted(BaseException):
+    """Training was told to stop; the message says by what, and whether its state is saved.
+
+    The command line ends with exit code 75 (`EX_TEMPFAIL`: try again later), on which schedulers can requeue.
+    """
+
+
 class JobFailed(Exception):
     """Why a job of a sweep gave no score."""
 

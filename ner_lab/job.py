@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from ner_lab.again import asked_for
 from ner_lab.command import mistake_behind, run_command, stop
 from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, study_name
 from ner_lab.errors import JobFailed
@@ -56,7 +57,7 @@ def main() -> None:
     register_resolvers()
     # processes of a distributed run start again as `python -m ner_lab.job`, whatever started this one
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.job")
-    run_command(_job)
+    run_command(asked_for(sys.argv[1:]) or _job)
 
 
 if __name__ == "__main__":

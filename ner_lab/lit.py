@@ -48,6 +48,20 @@ class TaggerModule(pl.LightningModule):
         self._steps = self._tokens = self._norms = 0
         self._loss: Tensor | float = 0.0
         self._norm: Tensor | float = 0.0
+        self.batch_loss = torch.zeros(())
+        """Summed over the sentences of this process in the latest batch."""
+        self.batch_norm: Tensor | None = None
+        """Norm of the gradient at the latest step before clipping, where it was measured."""
+
+    def sums(self) -> dict[str, Any]:
+        """What `averages` will be of, up to the latest step."""
+        counts = {"steps": self._steps, "tokens": self._tokens, "norms": self._norms}
+        return {**counts, "loss": _kept(self._loss), "norm": _kept(self._norm)}
+
+    def load_sums(self, sums: dict[str, Any]) -> None:
+        """Go on from those of `sums()`."""
+        self._steps, self._tokens, self._norms = sums["steps"], sums["tokens"], sums["norms"]
+        self._loss, self._norm = (_given_back(sums[name], self.device) for name in ("loss", "norm"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The part of this process in the loss of the global batch."""
@@ -56,7 +70,8 @@ class TaggerModule(pl.LightningModule):
             losses = losses * 0
         loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
         # added up here and logged once an epoch: logged at every step, it would take a tenth of the step
-        self._loss = self._loss + losses.detach().sum()
+        self.batch_loss = losses.detach().sum()
+        self._loss = self._loss + self.batch_loss
         self._tokens += batch.global_tokens
         return loss
 
@@ -118,6 +133,15 @@ class TaggerModule(pl.LightningModule):
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = self.recipe.clip_gradients(trained, measure=self._steps % NORM_EVERY == 0)
         self._steps += 1
+        self.batch_norm = norm
         if norm is not None:
             self._norm = self._norm + norm
             self._norms += 1
+
+
+def _kept(value: Tensor | float) -> Tensor | float:
+    return value.detach().cpu().clone() if isinstance(value, Tensor) else value
+
+
+def _given_back(value: Tensor | float, device: torch.device) -> Tensor | float:
+    return value.to(device) if isinstance(value, Tensor) else value

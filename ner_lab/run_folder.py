@@ -4,6 +4,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -18,14 +20,18 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab import __version__
+from ner_lab.checkpoint_file import read_checkpoint_file
 from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
-from ner_lab.whole import write_whole
+from ner_lab.whole import sync_folder, whole_file, write_whole
+
+log = logging.getLogger(__name__)
 
 _OF_AN_ATTEMPT = (
     *("config.yaml", "run.json", "metrics.json", "progress.json", "failure.json"),
     *("checkpoints", "predictions", "wandb", "csv", "tensorboard"),
 )
+_CURVES = ("csv", "tensorboard")
 _TRIES, _PAUSE = 20, 0.05  # to hold a folder, and seconds between two
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
 
@@ -36,7 +42,8 @@ class RunFolder:
     config.yaml         the resolved config
     run.json            command, choices, versions, git commit and sum of the code, machine
     metrics.json        scores and figures; written last, so a run that has it is finished
-    checkpoints/best.ckpt
+    checkpoints/best.ckpt         weights of the epoch kept
+    checkpoints/state.ckpt        of a training under way: what it goes on from; state-1.ckpt: the one before
     predictions/dev.conll, test.conll    token gold predicted, in IOB2
     progress.json       how far training is
     failure.json        why a job of a sweep ended without metrics.json
@@ -51,6 +58,8 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.checkpoints = self.path / "checkpoints"
         self.checkpoint = self.checkpoints / "best.ckpt"
+        self.state = self.checkpoints / "state.ckpt"
+        self.state_before = self.checkpoints / "state-1.ckpt"
         self.predictions = self.path / "predictions"
         self.progress = self.path / "progress.json"
         self.failure = self.path / "failure.json"
@@ -58,18 +67,88 @@ class RunFolder:
         self._lock_path = self.path / ".lock"
         self._lock: IO[str] | None = None
 
-    def begin(self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()) -> None:
-        """Hold the folder, set aside what a killed or failed attempt left, and write what the run is.
+    def begin(
+        self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+    ) -> dict[str, Any] | None:
+        """Hold the folder and write what the run is; gives the state that its training goes on from, if there is one.
 
-        A folder that holds a finished run, or that another process trains in, is refused.
+        That is what an attempt with the same config left which was stopped or killed. What other
+        attempts left is set aside. A folder that holds a finished run, or that another process
+        trains in, is refused.
         """
         self._refuse_finished()  # and not a file of it is touched
         self.path.mkdir(parents=True, exist_ok=True)
         self._hold()
         self._refuse_finished()  # by another process meanwhile
+        if (state := self._left_by_the_same(cfg)) is not None:
+            self._note_resumption()
+            return state
+        self.begin_anew(cfg, choices, overrides)
+        return None
+
+    def begin_anew(
+        self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+    ) -> None:
+        """As `begin`, but whatever another attempt left is set aside."""
+        self._refuse_finished()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        self._refuse_finished()
         self.set_aside()
         write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
         record = {"choices": dict(choices or {}), "overrides": list(overrides), **_record()}
+        write_whole(self.record, json.dumps(record, indent=2) + "\n")
+
+    def _left_by_the_same(self, cfg: DictConfig) -> dict[str, Any] | None:
+        """The state that an attempt with this config left; None where there is none that can be used."""
+        if self.metrics.exists() or not self.config.is_file() or not self.record.is_file():
+            return None
+        if self.config.read_text(encoding="utf-8") != OmegaConf.to_yaml(cfg, resolve=True):
+            return None
+        return self.read_state()
+
+    def read_state(self) -> dict[str, Any] | None:
+        """The latest state of a training under way that can be read, and whose best epoch is there as well."""
+        for place in (self.state, self.state_before):
+            if not place.exists():
+                continue
+            try:
+                state = read_checkpoint_file(place)
+                kept = state["callbacks"]["best"]["epoch"]
+                if kept is not None and (there := read_checkpoint_file(self.checkpoint)["epoch"]) < kept:
+                    raise UserError(f"{self.checkpoint}: it is of epoch {there}, and epoch {kept} was kept.")
+            except (UserError, KeyError, TypeError) as error:
+                log.warning("%s: training cannot go on from this state: %s", place, error)
+            else:
+                return state
+        return None
+
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        """Keep the state of a training; the one before it stays beside it."""
+        self.checkpoints.mkdir(exist_ok=True)
+        draft = self.state.with_suffix(".new")
+        _save(draft, state)
+        if self.state.exists():
+            os.replace(self.state, self.state_before)
+        os.replace(draft, self.state)
+        sync_folder(self.checkpoints)
+
+    def drop_state(self) -> None:
+        """A finished run has no use for its state."""
+        for place in (self.state, self.state_before, self.state.with_suffix(".new")):
+            place.unlink(missing_ok=True)
+
+    def write_checkpoint(self, content: Mapping[str, Any]) -> None:
+        """Keep an epoch: `state_dict`, `hyper_parameters`, `epoch`."""
+        self.checkpoints.mkdir(exist_ok=True)
+        _save(self.checkpoint, content)
+
+    def _note_resumption(self) -> None:
+        """run.json tells of each time that a training was taken up again."""
+        self.failure.unlink(missing_ok=True)
+        record = self.read_record()
+        now = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **_record()}
+        record["resumed"] = [*record.get("resumed", []), now]
         write_whole(self.record, json.dumps(record, indent=2) + "\n")
 
     def _refuse_finished(self) -> None:
@@ -87,7 +166,14 @@ class RunFolder:
 
     def set_aside(self) -> Path | None:
         """Move what an earlier run left into `attempts/N`, logs and the identity of the run excepted."""
-        left = [place for name in _OF_AN_ATTEMPT if (place := self.path / name).exists()]
+        return self._move_away(_OF_AN_ATTEMPT)
+
+    def set_aside_curves(self) -> Path | None:
+        """As `set_aside`, for what loggers write that cannot go on in a file."""
+        return self._move_away(_CURVES)
+
+    def _move_away(self, names: Sequence[str]) -> Path | None:
+        left = [place for name in names if (place := self.path / name).exists()]
         if not left:
             return None
         number = 1 + max((int(old.name) for old in self.attempts.glob("*") if old.name.isdigit()), default=0)
@@ -127,11 +213,11 @@ class RunFolder:
         """Whether a process trains in this folder now."""
         return is_locked(self._lock_path)
 
-    def read_config(self) -> DictConfig:
-        """The resolved config of the run."""
+    def read_config(self, *, trained: bool = True) -> DictConfig:
+        """The resolved config of the run; `trained`: of one that has a checkpoint."""
         if not self.path.is_dir():
             raise UserError(f"run={self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
-        if not self.config.is_file() or not self.checkpoint.is_file():
+        if not self.config.is_file() or (trained and not self.checkpoint.is_file()):
             missing = self.config if not self.config.is_file() else self.checkpoint
             raise UserError(f"run={self.path}: no {missing.relative_to(self.path)} there. Did the run finish?")
         cfg = OmegaConf.load(self.config)
@@ -167,6 +253,36 @@ class RunFolder:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, _compact(json.dumps(metrics, indent=2)) + "\n")
         return target
+
+
+def _save(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain data, whole or not at all."""
+    import torch
+
+    with whole_file(path, "wb") as file:
+        target: Any = _Target(file)
+        try:
+            torch.save(dict(content), target)
+        except RuntimeError as error:  # torch's word for whatever went wrong with the file
+            raise (target.error or error) from None
+
+
+class _Target:
+    """A file to write to, which remembers what went wrong."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def absolute_paths(cfg: DictConfig) -> None:
@@ -209,20 +325,26 @@ def _compact(text: str) -> str:
 def _record() -> dict[str, Any]:
     import torch
 
-    versions = {"ner-lab": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "command": sys.argv,
         "folder": os.getcwd(),
-        "versions": versions,
+        "versions": versions(),
         "code": code_sum(),
         "git": _git(),
         "machine": {"system": platform.platform(), "processor": _processor(), "threads": torch.get_num_threads()},
     }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Those of this package, of Python, and of what numbers may depend on."""
+    found = {"ner-lab": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """When training ends before its last epoch."""
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -36,6 +37,12 @@ class EarlyStop(pl.Callback):
         self.bad_epochs = 0
         self._signs = _RULES[rule]
         self._best = dict.fromkeys(self._signs, -math.inf)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"bad_epochs": self.bad_epochs, "best": dict(self._best)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.bad_epochs, self._best = state_dict["bad_epochs"], dict(state_dict["best"])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the epoch just scored."""

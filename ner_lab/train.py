@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
@@ -24,13 +24,16 @@ from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import Diverged, EpochLog
-from ner_lab.errors import UserError
+from ner_lab.errors import Interrupted, UserError
 from ner_lab.job import main
+from ner_lab.keeping.best_epoch import BestEpoch
+from ner_lab.keeping.stopping_signals import StopSignals
+from ner_lab.keeping.watch import Watch
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
 from ner_lab.progress import ProgressFile
-from ner_lab.run_folder import RunFolder, absolute_paths
+from ner_lab.run_folder import RunFolder, absolute_paths, code_sum, versions
 from ner_lab.scoring import score, score_table
 from ner_lab.stopping import EarlyStop
 from ner_lab.summary import data_summary, parameter_table
@@ -56,6 +59,10 @@ def train(
     In a distributed run all processes take part in training; the first one alone writes and scores,
     and the others get an empty dictionary. A run that diverges leaves a metrics.json of status
     `failed`, with its history and without scores, and raises `Diverged`.
+
+    Where the folder holds the state of a training with the same config, that was stopped or killed,
+    training goes on from there, and ends with the same numbers as one never stopped. Ctrl-C, SIGTERM
+    and SIGUSR1 let the step under way end, save the state, and raise `Interrupted`.
     """
     check_seed(cfg)
     if cfg.threads is not None:
@@ -63,12 +70,15 @@ def train(
     run = RunFolder(folder)
     tracker = tracker_of(cfg)
     failed = True
-    try:
-        metrics = _train(cfg, run, tracker, name, choices or {}, overrides)
-        failed = metrics.get("status") == "failed"
-    finally:
-        tracker.close(failed)
-        run.release()
+    with StopSignals() as signals:
+        try:
+            metrics = _train(cfg, run, tracker, signals, name, choices or {}, overrides)
+            failed = metrics.get("status") == "failed"
+        except Interrupted as stopped:
+            raise Interrupted(f"{stopped}.\nnext\n  ner-lab train resume={_shown(run.path)}") from None
+        finally:
+            tracker.close(failed)
+            run.release()
     return metrics
 
 
@@ -87,6 +97,7 @@ def _train(
     cfg: DictConfig,
     run: RunFolder,
     tracker: Tracker,
+    signals: StopSignals,
     name: str,
     choices: Mapping[str, str],
     overrides: Sequence[str],
@@ -94,8 +105,7 @@ def _train(
     begun = time.perf_counter()
     first = getattr(rank_zero_only, "rank", 0) == 0
     absolute_paths(cfg)
-    if first:
-        run.begin(cfg, choices, overrides)
+    state = run.begin(cfg, choices, overrides) if first else run.read_state()
     options = data_options_of(cfg)
     stopping = stopping_of(cfg, options)
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
@@ -109,13 +119,28 @@ def _train(
         say_what_is_trained(options, prepared, module.tagger, data_seconds)
 
     epochs = EpochLog(trained_on_dev=options.trains_on_dev)
-    callbacks = [epochs, stopping, _checkpoint(run, options), ProgressFile(run.progress)]
-    loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared)) if first else []
+    best = BestEpoch(run, last=options.trains_on_dev)
+    about = {"sources": prepared.sources, "code": code_sum(), "versions": versions()}
+    watch = Watch(
+        run,
+        signals,
+        epochs,
+        {"stopping": stopping, "best": best},
+        every=cfg.state_every,
+        explode_above=cfg.explode_above,
+        begun=state,
+        about=about,
+    )
+    if state is not None:
+        _check_going_on(state, about, run)
+        epochs.load_state_dict(state["callbacks"]["epochs"])
+    callbacks = [epochs, stopping, ProgressFile(run.progress), best, watch]
+    loggers = _open(tracker, run, name, module, prepared, epochs) if first else []
     trainer = trainer_of(cfg, run, callbacks, loggers)
     diverged: Diverged | None = None
-    started = time.perf_counter()
     try:
-        trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+        if state is None or not state["place"]["ended"]:
+            trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
     except Diverged as error:
         diverged = error
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -126,7 +151,7 @@ def _train(
             raise KeyboardInterrupt from None
         raise
     figures = figures_of(cfg, options, prepared, epochs, module.tagger)
-    figures |= {"train_seconds": time.perf_counter() - started, "data_seconds": data_seconds}
+    figures |= {"train_seconds": watch.seconds, "data_seconds": data_seconds}
     if diverged is not None:
         if trainer.is_global_zero:
             fail(run, tracker, str(diverged), figures, epochs)
@@ -136,6 +161,41 @@ def _train(
     metrics = finish(cfg, run, tracker, options, prepared, epochs, figures, untrained)
     _close(metrics, run)
     return metrics
+
+
+def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: RunFolder) -> None:
+    """Say where training goes on; refuse other data, and name what else is not as it was."""
+    then, place = state["about"], state["place"]
+    for split, source in then["sources"].items():
+        now = about["sources"].get(split, {})
+        if source["sha256"] != now.get("sha256"):
+            raise UserError(
+                f"{now.get('path', source['path'])}: it is not the file that training began with in {run.path} "
+                f"(SHA-256 {str(now.get('sha256'))[:12]}..., then {source['sha256'][:12]}...). Put the file back, "
+                "or train from the beginning in another folder: ner-lab train --from DIR."
+            )
+    at = "at its end" if place["ended"] else f"in epoch {place['epochs'] + 1} behind {place['batches']} batches"
+    log.info("training goes on %s, from the state in %s", at, run.checkpoints)
+    others = [
+        f"{name} {version} (then {then['versions'].get(name, 'none')})"
+        for name, version in about["versions"].items()
+        if then["versions"].get(name) != version
+    ]
+    others += ["the code of ner_lab"] if then["code"] != about["code"] else []
+    if others:
+        log.warning("not as when training began: %s. The numbers may differ in their last places.", ", ".join(others))
+
+
+def _open(
+    tracker: Tracker, run: RunFolder, name: str, module: TaggerModule, prepared: Prepared, epochs: EpochLog
+) -> list[Logger]:
+    """The loggers of a run; those that begin anew are told what was logged before it was stopped."""
+    if epochs.history and not tracker.continues:
+        run.set_aside_curves()
+    loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared))
+    if not tracker.continues:
+        epochs.tell(loggers)
+    return loggers
 
 
 def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
@@ -213,6 +273,7 @@ def finish(
         "history": epochs.history,
     }
     run.write_metrics(metrics)
+    run.drop_state()
     tracker.finish(run.path, metrics)
     return metrics
 
@@ -248,30 +309,15 @@ def _failure(dev_f1: float, least: float | None) -> str | None:
     return f"dev F1 {dev_f1:.2f} is below fail_below={least:g}" if least is not None and dev_f1 < least else None
 
 
-def _checkpoint(run: RunFolder, options: DataOptions) -> ModelCheckpoint:
-    """Keeps the best epoch by dev F1, whatever rule ends training; the last one where dev is trained on."""
-    last = options.trains_on_dev
-    return ModelCheckpoint(
-        dirpath=run.checkpoints,
-        filename="best",
-        monitor=None if last else "dev/f1",
-        mode="max",
-        save_weights_only=True,
-        save_on_train_epoch_end=last,  # behind EpochLog, which lets no diverged epoch through
-        enable_version_counter=False,
-    )
-
-
-def trainer_of(
-    cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any], *, checkpoints: bool = True
-) -> pl.Trainer:
-    """Lightning's trainer, as `cfg.trainer` says; checkpoints: whether it may write some."""
+def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any]) -> pl.Trainer:
+    """Lightning's trainer, as `cfg.trainer` says."""
     for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # ours is, in another way
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     return instantiate(
         cfg.trainer,
@@ -279,7 +325,6 @@ def trainer_of(
         callbacks=callbacks,
         logger=loggers or False,
         default_root_dir=str(run.path),
-        enable_checkpointing=checkpoints,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -340,8 +385,7 @@ def _close(metrics: dict[str, Any], run: RunFolder) -> None:
     log.info("\n%s epoch %d of %d\n\n%s\n", which, metrics["best_epoch"], metrics["epochs"], score_table(scores))
     if metrics["failure"] is not None:
         log.warning("this run is marked failed: %s.", metrics["failure"])
-    here = Path.cwd()
-    folder = run.path.relative_to(here) if run.path.is_relative_to(here) else run.path
+    folder = _shown(run.path)
     log.info(
         "trained in %.0f s, %s tokens/s\nrun folder   %s\n"
         "  metrics.json, config.yaml, checkpoints/best.ckpt, predictions/, train.log\n"
@@ -353,6 +397,12 @@ def _close(metrics: dict[str, Any], run: RunFolder) -> None:
         folder,
         folder,
     )
+
+
+def _shown(path: Path) -> Path:
+    """From here, if it lies here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -26,13 +27,19 @@ class BatchLoader:
         self.device = device
         # where Lightning looks for a `set_epoch` to call before each epoch
         self.sampler, self.batch_sampler = self, None
+        self._skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.plan.set_epoch(epoch)
         self.maker.set_epoch(epoch)
 
+    def skip(self, batches: int) -> None:
+        """Leave out so many batches at the beginning of the next epoch, which are done already."""
+        self._skipped = batches
+
     def __iter__(self) -> Iterator[Batch]:
-        layouts = self.maker.layouts(self.plan)
+        skipped, self._skipped = self._skipped, 0
+        layouts = self.maker.layouts(islice(self.plan, skipped, None))
         if self.device.type == "cpu":
             for layout in layouts:
                 yield from layout

@@ -10,6 +10,9 @@ from pytorch_lightning.loggers import Logger
 class Tracker:
     """Opens Lightning loggers for a run, takes what came of it, closes them."""
 
+    continues: bool = False
+    """Whether a run opened again goes on where it was; otherwise it is told again what it was told before."""
+
     def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         """Loggers that write under `run`; called once, before training, by the first process only.
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from ner_lab.data.batch import Batch
 from ner_lab.epoch_log import Diverged, EpochLog
+from ner_lab.keeping.best_epoch import checkpoint_of
 from ner_lab.lit import TaggerModule
 from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder
@@ -62,8 +62,6 @@ class Member:
         self.callback_metrics: dict[str, Tensor] = {}
         self.should_stop = False
         self.rate = 0.0
-        self.steps: list[int] = []
-        """Steps done by the end of each epoch of the history"""
         self._trainer: Any = None
         self._averages: dict[str, float] = {}
         self._best = -1.0
@@ -97,28 +95,13 @@ class Member:
         """Write the epoch down; raises `Diverged`."""
         self._averages = averages
         itself: Any = self
-        before = len(self.epochs.history)
         self.epochs.on_train_epoch_end(itself, itself)
-        if len(self.epochs.history) > before:
-            self.steps.append(self.global_step)
         if self.trained_on_dev:
             self.keep(module)
 
     def keep(self, module: TaggerModule) -> None:
-        """Write what Lightning's checkpoint of the lone run would hold."""
-        self.run.checkpoints.mkdir(exist_ok=True)
-        content = {
-            "epoch": self.current_epoch,
-            "global_step": self.global_step,
-            "pytorch-lightning_version": pl.__version__,
-            # copies: the weights are views of those of all members
-            "state_dict": {name: value.detach().cpu().clone() for name, value in module.state_dict().items()},
-            "hparams_name": "kwargs",
-            "hyper_parameters": dict(module.hparams),
-        }
-        draft = self.run.checkpoint.with_suffix(".draft")
-        torch.save(content, draft)
-        draft.replace(self.run.checkpoint)
+        """Write what the checkpoint of the lone run would hold."""
+        self.run.write_checkpoint(checkpoint_of(module, self.current_epoch + 1))
 
     @contextmanager
     def speaking(self) -> Iterator[None]:

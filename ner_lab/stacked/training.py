@@ -69,7 +69,7 @@ class Stack:
         try:
             for one, run in zip(self.asked, runs, strict=True):
                 absolute_paths(one.cfg)
-                run.begin(one.cfg, one.choices, one.overrides)
+                run.begin_anew(one.cfg, one.choices, one.overrides)
             self._train(runs)
         finally:
             for run in runs:
@@ -98,7 +98,7 @@ class Stack:
                 set_threads(cfg.threads, module.tagger)
         self.module = StackModule(modules, streams, together=self.together)
         callback = Members(self.members, self._end)
-        trainer = trainer_of(cfg, runs[0], [callback], [], checkpoints=False)
+        trainer = trainer_of(cfg, runs[0], [callback], [])
         seeds = [one.cfg.seed for one in self.asked]
         callback.loader = stack_loader(self.prepared, self.options, seeds, self.order, trainer)
         labels = short_names(job_name(run) for run in runs)
@@ -175,12 +175,6 @@ def replay(tracker: Tracker, member: Member, module: TaggerModule, prepared: Pre
     """Tell a tracker all epochs of a member, as its lone run would have told them one by one."""
     run, name = member.run, member.asked.name
     loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared))
-    for entry, step in zip(member.epochs.history, member.steps, strict=True):
-        curves = {f"dev/{kind}": value for kind, value in entry["dev"].items() if kind != "per_type"}
-        curves |= {f"dev/{kind}/f1": value for kind, value in entry["dev"]["per_type"].items()}
-        curves |= {f"train/{kind}": entry[kind] for kind in ("tokens_per_second", "learning_rate", "gradient_norm")}
-        curves |= {"train/loss": entry["train_loss"], "dev/loss": entry["dev_loss"], "epoch": entry["epoch"]}
-        for logger in loggers:
-            logger.log_metrics({kind: value for kind, value in curves.items() if value is not None}, step)
+    member.epochs.tell(loggers)
     for logger in loggers:
         logger.finalize("success")

@@ -1,0 +1,217 @@
+"""`ner-lab train resume=DIR` and `ner-lab train --from DIR`: training whose config a run folder gives.
+
+As `ner_lab.job`, nothing here imports torch before the config is checked.
+"""
+
+import gc
+import json
+import logging.config
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab.compose import CONF_DIR, all_keys, compose_config, options_of
+from ner_lab.errors import UserError
+from ner_lab.postponed import import_lightning
+from ner_lab.run_folder import RunFolder, code_sum, versions
+from ner_lab.study.state import read_metrics
+from ner_lab.suggest import nearest
+
+log = logging.getLogger(__name__)
+
+_RESUME, _FROM, _FOLDER = "resume", "--from", "hydra.run.dir"
+_TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "train_tokens_per_second"}
+"""Figures of metrics.json that differ from one run to the next."""
+
+
+def asked_for(arguments: Sequence[str]) -> Callable[[], Any] | None:
+    """What `ner-lab train ARGUMENTS` is to do, if a run folder gives its config; None if Hydra composes it."""
+    resumed = [one.partition("=")[2] for one in arguments if one.partition("=")[0].lstrip("+") == _RESUME]
+    if resumed:
+        others = [one for one in arguments if one.partition("=")[0].lstrip("+") != _RESUME]
+        return lambda: resume(resumed[-1], others)
+    for place, one in enumerate(arguments):
+        if one == _FROM or one.startswith(f"{_FROM}="):
+            split = one.startswith(f"{_FROM}=")
+            source = one.partition("=")[2] if split else "".join(arguments[place + 1 : place + 2])
+            rest = [*arguments[:place], *arguments[place + (1 if split else 2) :]]
+            return lambda: repeat(source, rest)
+    return None
+
+
+def resume(folder: str, others: Sequence[str] = ()) -> None:
+    """Go on with a training that was stopped or killed, in its folder; nothing to do where it is finished."""
+    if others:
+        raise UserError(
+            f"resume={folder} takes nothing beside it ({others[0]}): training goes on as it began. "
+            f"To train with other settings: ner-lab train --from {folder} {others[0]}"
+        )
+    run = _run_folder(f"resume={folder}", folder)
+    if run.is_finished():
+        f1 = ((read_metrics(run) or {}).get("dev") or {}).get("f1")
+        print(f"{run.path} is finished already" + (f": dev F1 {f1:.2f}" if f1 is not None else ""))
+        return
+    if (metrics := read_metrics(run)) is not None:
+        raise UserError(
+            f"resume={folder}: {metrics.get('failure')} There is nothing to go on with; train anew with other "
+            f"settings: ner-lab train --from {folder} KEY=VALUE"
+        )
+    record = run.read_record()
+    cfg = run.read_config(trained=False)
+    _train(cfg, run.path, record["choices"], record["overrides"])
+
+
+def repeat(source: str, overrides: Sequence[str] = ()) -> None:
+    """Train what a run folder says once more, in a new folder; with `overrides`, what they say otherwise."""
+    run = _run_folder(f"{_FROM} {source}", source)
+    record = run.read_record()
+    choices = dict(record["choices"])
+    cfg = run.read_config(trained=False)
+    folder = None
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise UserError(f"'{override}': expected KEY=VALUE behind {_FROM} {source}.")
+        if key == _FOLDER:
+            folder = Path(value).expanduser()
+        else:
+            _override(cfg, choices, key, value)
+    folder = (folder or _new_folder(cfg)).absolute()
+    # processes of a distributed run start with our arguments: they are to find the same folder
+    sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)), f"{_FOLDER}={folder}"]
+    told = [*record["overrides"], *(one for one in overrides if not one.startswith(_FOLDER))]
+    metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record))
+    then = read_metrics(run)
+    if metrics and then is not None and len(told) == len(record["overrides"]):
+        _compare(then, metrics, run.path)
+
+
+def _run_folder(asked: str, folder: str) -> RunFolder:
+    run = RunFolder(folder)
+    if not folder or not run.path.is_dir():
+        raise UserError(f"{asked}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
+    for file in (run.config, run.record):
+        if not file.is_file():
+            raise UserError(
+                f"{asked}: no {file.name} there, so it is not the folder of a run, or of one that never began."
+            )
+    return run
+
+
+def _override(cfg: DictConfig, choices: dict[str, str], key: str, value: str) -> None:
+    """Set a key of the config, or take another option of a group."""
+    if (CONF_DIR / key).is_dir():
+        if key == "paper":
+            raise UserError(
+                f"{key}={value}: a run holds all that its paper said. Train the paper: ner-lab train paper=..."
+            )
+        if value not in options_of(key):
+            raise UserError(f"{key} has no option '{value}'{nearest(value, options_of(key))}")
+        cfg[key] = compose_config([f"{key}={value}"])[key]
+        choices[key] = value
+        return
+    holder = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
+    if not isinstance(holder, DictConfig) or key.rpartition(".")[2] not in holder:
+        raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
+    OmegaConf.update(cfg, key, OmegaConf.from_dotlist([f"value={value}"]).value)
+
+
+def _new_folder(cfg: DictConfig) -> Path:
+    """Where `ner-lab train` would have put it."""
+    place = Path(str(cfg.run_name))
+    if place.is_absolute() or ".." in place.parts:
+        raise UserError(f"run_name is '{cfg.run_name}'. It must lie within outputs/; give hydra.run.dir=DIR.")
+    return Path("outputs") / place / f"seed={cfg.seed}" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+
+
+def _train(
+    cfg: DictConfig,
+    folder: Path,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    before: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    _log_to(folder)
+    before()
+    import_lightning()
+    from ner_lab.train import train
+
+    gc.freeze()  # what is imported stays: no collection need look at it again
+    return train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, overrides)
+
+
+def _log_to(folder: Path) -> None:
+    """As Hydra does it: to the terminal, and to train.log."""
+    config: Any = OmegaConf.to_container(
+        OmegaConf.load(CONF_DIR / "hydra" / "job_logging" / "ner_lab.yaml"), resolve=False
+    )
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    config["handlers"]["file"]["filename"] = str(folder / (f"train_ddp_process_{rank}.log" if rank else "train.log"))
+    logging.config.dictConfig(config)
+
+
+def _name_differences(run: RunFolder, record: Mapping[str, Any]) -> None:
+    """Say with what else than now the run was trained."""
+    then, now = record.get("versions", {}), versions()
+    others = [
+        f"{name} {now.get(name, 'not installed')} (then {then.get(name, 'not installed')})"
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    ]
+    others += ["the code of ner_lab"] if record.get("code") != code_sum() else []
+    if others:
+        log.warning("not as when %s was trained: %s. The numbers may differ.", run.path, ", ".join(others))
+
+
+def _compare(then: Mapping[str, Any], now: Mapping[str, Any], source: Path) -> None:
+    """Say whether a run that was trained once more came to the same numbers."""
+    changed = [
+        name
+        for name, file in (then.get("sources") or {}).items()
+        if file["sha256"] != now["sources"].get(name, {}).get("sha256")
+    ]
+    for name in changed:
+        log.warning(
+            "%s is not the file that %s was trained with: %s", name, source, now["sources"].get(name, {}).get("path")
+        )
+    others = list(_differences(_lasting(then), _lasting(now)))
+    if others:
+        shown = "; ".join(others[:3]) + ("; ..." if len(others) > 3 else "")
+        log.warning("\nnot the numbers of %s: %d of metrics.json differ: %s", source, len(others), shown)
+    else:
+        log.info("\nall numbers are those of %s, to the last digit", source)
+
+
+def _lasting(value: Any) -> Any:
+    """What stands in a metrics.json and does not hang on the clock, or on where files lie."""
+    if isinstance(value, Mapping):
+        return {name: _lasting(one) for name, one in value.items() if name not in _TIMES and name != "sources"}
+    return [_lasting(one) for one in value] if isinstance(value, list) else value
+
+
+def _differences(then: Any, now: Any, place: str = "") -> Any:
+    """Each place where two readings of metrics.json differ: `history.3.train_loss: 0.1 -> 0.2`."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for name in {**then, **now}:
+            yield from _differences(then.get(name), now.get(name), f"{place}.{name}".lstrip("."))
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for number, pair in enumerate(zip(then, now, strict=True), start=1):
+            yield from _differences(*pair, f"{place}.{number}")
+    elif json.dumps(then) != json.dumps(now) and not (_is_nan(then) and _is_nan(now)):
+        yield f"{place}: {_short(then)} -> {_short(now)}"
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 30 else text[:27] + "..."
