@@ -115,7 +115,7 @@ class RunFolder:
             try:
                 state = read_checkpoint_file(place)
                 kept = state["callbacks"]["best"]["epoch"]
-                if kept is not None and (there := read_checkpoint_file(self.checkpoint)["epoch"]) < kept:
+                if kept is not None and (there := read_checkpoint_file(self.checkpoint)["epoch"] + 1) < kept:
                     raise UserError(f"{self.checkpoint}: it is of epoch {there}, and epoch {kept} was kept.")
             except (UserError, KeyError, TypeError) as error:
                 log.warning("%s: training cannot go on from this state: %s", place, error)

@@ -65,8 +65,7 @@ def train(
     and SIGUSR1 let the step under way end, save the state, and raise `Interrupted`.
     """
     check_seed(cfg)
-    if cfg.threads is not None:
-        set_threads(cfg.threads)
+    set_threads(cfg.threads, deterministic=bool(cfg.trainer.deterministic))
     run = RunFolder(folder)
     tracker = tracker_of(cfg)
     failed = True
@@ -75,11 +74,18 @@ def train(
             metrics = _train(cfg, run, tracker, signals, name, choices or {}, overrides)
             failed = metrics.get("status") == "failed"
         except Interrupted as stopped:
+            if not _is_first():
+                return {}
             raise Interrupted(f"{stopped}.\nnext\n  ner-lab train resume={_shown(run.path)}") from None
         finally:
             tracker.close(failed)
             run.release()
     return metrics
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes of a run, or the only one."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def tracker_of(cfg: DictConfig) -> Tracker:
@@ -103,7 +109,7 @@ def _train(
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     begun = time.perf_counter()
-    first = getattr(rank_zero_only, "rank", 0) == 0
+    first = _is_first()
     absolute_paths(cfg)
     state = run.begin(cfg, choices, overrides) if first else run.read_state()
     options = data_options_of(cfg)
@@ -112,8 +118,7 @@ def _train(
     data_seconds = time.perf_counter() - begun
 
     module = untrained_module(cfg, prepared)
-    if cfg.threads is not None:
-        set_threads(cfg.threads, module.tagger)
+    set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
     untrained = module.tagger.transition_scores()
     if first:
         say_what_is_trained(options, prepared, module.tagger, data_seconds)
@@ -174,6 +179,8 @@ def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: Run
                 f"(SHA-256 {str(now.get('sha256'))[:12]}..., then {source['sha256'][:12]}...). Put the file back, "
                 "or train from the beginning in another folder: ner-lab train --from DIR."
             )
+    if not _is_first():
+        return
     at = "at its end" if place["ended"] else f"in epoch {place['epochs'] + 1} behind {place['batches']} batches"
     log.info("training goes on %s, from the state in %s", at, run.checkpoints)
     others = [
@@ -327,6 +334,7 @@ def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], lo
         default_root_dir=str(run.path),
         enable_progress_bar=False,
         enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, pl.callbacks.Checkpoint) for callback in callbacks),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )

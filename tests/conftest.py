@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, Outcome, marked, write_corpus
 
@@ -149,6 +150,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Outcome(code, said.out, said.err)
 
     yield call
+    HydraConfig.instance().cfg = None  # what Hydra leaves there, `run_name` would go by
     for handler in root.handlers:
         handler.close()
     root.handlers[:] = handlers

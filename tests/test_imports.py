@@ -11,7 +11,7 @@ import ner_lab
 
 ROOT = Path(ner_lab.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "conf" not in path.relative_to(ROOT).parts)
-ENTRY_POINTS = {"job", "train", "evaluate", "predict", "corpus", "sweep", "stack", "compose", "command"}
+ENTRY_POINTS = {"job", "again", "train", "evaluate", "predict", "corpus", "sweep", "stack", "compose", "command"}
 # what a room may know beside itself and the libraries; a name stands for a module or a whole room
 MAY_KNOW = {
     "errors": set(),
@@ -41,6 +41,7 @@ MAY_KNOW = {
     "oov": {"data", "span_scores", "tags"},
     "stopping": {"errors"},
     "progress": set(),
+    "keeping": {"data", "epoch_log", "errors", "lit", "optimizer", "run_folder"},
     "choices": set(),
     "study": {"choices", "compose", "data", "errors", "run_folder", "suggest", "terminal", "whole"},
     "cores": set(),
@@ -161,7 +162,7 @@ def test_only_entry_points_build_and_compose_import_hydra() -> None:
 
 def test_only_lightnings_side_imports_lightning() -> None:
     users = {name for name, path in MODULES.items() if imports_library(path, "pytorch_lightning")}
-    lightning = {"lit", "epoch_log", "progress", "stopping", "train", "stacked", "logger", "data"}
+    lightning = {"lit", "epoch_log", "keeping", "progress", "stopping", "train", "stacked", "logger", "data"}
     assert {name.partition(".")[0] for name in users} == lightning
     assert {name for name in users if within(name, "data")} == {"data.datamodule"}
 
@@ -177,7 +178,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_only_the_front_doors_import_modules_late() -> None:
     late = {name for name, path in MODULES.items() if own_modules(path, late=True)}
     # Triton takes long to import, and only a GPU needs it
-    assert late <= {"", "cli", "job", "stack", "decoder.linear_chain"}
+    assert late <= {"", "again", "cli", "job", "stack", "decoder.linear_chain"}
 
 
 def test_every_file_is_named_after_a_concept() -> None:

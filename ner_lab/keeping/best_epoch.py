@@ -36,7 +36,7 @@ class BestEpoch(pl.callbacks.Checkpoint):
     def _keep(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.epoch = trainer.current_epoch + 1
         if trainer.is_global_zero:
-            self.run.write_checkpoint(checkpoint_of(module, self.epoch))
+            self.run.write_checkpoint(checkpoint_of(module, trainer.current_epoch, trainer.global_step))
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "best": self._best}
@@ -45,8 +45,18 @@ class BestEpoch(pl.callbacks.Checkpoint):
         self.epoch, self._best = state_dict["epoch"], state_dict["best"]
 
 
-def checkpoint_of(module: pl.LightningModule, epoch: int) -> dict[str, Any]:
-    """What best.ckpt holds: weights, what the tagger is rebuilt from, and the epoch, counted from 1."""
+def checkpoint_of(module: pl.LightningModule, epoch: int, steps: int) -> dict[str, Any]:
+    """What best.ckpt holds: weights and what the tagger is rebuilt from, under Lightning's names.
+
+    epoch: as Lightning counts them, from 0. steps: of the optimizer so far.
+    """
     # copies: weights may be views of something larger, which would be written as a whole
     weights = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-    return {"epoch": epoch, "state_dict": weights, "hyper_parameters": dict(module.hparams)}
+    return {
+        "epoch": epoch,
+        "global_step": steps,
+        "pytorch-lightning_version": pl.__version__,
+        "state_dict": weights,
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(module.hparams),
+    }

@@ -72,9 +72,7 @@ class Watch(pl.callbacks.Checkpoint):
         self.signals.take()  # Lightning has put its own there
         self.signals.training = True
         self._started = self._saved = time.monotonic()
-        self._looks_every = _BESIDE_OTHERS if trainer.world_size > 1 else 1
-        if pl_module.device.type != "cpu":
-            self._looks_every = _ON_GPU
+        self._looks_every = steps_between_looks(pl_module.device, trainer.world_size)
         _check_that_all_go_on_from_the_same(trainer, self.begun)
         if self.begun is not None:
             for name, callback in self.callbacks.items():
@@ -178,6 +176,13 @@ class Watch(pl.callbacks.Checkpoint):
             said = next(one for one in found if one is not None)
         assert said is not None
         raise Diverged(said)
+
+
+def steps_between_looks(device: torch.device, processes: int) -> int:
+    """Steps after which losses, signals and the clock are looked at."""
+    if device.type != "cpu":
+        return _ON_GPU
+    return _BESIDE_OTHERS if processes > 1 else 1
 
 
 def _tagger_module(module: pl.LightningModule) -> TaggerModule:

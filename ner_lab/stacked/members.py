@@ -101,7 +101,7 @@ class Member:
 
     def keep(self, module: TaggerModule) -> None:
         """Write what the checkpoint of the lone run would hold."""
-        self.run.write_checkpoint(checkpoint_of(module, self.current_epoch + 1))
+        self.run.write_checkpoint(checkpoint_of(module, self.current_epoch, self.global_step))
 
     @contextmanager
     def speaking(self) -> Iterator[None]:

@@ -79,8 +79,8 @@ class Stack:
     def _train(self, runs: Sequence[RunFolder]) -> None:
         begun = time.perf_counter()
         cfg = self.asked[0].cfg
-        if cfg.threads is not None:
-            set_threads(cfg.threads)
+        deterministic = bool(cfg.trainer.deterministic)
+        set_threads(cfg.threads, deterministic=deterministic)
         self.options = data_options_of(cfg)
         self.members = [
             Member(one, run, stopping_of(one.cfg, self.options), trained_on_dev=self.options.trains_on_dev)
@@ -93,9 +93,8 @@ class Stack:
             member.untrained = module.tagger.transition_scores()
             with member.speaking():
                 say_what_is_trained(self.options, self.prepared, module.tagger, self.data_seconds)
-        if cfg.threads is not None:
-            for module in modules:
-                set_threads(cfg.threads, module.tagger)
+        for module in modules:
+            set_threads(cfg.threads, module.tagger, deterministic=deterministic)
         self.module = StackModule(modules, streams, together=self.together)
         callback = Members(self.members, self._end)
         trainer = trainer_of(cfg, runs[0], [callback], [])
