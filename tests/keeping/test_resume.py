@@ -1,0 +1,341 @@
+"""A training that was killed or stopped, and goes on, ends with the numbers of one that never was: to the last bit."""
+
+import functools
+import json
+import multiprocessing
+import os
+import random
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab import run_folder
+from ner_lab import train as training
+from ner_lab.compose import compose_config
+from ner_lab.epoch_log import EpochLog
+from ner_lab.errors import Interrupted, UserError
+from ner_lab.keeping.watch import Watch
+from ner_lab.lit import TaggerModule
+from ner_lab.run_folder import RunFolder
+from ner_lab.train import train
+
+TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "train_tokens_per_second"}
+EPOCHS, STEPS = 3, 3  # of the small corpus in batches of 4
+KINDS = {
+    "adam": ["optimizer=adam"],
+    "momentum": ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.decay=0.05", "data.singleton_unk=0.5"],
+    "weight decay": ["optimizer=sgd", "optimizer.momentum=0.5", "optimizer.weight_decay=0.01", "threads=2"],
+    "pairwise": ["optimizer=sgd_lample", "decoder=crf_pairwise", "char_encoder=bilstm", "char_encoder.hidden_dim=4"],
+    "last epoch": ["data.train_on=[train,dev]", "early_stopping.patience=null"],
+    "early stop": ["early_stopping.patience=1", "optimizer.lr=0.0001"],
+}
+
+
+def settings(small: list[str], kind: str) -> list[str]:
+    without = [item for item in small if kind != "pairwise" or not item.startswith("char_encoder.")]
+    return [*without, f"trainer.max_epochs={EPOCHS}", "state_every=0", *KINDS[kind]]
+
+
+@functools.cache
+def composed(*overrides: str) -> DictConfig:
+    return compose_config(overrides)
+
+
+def config(overrides: list[str]) -> DictConfig:
+    return OmegaConf.create(composed(*overrides))
+
+
+def lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: lasting(one) for name, one in value.items() if name not in TIMES}
+    return [lasting(one) for one in value] if isinstance(value, list) else value
+
+
+def left_by(folder: Path) -> dict[str, Any]:
+    """All that a finished run leaves, without times."""
+    checkpoint = RunFolder(folder).read_checkpoint()
+    return {
+        "metrics": lasting(json.loads((folder / "metrics.json").read_text())),
+        "weights": {name: value.numpy().tobytes() for name, value in checkpoint["state_dict"].items()},
+        "place": (checkpoint["epoch"], checkpoint["global_step"]),
+        **{name: (folder / "predictions" / f"{name}.conll").read_bytes() for name in ("dev", "test")},
+    }
+
+
+@pytest.fixture(scope="module")
+def never_stopped(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    known: dict[str, dict[str, Any]] = {}
+
+    def of(kind: str) -> dict[str, Any]:
+        if kind not in known:
+            folder = tmp_path_factory.mktemp("whole")
+            train(config(settings(small, kind)), folder)
+            known[kind] = left_by(folder)
+        return known[kind]
+
+    return of
+
+
+def in_a_process(overrides: list[str], folder: Path, prepare: Callable[[], None]) -> int | None:
+    """Train in a process of its own; its exit code, negative for a signal."""
+
+    def work() -> None:
+        prepare()
+        train(config(overrides), folder)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def kill_at(owner: Any, name: str, number: int, *, behind: bool = False) -> Callable[[], None]:
+    """Kill the process at the so many-th call of a function, from 1: before it does anything, or behind it."""
+
+    def prepare() -> None:
+        usual, calls = getattr(owner, name), [0]
+
+        def deadly(*arguments: Any, **named: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == number and not behind:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = usual(*arguments, **named)
+            if calls[0] == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(owner, name, deadly)
+
+    return prepare
+
+
+def random_moment(seed: int) -> tuple[Any, str, int, bool]:
+    """Where in a training: in a step, while dev is scored, between epochs, in the midst of writing."""
+    draw = random.Random(seed)
+    places: list[tuple[Any, str, int]] = [
+        (TaggerModule, "training_step", EPOCHS * STEPS),
+        (TaggerModule, "validation_step", EPOCHS),
+        (EpochLog, "on_train_epoch_end", EPOCHS),
+        (Watch, "on_train_epoch_start", EPOCHS),
+        (os, "replace", 2 * EPOCHS * STEPS),
+        (os, "fsync", 2 * EPOCHS * STEPS),
+    ]
+    owner, name, calls = draw.choice(places)
+    return owner, name, draw.randint(1, calls), draw.random() < 0.5
+
+
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(10, 200))])
+def test_a_run_killed_at_a_random_point_ends_as_one_never_killed(
+    seed: int, small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    kind = list(KINDS)[seed % len(KINDS)]
+    overrides = settings(small, kind)
+    owner, name, number, behind = random_moment(seed)
+    code = in_a_process(overrides, tmp_path, kill_at(owner, name, number, behind=behind))
+    finished = RunFolder(tmp_path).is_finished()
+    assert (code == 0 and finished) or code == -signal.SIGKILL
+    if not finished:
+        train(config(overrides), tmp_path)
+    assert left_by(tmp_path) == never_stopped(kind)
+    assert not list(tmp_path.rglob("*.draft*"))[1:], "at most what was being written when it was killed"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (training, "load"),  # behind the last epoch
+        (training, "_score_kept"),
+        (RunFolder, "write_metrics"),
+        (RunFolder, "drop_state"),
+    ],
+)
+def test_a_run_killed_while_results_are_written_needs_no_more_training(
+    owner: Any, name: str, small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    overrides = settings(small, "adam")
+    assert in_a_process(overrides, tmp_path, kill_at(owner, name, 1)) == -signal.SIGKILL
+    if RunFolder(tmp_path).is_finished():
+        assert name == "drop_state"
+    else:
+        train(config(overrides), tmp_path)
+    assert left_by(tmp_path) == never_stopped("adam")
+
+
+def test_a_run_may_be_killed_again_and_again(
+    small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    overrides = settings(small, "momentum")
+    for number in (2, 3, 2, 4):
+        code = in_a_process(overrides, tmp_path, kill_at(TaggerModule, "training_step", number))
+        assert code == -signal.SIGKILL
+    train(config(overrides), tmp_path)
+    assert left_by(tmp_path) == never_stopped("momentum")
+    assert len(RunFolder(tmp_path).read_record()["resumed"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("sign", "epoch", "batch"),
+    [
+        (signal.SIGTERM, 1, 0),
+        (signal.SIGINT, 1, STEPS - 1),
+        (signal.SIGUSR1, EPOCHS - 1, STEPS - 1),
+    ],
+)
+def test_a_run_told_to_stop_saves_its_state_and_goes_on_from_there(
+    sign: signal.Signals,
+    epoch: int,
+    batch: int,
+    small: list[str],
+    never_stopped: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overrides = [item for item in settings(small, "adam") if not item.startswith("state_every")] + ["state_every=null"]
+    usual = TaggerModule.training_step
+    steps: list[tuple[int, int]] = []
+
+    def told(self: TaggerModule, given: Any, batch_idx: int) -> torch.Tensor:
+        steps.append((self.current_epoch, batch_idx))
+        if len(steps) == epoch * STEPS + batch + 1:
+            os.kill(os.getpid(), sign)
+        return usual(self, given, batch_idx)
+
+    before = signal.getsignal(sign)
+    monkeypatch.setattr(TaggerModule, "training_step", told)
+    with pytest.raises(
+        Interrupted, match=rf"stopped by {sign.name}; its state is saved\.\nnext\n  ner-lab train resume="
+    ):
+        train(config(overrides), tmp_path)
+    assert signal.getsignal(sign) == before
+    train(config(overrides), tmp_path)
+    assert steps == [(epoch, batch) for epoch in range(EPOCHS) for batch in range(STEPS)], "each step once"
+    assert left_by(tmp_path) == never_stopped("adam")
+    assert not list((tmp_path / "checkpoints").glob("state*"))
+
+
+def test_before_training_there_is_nothing_to_save_and_a_signal_ends_at_once(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "prepare", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        train(config(small), tmp_path)
+    assert not RunFolder(tmp_path).is_held()
+
+
+def test_a_second_signal_does_not_wait(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told_twice(self: TaggerModule, given: Any, batch_idx: int) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second one should have ended it")
+
+    monkeypatch.setattr(TaggerModule, "training_step", told_twice)
+    with pytest.raises(Interrupted):
+        train(config(small), tmp_path)
+
+
+def state_after(steps: int, overrides: list[str], folder: Path) -> None:
+    code = in_a_process(overrides, folder, kill_at(TaggerModule, "training_step", steps + 1))
+    assert code == -signal.SIGKILL
+
+
+def damaged(content: bytes, place: float) -> bytes:
+    at = int(len(content) * place)
+    return content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"", lambda c: damaged(c, 0.5)])
+def test_a_damaged_state_is_named_and_the_one_before_it_taken(
+    damage: Callable[[bytes], bytes],
+    small: list[str],
+    never_stopped: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    overrides = settings(small, "adam")
+    state_after(7, overrides, tmp_path)
+    state = RunFolder(tmp_path).state
+    state.write_bytes(damage(state.read_bytes()))
+    train(config(overrides), tmp_path)
+    assert any(str(state) in message and "cannot go on" in message for message in caplog.messages)
+    assert left_by(tmp_path) == never_stopped("adam")
+
+
+@pytest.mark.parametrize("file", ["state", "checkpoint"])
+def test_without_any_good_state_training_begins_anew_and_the_old_attempt_is_kept(
+    file: str, small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    overrides = settings(small, "adam")
+    state_after(7, overrides, tmp_path)
+    run = RunFolder(tmp_path)
+    for place in [run.state, run.state_before] if file == "state" else [run.checkpoint]:
+        place.write_bytes(damaged(place.read_bytes(), 0.5))
+    train(config(overrides), tmp_path)
+    assert left_by(tmp_path) == never_stopped("adam")
+    assert (run.attempts / "1" / "checkpoints").is_dir()
+
+
+def test_another_config_does_not_go_on_from_a_state(small: list[str], tmp_path: Path) -> None:
+    overrides = settings(small, "adam")
+    state_after(7, overrides, tmp_path)
+    metrics = train(config([*overrides, "optimizer.lr=0.01"]), tmp_path)
+    assert (tmp_path / "attempts" / "1" / "checkpoints" / "state.ckpt").exists()
+    assert metrics["history"][0]["learning_rate"] == 0.01
+
+
+def test_data_that_changed_meanwhile_are_refused(small: list[str], corpus: Path, tmp_path: Path) -> None:
+    file = tmp_path / "train.conll"
+    file.write_bytes((corpus / "train.conll").read_bytes())
+    overrides = [*settings(small, "adam"), f"data.train={file}"]
+    state_after(4, overrides, tmp_path / "run")
+    file.write_bytes(file.read_bytes().replace(b"Oslo", b"Bergen"))
+    with pytest.raises(UserError, match=r"train\.conll: it is not the file that training began with"):
+        train(config(overrides), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").state.exists()
+
+
+def test_other_versions_are_named(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    overrides = settings(small, "adam")
+    state_after(4, overrides, tmp_path)
+    monkeypatch.setattr(training, "versions", lambda: {**run_folder.versions(), "torch": "9.9"})
+    train(config(overrides), tmp_path)
+    assert any(f"torch 9.9 (then {torch.__version__.partition('+')[0]}" in message for message in caplog.messages)
+
+
+def test_when_states_are_saved_changes_no_number(
+    small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    for kind in ("momentum", "weight decay"):
+        train(config([*settings(small, kind), "state_every=null"]), tmp_path / kind)
+        assert left_by(tmp_path / kind) == never_stopped(kind)
+
+
+def test_curves_are_those_of_a_run_never_stopped(small: list[str], tmp_path: Path) -> None:
+    overrides = [*settings(small, "adam"), "logger=csv"]
+    train(config(overrides), tmp_path / "whole")
+    state_after(7, overrides, tmp_path / "killed")
+    train(config(overrides), tmp_path / "killed")
+
+    def curves(folder: Path) -> Mapping[tuple[str, str], float]:
+        header, *rows = (line.split(",") for line in (folder / "csv" / "metrics.csv").read_text().splitlines())
+        cells = [dict(zip(header, row, strict=True)) for row in rows]
+        return {
+            (str(int(float(row["epoch"]))), name): float(value)
+            for row in cells
+            for name, value in row.items()
+            if value and name not in ("epoch", "step", "train/tokens_per_second")
+        }
+
+    assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("setting", ["state_every=-1", "explode_above=0", "explode_above=-3"])
+def test_settings_that_mean_nothing_are_refused(setting: str, small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=setting.partition("=")[0]):
+        train(config([*small, setting]), tmp_path)
