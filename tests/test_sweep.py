@@ -325,5 +325,6 @@ def test_ctrl_c_ends_trainings_and_says_where_the_study_stands(long: subprocess.
     assert "1 unfinished, 3 left" in said
     assert said.endswith("interrupted\n")
     assert state_of(run) == "unfinished"
-    assert "stopped in epoch" in (run.path / "console.log").read_text()
+    assert "stopped by SIGINT; its state is saved" in (run.path / "console.log").read_text()
+    assert run.state.exists()
     assert not (tmp_path / "decoder=softmax" / "seed=2").exists()

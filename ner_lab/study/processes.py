@@ -189,7 +189,12 @@ def how_it_ended(code: int) -> str:
             return f"killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"killed by signal {-code}"
-    words = {0: "ended without metrics.json", 2: "refused (exit code 2)", 130: "interrupted"}
+    words = {
+        0: "ended without metrics.json",
+        2: "refused (exit code 2)",
+        os.EX_TEMPFAIL: "stopped; goes on from its state when it is started again",
+        130: "interrupted",
+    }
     return words.get(code, f"exit code {code}")
 
 
