@@ -32,6 +32,8 @@ _OF_AN_ATTEMPT = (
     *("checkpoints", "predictions", "wandb", "csv", "tensorboard"),
 )
 _CURVES = ("csv", "tensorboard")
+_STATE = {"place", "weights", "optimizer", "schedule", "precision", "callbacks", "ranks", "about"}
+"""What the state of a training holds (`ner_lab.keeping.state`)."""
 _TRIES, _PAUSE = 20, 0.05  # to hold a folder, and seconds between two
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
 
@@ -114,6 +116,8 @@ class RunFolder:
                 continue
             try:
                 state = read_checkpoint_file(place)
+                if state.keys() != _STATE:
+                    raise UserError("it was written by another version of ner_lab, or by something else.")
                 kept = state["callbacks"]["best"]["epoch"]
                 if kept is not None and (there := read_checkpoint_file(self.checkpoint)["epoch"] + 1) < kept:
                     raise UserError(f"{self.checkpoint}: it is of epoch {there}, and epoch {kept} was kept.")

@@ -140,6 +140,8 @@ def _train(
         _check_going_on(state, about, run)
         epochs.load_state_dict(state["callbacks"]["epochs"])
     callbacks = [epochs, stopping, ProgressFile(run.progress), best, watch]
+    if first and state is not None and not tracker.continues:
+        run.set_aside_curves()
     loggers = _open(tracker, run, name, module, prepared, epochs) if first else []
     trainer = trainer_of(cfg, run, callbacks, loggers)
     diverged: Diverged | None = None
@@ -158,8 +160,9 @@ def _train(
     figures = figures_of(cfg, options, prepared, epochs, module.tagger)
     figures |= {"train_seconds": watch.seconds, "data_seconds": data_seconds}
     if diverged is not None:
-        if trainer.is_global_zero:
-            fail(run, tracker, str(diverged), figures, epochs)
+        if not trainer.is_global_zero:
+            return {}
+        fail(run, tracker, str(diverged), figures, epochs)
         raise diverged
     if not trainer.is_global_zero:
         return {}
@@ -197,8 +200,6 @@ def _open(
     tracker: Tracker, run: RunFolder, name: str, module: TaggerModule, prepared: Prepared, epochs: EpochLog
 ) -> list[Logger]:
     """The loggers of a run; those that begin anew are told what was logged before it was stopped."""
-    if epochs.history and not tracker.continues:
-        run.set_aside_curves()
     loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared))
     if not tracker.continues:
         epochs.tell(loggers)

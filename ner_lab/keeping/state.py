@@ -13,11 +13,9 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 import torch
 
+from ner_lab.errors import UserError
 from ner_lab.lit import TaggerModule
 from ner_lab.optimizer.row_sgd import RowSGD
-
-LAYOUT = 1
-"""Of what is kept; raised when it changes."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,6 @@ def take(
     with optimizer.left_behind() if isinstance(optimizer, RowSGD) else nullcontext():
         weights, moments = module.state_dict(), optimizer.state_dict()
     return {
-        "layout": LAYOUT,
         "place": asdict(place),
         "weights": weights,
         "optimizer": moments,
@@ -68,8 +65,14 @@ def take(
 def give_back(state: Mapping[str, Any], trainer: pl.Trainer, module: TaggerModule) -> None:
     """Weights, optimizer and schedule as they were; before the first step."""
     optimizer, schedule = trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler
-    module.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        module.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError) as error:  # other names, other shapes
+        raise UserError(
+            "the state that training was to go on from is not one of this tagger "
+            f"({str(error).splitlines()[0]}). Train from the beginning in another folder: ner-lab train --from DIR."
+        ) from None
     schedule.load_state_dict({"lr_lambdas": [None], **state["schedule"]})
     trainer.precision_plugin.load_state_dict(state["precision"])
 
