@@ -15,6 +15,7 @@ from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import Scored, score, score_table
 from ner_lab.terminal import download_bar, start_logging
+from ner_lab.threads import set_threads
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ def evaluate(run: str | Path, overrides: Sequence[str] = (), splits: Sequence[st
     overrides: of the `data` group, as on the command line; none for the run's own corpus.
     """
     trained = load(run)
+    if trained.config.trainer.deterministic:
+        set_threads(trained.config.threads, trained.tagger, deterministic=True)
     cfg = data_section(overrides, base=trained.config)
     absolute_paths(cfg)
     options = data_options_of(cfg)

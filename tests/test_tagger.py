@@ -1,22 +1,31 @@
-"""The whole tagger, for every combination of its parts."""
+"""The whole tagger, for every combination of its parts; what a sentence is read with never changes its result."""
 
-from collections.abc import Mapping
-from itertools import zip_longest
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, zip_longest
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
+from sample import DEV, TEST, marked
 from torch import Tensor
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
 from ner_lab.compose import compose_config, options_of
 from ner_lab.data.batch import Batch, BatchMaker
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.data.encode import EncodedSplit
+from ner_lab.data.prepare import Prepared, encode, prepare
+from ner_lab.data.sentence import Sentence
+from ner_lab.predicting.labels import Labeller
+from ner_lab.scoring import predict_labels
 from ner_lab.tagger import Tagger
 
 GROUPS = ("char_encoder", "encoder", "decoder")
+COUNTED = {"hmm": "words", "naive_bayes": "huang_counts", "direct": "known_entities"}
+"""Decoders that read no states, and the features they read."""
+FEATURES = ("caps", "none", "huang", "columns", "context", "spelling")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +42,9 @@ def prepared(cfg: DictConfig) -> Prepared:
 def parts() -> Mapping[tuple[str, str], DictConfig]:
     """The section of each option of the groups."""
     found = {}
-    for chosen in zip_longest(*([(group, option) for option in options_of(group)] for group in GROUPS)):
+    rounds = [[(group, option) for option in options_of(group)] for group in GROUPS]
+    rounds.append([("features", option) for option in (*FEATURES, *COUNTED.values())])
+    for chosen in zip_longest(*rounds):
         cfg = compose_config([f"{group}={option}" for group, option in filter(None, chosen)])
         found.update({(group, option): cfg[group] for group, option in filter(None, chosen)})
     return found
@@ -55,7 +66,7 @@ def scores_of(tagger: Tagger, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 def combinations() -> list[tuple[str, str, str]]:
     """Every char encoder with every encoder, every encoder with every decoder that reads its states."""
     chars, encoders = options_of("char_encoder"), options_of("encoder")
-    decoders = [name for name in options_of("decoder") if name not in ("hmm", "naive_bayes", "direct")]
+    decoders = [name for name in options_of("decoder") if name not in COUNTED]
     chosen = {(name, encoder, "crf") for name in chars for encoder in encoders}
     for place, encoder in enumerate(encoders):
         fitting = [name for name in decoders if not name.endswith("_chiu") or encoder.startswith("bi")]
@@ -106,3 +117,116 @@ def test_frozen_weights_count_as_not_trained(cfg: DictConfig, prepared: Prepared
     trained, whole = tagger.parameter_counts()["encoder"]
     assert trained == 0
     assert whole == sum(part.numel() for part in tagger.encoder.parameters()) > 0
+
+
+# batch mates
+
+
+def one_of_each() -> Iterator[tuple[str, str, str, str]]:
+    """Every encoder, char encoder and decoder at least once, among changing features."""
+    decoders = [name for name in options_of("decoder") if name not in COUNTED]
+    two_ways = [name for name in decoders if name.endswith("_chiu")]  # they take the two directions apart
+    others = cycle(name for name in decoders if name not in two_ways)
+    chars, features = cycle(options_of("char_encoder")), cycle(FEATURES)
+    for encoder in options_of("encoder"):
+        fitting = two_ways.pop() if two_ways and encoder.startswith("bi") else next(others)
+        feature = next(features)
+        yield next(chars), encoder, fitting, "caps" if "stack_lstm" in fitting else feature  # no sparse ones there
+    for decoder, feature in COUNTED.items():
+        yield "none", "none_dry", decoder, feature
+
+
+ONE_OF_EACH = list(one_of_each())
+STEP_BY_STEP = [options for options in ONE_OF_EACH if "stack_lstm" in options[2]]
+
+
+@dataclass
+class Part:
+    """What a tagger says of one sentence."""
+
+    states: Tensor
+    """(time, dim)"""
+    tags: list[int]
+    loss: float
+
+
+@dataclass
+class Reader:
+    """A tagger with random weights, and sentences to read."""
+
+    tagger: Tagger
+    split: EncodedSplit
+    words: list[list[str]]
+    labeller: Labeller
+
+    def read(self, sentences: Sequence[int]) -> dict[int, Part]:
+        """A batch of these sentences, in this order."""
+        chosen = np.array(sentences)
+        tokens = int(self.split.sentence_lengths[chosen].sum())
+        batch = BatchMaker(self.split)[chosen, len(chosen), tokens, True]
+        states, tags, losses = scores_of(self.tagger, batch)
+        return {
+            number: Part(states[row, :length], tags[row, :length].tolist(), float(losses[row]))
+            for row, (number, length) in enumerate(zip(sentences, batch.lengths.tolist(), strict=True))
+        }
+
+
+def with_outliers(longest: int) -> list[list[str]]:
+    """Common sentences, one of one word, one of so many, one with a word of 60 letters."""
+    common = [sentence.words for sentence in [*marked(DEV), *marked(TEST)]]
+    every = [word for words in common for word in words]
+    return [*common, ["Oslo"], (every * 10)[:longest], ["In", "Unheard-of" * 6, "lives", "Anna"]]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        *((options, 25 if options in STEP_BY_STEP else 300) for options in ONE_OF_EACH),
+        *(pytest.param((options, 300), marks=pytest.mark.soak) for options in STEP_BY_STEP),
+    ],
+    ids=lambda chosen: f"{'-'.join(chosen[0])}-{chosen[1]}",
+)
+def reader(request: pytest.FixtureRequest, cfg: DictConfig, parts: Mapping[tuple[str, str], DictConfig]) -> Reader:
+    options, longest = request.param
+    experiment = cfg.copy()
+    for group, option in zip((*GROUPS, "features"), options, strict=True):
+        experiment[group] = parts[group, option]
+    data, features = data_options_of(experiment), feature_set_of(experiment)
+    prepared = prepare(data, features, word_embedding_of(experiment))
+    torch.manual_seed(5)
+    tagger = build_tagger(experiment, prepared.vocabs).eval()
+    if options[2] in COUNTED:
+        for weight in tagger.parameters():
+            weight.data.random_(0, 9)  # counts
+    features.remember(prepared.vocabs.features.learnt)
+    words = with_outliers(longest)
+    columns = [name for name in data.columns if name not in ("word", "tag")]
+    rows = [Sentence(own, ["O"] * len(own), {name: ["_"] * len(own) for name in columns}) for own in words]
+    split, _ = encode(rows, prepared.vocabs, data, features)
+    return Reader(tagger, split, words, Labeller(tagger, prepared.vocabs, data, features))
+
+
+def test_every_option_is_read_with_batch_mates() -> None:
+    for place, group in enumerate(GROUPS):
+        assert {options[place] for options in ONE_OF_EACH} == set(options_of(group))
+
+
+def test_mates_order_and_outliers_change_no_tag_and_no_score(reader: Reader) -> None:
+    numbers = list(range(len(reader.words)))
+    usual, long, odd = numbers[:-2], *numbers[-2:]
+    alone = {number: reader.read([number])[number] for number in numbers}
+    for batch in (usual, usual[::-1], numbers[::-1], [usual[0], long], [odd, usual[1]]):
+        for number, found in reader.read(batch).items():
+            assert found.tags == alone[number].tags
+            torch.testing.assert_close(found.states, alone[number].states, rtol=1e-5, atol=1e-5)
+            assert found.loss == pytest.approx(alone[number].loss, rel=1e-5, abs=1e-5)
+
+
+def test_however_a_split_is_cut_into_batches_its_tags_are_the_same(reader: Reader) -> None:
+    one_by_one = predict_labels(reader.tagger, reader.split, 1)
+    for batch_tokens in (40, 10_000):
+        assert predict_labels(reader.tagger, reader.split, batch_tokens) == one_by_one, batch_tokens
+    together = reader.labeller.tags(reader.words)
+    assert list(map(len, together)) == list(map(len, one_by_one))
+    half = len(reader.words) // 2
+    assert reader.labeller.tags(reader.words[:half]) + reader.labeller.tags(reader.words[half:]) == together

@@ -78,11 +78,14 @@ def _gradients(direction: tuple[Tensor, Tensor, list[Tensor]], gradient: Tensor)
 
 
 def _beside(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Start `work` in the other thread, in this thread's modes of torch."""
+    """Start `work` in the other thread, in this thread's modes of torch, and on as many cores."""
+    threads = torch.get_num_threads()
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
     autocast, kind = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def run() -> Any:
+        if torch.get_num_threads() != threads:  # a thread keeps the number it began with
+            torch.set_num_threads(threads)
         with (
             torch.inference_mode(inference),
             torch.set_grad_enabled(gradients),

@@ -305,15 +305,15 @@ def slowly(split: EncodedSplit, item: Item, singleton_unk: float = 0.0, seed: in
     sentences, *totals = item
     lengths = [int(split.starts[number + 1] - split.starts[number]) for number in sentences]
     time = max(lengths)
-    draws = np.random.default_rng([seed, epoch, int(sentences[0])]).random((len(sentences), time))
+    draws = np.random.default_rng([seed, epoch, 1]).random(len(split.forms), dtype=np.float32)
     table, has_sparse = split.table, len(split.sparse_starts) > 0
     forms, words, tags, categories, sparse, offsets = [], [], [], [], [], []
-    for row, (number, length) in enumerate(zip(sentences, lengths, strict=True)):
+    for number, length in zip(sentences, lengths, strict=True):
         begin = int(split.starts[number])
         for step in range(time):
             token = begin + step if step < length else begin
             form = int(split.forms[token])
-            hidden = bool(table.singletons[form]) and draws[row, step] < singleton_unk
+            hidden = bool(table.singletons[form]) and draws[token] < singleton_unk
             forms.append(form)
             words.append((UNK if hidden else int(table.words[form])) if step < length else 0)
             tags.append(int(split.labels[token]) if step < length else 0)
@@ -496,6 +496,23 @@ def test_batches_of_one_epoch_hide_words_in_different_places() -> None:
         (maker[item].words == UNK).numpy().tobytes() for item in BatchPlan(split.sentence_lengths, batch_size=4)
     }
     assert len(patterns) == 25
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_what_is_hidden_does_not_depend_on_how_a_batch_is_cut_or_parted(world: int) -> None:
+    split = once_and_often()
+    shown = []
+    for size, ranks in ((1, 1), (5, 1), (100, 1), (7, world)):
+        words: dict[int, list[int]] = {}
+        maker = BatchMaker(split, singleton_unk=0.5, seed=2)
+        for rank in range(ranks):
+            for item in BatchPlan(split.sentence_lengths, batch_size=size, seed=2, rank=rank, world=ranks):
+                batch = maker[item]
+                for row, (number, length) in enumerate(zip(batch.sentences, batch.lengths, strict=True)):
+                    words[int(number)] = batch.words[row, :length].tolist()
+        shown.append(words)
+    assert all(words == shown[0] for words in shown[1:])
+    assert 100 < sum(row.count(UNK) for row in shown[0].values()) < 300
 
 
 def test_what_is_hidden_does_not_depend_on_the_batches_made_before() -> None:
