@@ -22,6 +22,7 @@ from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder, code_sum, versions
 from ner_lab.study.state import read_metrics
 from ner_lab.suggest import nearest
+from ner_lab.trusted import from_stranger
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     run = _run_folder(f"{_FROM} {source}", source)
     record = run.read_record()
     choices = dict(record["choices"])
-    cfg = run.read_config(trained=False)
+    cfg = from_stranger(run.read_config(trained=False))
     folder = None
     for override in overrides:
         key, equals, value = override.partition("=")

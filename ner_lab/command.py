@@ -11,7 +11,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from ner_lab.compose import CONF_DIR, OPEN_KEYS, all_keys, options_of
-from ner_lab.errors import JobFailed, JobsFailed, UserError
+from ner_lab.disk import in_words, refuse_no_folder
+from ner_lab.errors import Interrupted, JobFailed, JobsFailed, UserError
+from ner_lab.redact import print_exception, redacted
 from ner_lab.suggest import nearest
 
 log = logging.getLogger(__name__)
@@ -43,13 +45,18 @@ def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str
 def run_command(command: Callable[[], Any]) -> None:
     """Run a command; a user's mistake ends with exit code 2 and a message, ours with a traceback and 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the message is ours to word
+    sys.excepthook = print_exception
+    refuse_no_folder()
     try:
         command()
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        raise SystemExit(os.EX_TEMPFAIL) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
     except (JobFailed, JobsFailed) as failed:
-        print(f"error: {failed}", file=sys.stderr)
+        print(redacted(f"error: {failed}"), file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,9 +73,7 @@ def mistake_behind(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(user_error_behind(error) or explain(error))
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}."
-    return None
+    return in_words(error) if isinstance(error, OSError) else None
 
 
 def stop(error: str) -> NoReturn:
@@ -76,7 +81,7 @@ def stop(error: str) -> NoReturn:
     if log.hasHandlers():
         log.error("error: %s", error)
     else:
-        print(f"error: {error}", file=sys.stderr)
+        print(redacted(f"error: {error}"), file=sys.stderr)
     raise SystemExit(2)
 
 

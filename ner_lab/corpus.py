@@ -10,6 +10,7 @@ from ner_lab.command import keyword_arguments, run_command
 from ner_lab.compose import data_section
 from ner_lab.data.conll import write_columns
 from ner_lab.data.corpora import locate, read_corpus
+from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import DOCSTART, Counts, Split
 from ner_lab.errors import UserError
@@ -18,6 +19,7 @@ from ner_lab.suggest import nearest
 from ner_lab.summary import counts_table
 from ner_lab.tags import check_scheme, convert
 from ner_lab.terminal import download_bar, start_logging
+from ner_lab.whole import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
     written = []
     for name, split in splits.items():
         target = folder / f"{name}.conll"
-        with target.open("w", encoding="utf-8") as out:
+        with whole_file(target) as out:
             document = -1
             for sentence in split.sentences:
                 if sentence.document != document:
@@ -88,7 +90,7 @@ def _lexicon(overrides: list[str], own: dict[str, str]) -> None:
         raise UserError(f"from what, and where to? Give input=FILE and output=FILE.\n\n{_USAGE}")
     sources = [Path(name).expanduser() for name in own["input"].split(",")]
     if missing := [source for source in sources if not source.is_file()]:
-        raise UserError(f"input={missing[0]}: there is no such file. Give lists of names, one a line.")
+        raise UserError(f"input={missing[0]}: {why_no_file(missing[0])} Give lists of names, one a line.")
     target = Path(own["output"]).expanduser()
     log.info("%s entries written to %s", f"{build_lexicon(sources, target):,}", target)
 

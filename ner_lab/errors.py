@@ -8,6 +8,11 @@ class UserError(ValueError):
     """
 
 
+def shown(text: str | bytes, most: int = 60) -> str:
+    """`text` in quotes for a message: cut where it is long, and what cannot be seen is spelt out."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r} (cut: {len(text):,} in all)"
+
+
 class Interrupted(BaseException):
     """Training was told to stop; the message says by what, and whether its state is saved.
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from omegaconf import DictConfig
 from rich.progress import TextColumn
@@ -14,11 +14,13 @@ from rich.progress import TextColumn
 from ner_lab.build import build_tagger, data_options_of, feature_set_of
 from ner_lab.command import keyword_arguments, run_command
 from ner_lab.cores import cores_at_hand
+from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.tokens import sentences_in
 from ner_lab.data.vocab import Vocabs
 from ner_lab.errors import UserError
 from ner_lab.predicting.chunks import Feed
 from ner_lab.predicting.labels import Labeller
+from ner_lab.predicting.output import output_file
 from ner_lab.predicting.processes import in_processes
 from ner_lab.predicting.work import ChunkTagger, Done
 from ner_lab.run_folder import RunFolder
@@ -37,6 +39,7 @@ _USAGE = """ner-lab predict run=DIR [input=FILE|-] [output=FILE|-] [format=conll
                 [threads=N]
 
 Tags text with the best checkpoint of a run, streaming from input to output (standard ones by default).
+An output FILE is called FILE.part until all of it is written.
 
 format        conll   token and tag a line, a blank line between sentences; tags in IOB2
               jsonl   a sentence a line: {"tokens": [...], "tags": [...], "entities": [...]}
@@ -97,18 +100,26 @@ class TrainedTagger:
             self._unread = ()
 
 
-def load(run: str | Path) -> TrainedTagger:
-    """The tagger of a run folder; raises UserError if it is no run.
+def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
+    """The tagger of a run folder; raises UserError if it is no run, or a damaged one.
 
-    The checkpoint runs no code of its own, but the classes that config.yaml names are built: load
-    only runs whose config you trust.
+    The folder may be a stranger's: its checkpoint is read as plain tensors, and its config builds
+    classes of ner_lab alone. trust: packages of your own whose classes it may name as well (so do
+    those of the environment variable NER_LAB_TRUST).
     """
     folder = RunFolder(run)
-    config = folder.read_config()
+    config = folder.read_config(trusted=trust)
     weights, plain = folder.read_weights()
-    vocabs = Vocabs.from_plain(plain)
+    try:
+        vocabs = Vocabs.from_plain(plain)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{folder.checkpoint}: its vocabularies are not those of a tagger ({error!r}).") from None
     tagger = build_tagger(config, vocabs)
-    tagger.load_state_dict(weights)
+    try:
+        tagger.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{folder.checkpoint}: it does not belong to {folder.config} ({reason}).") from None
     tagger.eval()
     return TrainedTagger(tagger, vocabs, config)
 
@@ -133,7 +144,7 @@ def _command() -> None:
         read = read_as or INPUT_FORMATS["text" if source.isatty() else recognise(name, feed.look_ahead(LOOK_AHEAD))]
         work = ChunkTagger(trained.labeller, read, write, name)
         feed.cut(blocks=read.blocks, head=work.head, parts=_PARTS * processes)
-        out = _open_output(target, stack)
+        out = sys.stdout if target == "-" else stack.enter_context(output_file(target))
         progress = stack.enter_context(bar(TextColumn("")))
         task = progress.add_task("tagging", total=feed.size)
         for done in _tag(feed, work, processes):
@@ -175,19 +186,9 @@ def _open_input(name: str, stack: ExitStack) -> tuple[BinaryIO, str]:
     if name == "-":
         return sys.stdin.buffer, "standard input"
     path = Path(name).expanduser()
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "there is no such file"
-        raise UserError(f"input={name}: {what}. Give a file, or - for standard input.")
+    if not (path.is_file() or path.is_fifo()):
+        raise UserError(f"input={name}: {why_no_file(path)} Give a file, or - for standard input.")
     return stack.enter_context(path.open("rb")), name
-
-
-def _open_output(name: str, stack: ExitStack) -> IO[str]:
-    if name == "-":
-        return sys.stdout
-    path = Path(name).expanduser()
-    if not path.parent.is_dir():
-        raise UserError(f"output={name}: there is no folder {path.parent}.")
-    return stack.enter_context(path.open("w", encoding="utf-8"))
 
 
 def main() -> None:

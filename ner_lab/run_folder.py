@@ -23,6 +23,8 @@ from ner_lab import __version__
 from ner_lab.checkpoint_file import read_checkpoint_file
 from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
+from ner_lab.redact import redacted, refuse_secrets
+from ner_lab.trusted import read_config_file, read_json_file
 from ner_lab.whole import sync_folder, whole_file, write_whole
 
 log = logging.getLogger(__name__)
@@ -78,10 +80,12 @@ class RunFolder:
         attempts left is set aside. A folder that holds a finished run, or that another process
         trains in, is refused.
         """
+        refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
         self._refuse_finished()  # and not a file of it is touched
         self.path.mkdir(parents=True, exist_ok=True)
         self._hold()
         self._refuse_finished()  # by another process meanwhile
+        self._refuse_links()
         if (state := self._left_by_the_same(cfg)) is not None:
             self._note_resumption()
             return state
@@ -92,13 +96,15 @@ class RunFolder:
         self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
     ) -> None:
         """As `begin`, but whatever another attempt left is set aside."""
+        refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
         self._refuse_finished()
         self.path.mkdir(parents=True, exist_ok=True)
         self._hold()
         self._refuse_finished()
+        self._refuse_links()
         self.set_aside()
         write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
-        record = {"choices": dict(choices or {}), "overrides": list(overrides), **_record()}
+        record = {"choices": dict(choices or {}), "overrides": [redacted(word) for word in overrides], **_record()}
         write_whole(self.record, json.dumps(record, indent=2) + "\n")
 
     def _left_by_the_same(self, cfg: DictConfig) -> dict[str, Any] | None:
@@ -115,11 +121,11 @@ class RunFolder:
             if not place.exists():
                 continue
             try:
-                state = read_checkpoint_file(place)
+                state = read_checkpoint_file(self._own(place))
                 if state.keys() != _STATE:
                     raise UserError("it was written by another version of ner_lab, or by something else.")
                 kept = state["callbacks"]["best"]["epoch"]
-                if kept is not None and (there := read_checkpoint_file(self.checkpoint)["epoch"] + 1) < kept:
+                if kept is not None and (there := self.read_checkpoint()["epoch"] + 1) < kept:
                     raise UserError(f"{self.checkpoint}: it is of epoch {there}, and epoch {kept} was kept.")
             except (UserError, KeyError, TypeError) as error:
                 log.warning("%s: training cannot go on from this state: %s", place, error)
@@ -217,29 +223,40 @@ class RunFolder:
         """Whether a process trains in this folder now."""
         return is_locked(self._lock_path)
 
-    def read_config(self, *, trained: bool = True) -> DictConfig:
-        """The resolved config of the run; `trained`: of one that has a checkpoint."""
+    def read_config(self, *, trained: bool = True, trusted: Sequence[str] = ()) -> DictConfig:
+        """The resolved config of the run, checked as that of a stranger (`ner_lab.trusted`).
+
+        trained: of a run that has a checkpoint. trusted: packages beside ours whose classes it may name.
+        """
         if not self.path.is_dir():
             raise UserError(f"run={self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
         if not self.config.is_file() or (trained and not self.checkpoint.is_file()):
             missing = self.config if not self.config.is_file() else self.checkpoint
             raise UserError(f"run={self.path}: no {missing.relative_to(self.path)} there. Did the run finish?")
-        cfg = OmegaConf.load(self.config)
-        assert isinstance(cfg, DictConfig)
-        return cfg
+        return read_config_file(self._own(self.config), trusted)
 
     def read_record(self) -> dict[str, Any]:
         """run.json."""
-        return json.loads(self.record.read_text(encoding="utf-8"))
+        return read_json_file(self._own(self.record))
+
+    def _refuse_links(self) -> None:
+        """Nothing is written to where a link leads."""
+        for name in (*_OF_AN_ATTEMPT, self.attempts.name):
+            self._own(self.path / name)
+
+    def _own(self, place: Path) -> Path:
+        """A place within the folder; UserError where a link leads out of it."""
+        if not place.resolve().is_relative_to(self.path.resolve()):
+            raise UserError(f"{place}: it leads out of the run folder, to {place.resolve()}. A run's files lie within.")
+        return place
 
     def read_checkpoint(self) -> dict[str, Any]:
         """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code of it."""
-        import torch  # the folders of a study are looked through without it
-
-        try:
-            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise UserError(f"{self.checkpoint}: not a checkpoint that can be read ({error}).") from None
+        checkpoint = read_checkpoint_file(self._own(self.checkpoint))
+        weights = checkpoint.get("state_dict")
+        if not isinstance(weights, dict) or not isinstance(checkpoint.get("hyper_parameters"), dict):
+            raise UserError(f"{self.checkpoint}: not the checkpoint of a tagger: it lacks its weights or vocabularies.")
+        return checkpoint
 
     def read_weights(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The tagger's weights, and the vocabularies they belong to as plain data."""
@@ -247,9 +264,12 @@ class RunFolder:
         weights = {
             key.removeprefix("tagger."): value
             for key, value in checkpoint["state_dict"].items()
-            if key.startswith("tagger.")
+            if str(key).startswith("tagger.")
         }
-        return weights, checkpoint["hyper_parameters"]["vocabs"]
+        vocabs = checkpoint["hyper_parameters"].get("vocabs")
+        if not isinstance(vocabs, dict):
+            raise UserError(f"{self.checkpoint}: not the checkpoint of a tagger: it lacks its vocabularies.")
+        return weights, vocabs
 
     def write_metrics(self, metrics: dict[str, Any], name: str = "metrics.json") -> Path:
         """Write scores, whole or not at all."""
@@ -330,7 +350,7 @@ def _record() -> dict[str, Any]:
     import torch
 
     return {
-        "command": sys.argv,
+        "command": [redacted(word) for word in sys.argv],
         "folder": os.getcwd(),
         "versions": versions(),
         "code": code_sum(),

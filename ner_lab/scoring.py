@@ -1,6 +1,6 @@
 """Score a tagger on a split: counts, strict F1, predictions in CoNLL columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.progress import TextColumn
 
-from ner_lab.data.batch import eval_batches
+from ner_lab.data.batch import BatchPlan, eval_batches
 from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
 from ner_lab.metric import SpanF1
@@ -16,6 +16,9 @@ from ner_lab.oov import oov_scores
 from ner_lab.tagger import Tagger
 from ner_lab.tags import as_written, spans_of
 from ner_lab.terminal import bar, table
+from ner_lab.whole import whole_file
+
+_COUNTED = 2**20  # tokens whose tags are compared at a time
 
 _KNOWN_BY = {
     "IV": "IV: words in train and vectors",
@@ -40,7 +43,7 @@ class Scored:
     def write(self, path: Path) -> None:
         """`token gold predicted`, a blank line between sentences: what conlleval reads."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as out:
+        with whole_file(path) as out:
             rows = zip(range(len(self.split)), self.gold, self.predicted, strict=True)
             write_columns(out, ([self.split.words_of(number), gold, tags] for number, gold, tags in rows))
 
@@ -83,7 +86,8 @@ def score(
         truth = split.labels[split.starts[number] : split.starts[number + 1]].tolist()
         gold.append(as_written([labels[label] for label in truth], scheme))
         predicted.append(as_written([labels[label] for label in guess], scheme))
-    metric.update(*_padded(guesses, split))
+    for padded in _padded(guesses, split):
+        metric.update(*padded)
     scores = metric.compute() | {"f1_strict": strict_f1(gold, predicted)}
     if word_classes:
         words = (split.words_of(number) for number in range(len(split)))
@@ -129,13 +133,14 @@ def score_table(splits: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def _padded(guesses: list[list[int]], split: EncodedSplit) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Predicted labels, gold labels and mask, each (sentences, time)."""
-    lengths = split.sentence_lengths
-    time = int(lengths.max(initial=1))
-    mask = torch.arange(time) < torch.from_numpy(lengths)[:, None]
-    guess = torch.zeros(mask.shape, dtype=torch.long)
-    gold = torch.zeros(mask.shape, dtype=torch.long)
-    guess[mask] = torch.tensor([label for row in guesses for label in row], dtype=torch.long)
-    gold[mask] = torch.from_numpy(split.labels)
-    return guess, gold, mask
+def _padded(guesses: list[list[int]], split: EncodedSplit) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Predicted labels, gold labels and mask, each (sentences, time), of all sentences; some at a time."""
+    for sentences in BatchPlan(split.sentence_lengths, batch_size=None, batch_tokens=_COUNTED, shuffle=False).batches():
+        lengths = torch.from_numpy(split.sentence_lengths[sentences])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        guess, gold = torch.zeros(2, *mask.shape, dtype=torch.long)
+        guess[mask] = torch.tensor([label for number in sentences for label in guesses[number]], dtype=torch.long)
+        starts = split.starts[sentences]
+        places = torch.from_numpy(starts)[:, None] + torch.arange(mask.shape[1])
+        gold[mask] = torch.from_numpy(split.labels)[places[mask]]
+        yield guess, gold, mask

@@ -12,7 +12,7 @@ the same spans in memory and in a prediction file.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, shown
 
 OUTSIDE = "O"
 SCHEMES = ("IO", "IOB1", "IOB2", "IOBES", "BILOU")
@@ -43,7 +43,7 @@ def split_tag(tag: str) -> tuple[str, str]:
         return OUTSIDE, ""
     letter, dash, entity_type = tag.partition("-")
     if not dash or letter not in _TO_IOB or not entity_type:
-        raise ValueError(f"'{tag}' is no tag: expected O, or one of B- I- E- S- L- U- and an entity type")
+        raise ValueError(f"{shown(tag)} is no tag: expected O, or one of B- I- E- S- L- U- and an entity type")
     return letter, entity_type
 
 

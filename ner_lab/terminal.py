@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ner_lab.data.fetch import Progress as FetchProgress
+from ner_lab.redact import RedactingFormatter
 
 _console = Console(file=sys.stderr, highlight=False)
 
@@ -62,7 +63,7 @@ def bar(*columns: TextColumn, shown: bool = True, left: bool = True) -> Progress
 def start_logging() -> None:
     """Messages to the terminal, for commands that Hydra does not start."""
     handler = TerminalHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(RedactingFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's: it lists its plugins
 

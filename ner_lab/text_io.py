@@ -1,6 +1,7 @@
 """Text in and out of prediction: running text, tokens, columns, JSON lines; read and written as a stream."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,11 +10,14 @@ from typing import Any
 
 from ner_lab.data.conll import ColumnFormat, sentences_of, shape_of
 from ner_lab.data.tokens import Token, sentences_in, tokenize
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, shown
 from ner_lab.tags import Span, spans_of
 
 LOOK_AHEAD = 50  # lines that tell a format
 _WORDS = ColumnFormat(tag=None)
+_SHAPES = 'Expected {"tokens": ["...", ...]} or {"text": "..."} on each line.'
+_PARTS_COLUMNS = re.compile(r"[ \t\r\n\0]")
+"""What a word of a column file cannot hold; it is written as `_`, so that columns stay columns."""
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -105,8 +109,17 @@ def _read_jsonl(text: Text) -> Iterator[Piece]:
         where = f"{text.name}:{text.line}"
         try:
             item = json.loads(line)
+            if "\\u" in line:  # the one way to write half a character
+                _as_json(item).encode()
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno}).") from None
+            raise UserError(
+                f"{where}: not JSON ({error.msg}, column {error.colno}). {_SHAPES} It is {shown(line)}."
+            ) from None
+        except UnicodeEncodeError as error:
+            half = shown(error.object[error.start])
+            raise UserError(f"{where}: {half} is half a character. Write both halves, or the whole.") from None
+        except (RecursionError, ValueError) as error:
+            raise UserError(f"{where}: cannot be read ({error}). {_SHAPES} It is {shown(line)}.") from None
         yield _item(item, where)
 
 
@@ -115,15 +128,21 @@ def _item(item: Any, where: str) -> Piece:
         tokens = tokenize(item["text"])
         return Piece([token.text for token in tokens], tokens, item["text"])
     words = item.get("tokens") if isinstance(item, dict) else None
-    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
-        raise UserError(f'{where}: expected {{"tokens": ["...", ...]}} or {{"text": "..."}}.')
+    if not isinstance(words, list):
+        raise UserError(f"{where}: {_SHAPES} It is {shown(_as_json(item))}.")
+    for number, word in enumerate(words, 1):
+        if not isinstance(word, str) or not word:
+            raise UserError(f"{where}: token {number} is {shown(_as_json(word))}, and no word. {_SHAPES}")
     return Piece(words)
 
 
 def _write_conll(piece: Piece, tags: list[str]) -> str:
     if not piece.words:
         return ""
-    return "\n".join(map(" ".join, zip(piece.words, tags, strict=True))) + "\n\n"
+    words = piece.words
+    if _PARTS_COLUMNS.search("".join(words)):
+        words = [_PARTS_COLUMNS.sub("_", word) for word in words]
+    return "\n".join(map(" ".join, zip(words, tags, strict=True))) + "\n\n"
 
 
 def _write_jsonl(piece: Piece, tags: list[str]) -> str:
@@ -148,7 +167,7 @@ def _write_text(piece: Piece, tags: list[str]) -> str:
         for span in spans_of(tags):
             words[span.start] = f"[{span.type} {words[span.start]}"
             words[span.end - 1] += "]"
-        return " ".join(words) + "\n"
+        return " ".join(words).replace("\n", " ") + "\n"
     marked, done = "", 0
     for span in spans_of(tags):
         begin, end = piece.tokens[span.start].start, piece.tokens[span.end - 1].end

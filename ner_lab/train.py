@@ -40,6 +40,7 @@ from ner_lab.summary import data_summary, parameter_table
 from ner_lab.tagger import Tagger
 from ner_lab.terminal import download_bar
 from ner_lab.threads import set_threads
+from ner_lab.trusted import packages_of
 from ner_lab.word_embedding.base import WordTable
 
 log = logging.getLogger(__name__)
@@ -268,7 +269,7 @@ def finish(
     """
     if not epochs.history:
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
-    tagger = load(run.path).tagger  # as any later reader will
+    tagger = load(run.path, trust=packages_of(cfg)).tagger  # as any later reader will
     splits = _score_kept(tagger, run, prepared, options.eval_batch_tokens)
     failure = _failure(splits["dev"]["f1"], cfg.fail_below)
     metrics = {

@@ -153,7 +153,7 @@ def test_a_mistake_ends_the_process_with_code_2_and_the_nearest_key(
         ("early_stopping=null", "early_stopping is 'None', but it has keys of its own: patience, rule."),
         ("threads=0", "threads is 0"),
         ("data.train=null", "data=files needs data.train=FILE"),
-        ("data.train=nowhere.conll", "nowhere.conll: no such file"),
+        ("data.train=nowhere.conll", "nowhere.conll: there is no such file"),
         ("hydra.run.dir=/dev/null/none", "/dev/null/none"),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_wrong_run_folder_is_refused(command: str, tmp_path: Path, cli: Callab
         (["splits=tset"], "splits=tset: this corpus has train, dev, test."),
         (["data=fils"], "data has no option 'fils'. Did you mean 'files'?"),
         (["data=files"], "nothing to score: give data.test=FILE"),
-        (["data=files", "data.test=nowhere"], "nowhere: no such file"),
+        (["data=files", "data.test=nowhere"], "nowhere: there is no such file"),
         (["data=files", "data.tset=x"], "unknown config key 'data.tset'. Did you mean 'data.test'?"),
         (["data.tset=x"], "unknown config key 'data.tset'. Did you mean 'data.test'?"),
         (["output=/dev/null/none"], "/dev/null/none"),

@@ -57,7 +57,11 @@ def without_letters(small: list[str]) -> list[str]:
 
 
 def test_a_char_encoder_of_ones_own_trains_and_is_used_like_any_other(
-    own_parts: Path, small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
+    own_parts: Path,
+    small: list[str],
+    tmp_path: Path,
+    cli: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "run"
     choices = ["char_encoder=mean", "char_encoder.char_dim=5", "trainer.max_epochs=2", f"hydra.run.dir={folder}"]
@@ -66,10 +70,13 @@ def test_a_char_encoder_of_ones_own_trains_and_is_used_like_any_other(
     metrics = metrics_of(folder)
     assert metrics["parameters"]["char encoder"] % 5 == 0
     assert metrics["parameters"]["char encoder"] > 0
-    assert evaluate(folder)["test"].scores == metrics["test"]
-    tagger = load(folder)
+    with pytest.raises(UserError, match="NER_LAB_TRUST=own_parts ner-lab"):
+        load(folder)
+    tagger = load(folder, trust=["own_parts"])
     assert len(tagger.predict([["Oslo", "rained"]])[0]) == 2
     assert tagger.tagger.embedder.chars.embedding.weight.shape[1] == 5
+    monkeypatch.setenv("NER_LAB_TRUST", "others, own_parts")
+    assert evaluate(folder)["test"].scores == metrics["test"]
     assert cli("predict", f"run={folder}", f"input={own_parts / 'char_encoder' / 'mean.yaml'}").code == 0
 
 
@@ -78,7 +85,7 @@ def test_it_stands_in_the_name_of_the_run_and_among_other_choices(
 ) -> None:
     overrides = [*without_letters(small), "char_encoder=mean", "decoder=softmax", "trainer.max_epochs=1"]
     train(compose_config(overrides, [str(own_parts)]), tmp_path / "run")
-    weights = load(tmp_path / "run").tagger.state_dict()
+    weights = load(tmp_path / "run", trust=["own_parts"]).tagger.state_dict()
     assert weights["embedder.chars.embedding.weight"].shape[1] == 7
     assert bool(torch.isfinite(weights["embedder.chars.embedding.weight"]).all())
 

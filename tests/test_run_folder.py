@@ -109,7 +109,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.checkpoints.mkdir()
     folder.checkpoint.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint that can be read"):
+    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint, or one that was cut short or damaged"):
         folder.read_checkpoint()
 
 

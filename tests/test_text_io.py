@@ -121,12 +121,12 @@ def test_json_lines_hold_tokens_or_text() -> None:
     [
         ("Anna lives", r"some:2: not JSON \(.*column 1\)"),
         ('{"tokens": ["Anna"', r"some:2: not JSON"),
-        ('{"words": ["Anna"]}', r"some:2: expected"),
-        ('{"tokens": "Anna"}', r"some:2: expected"),
-        ('{"tokens": ["Anna", 3]}', r"some:2: expected"),
-        ('{"tokens": ["Anna", ""]}', r"some:2: expected"),
-        ("[1]", r"some:2: expected"),
-        ("3", r"some:2: expected"),
+        ('{"words": ["Anna"]}', r"some:2: .*[Ee]xpected"),
+        ('{"tokens": "Anna"}', r"some:2: .*[Ee]xpected"),
+        ('{"tokens": ["Anna", 3]}', r"some:2: .*[Ee]xpected"),
+        ('{"tokens": ["Anna", ""]}', r"some:2: .*[Ee]xpected"),
+        ("[1]", r"some:2: .*[Ee]xpected"),
+        ("3", r"some:2: .*[Ee]xpected"),
     ],
 )
 def test_a_bad_json_line_is_reported_with_its_number(line: str, complaint: str) -> None:

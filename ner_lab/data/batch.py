@@ -13,6 +13,9 @@ from torch import Tensor
 from ner_lab.data.encode import EncodedSplit
 from ner_lab.data.layout import Singletons, lay_out
 
+_MOST_PLACES = 2**16
+"""Of a batch (sentences times the longest of them), if more than half of them would be padding."""
+
 Item = tuple[np.ndarray, int, int, bool]
 """A batch to be: numbers of this process's sentences, sentences and tokens over all processes, whether they count."""
 
@@ -70,6 +73,7 @@ class BatchPlan:
     Sentences are shuffled, sorted by length (the shuffle decides among equal ones), cut into
     batches of `batch_size` sentences or at most `batch_tokens` tokens, and the batches shuffled.
     Without `group_by_length` there is no sorting; without `shuffle` batches go from long to short.
+    A batch that one very long sentence would fill with padding is parted by length: see `_without_waste`.
     With several processes each gets its part of every batch, so `batch_size` is the global one.
 
     Yields (sentence numbers of this process, sentences of the global batch, its tokens, whether
@@ -110,7 +114,7 @@ class BatchPlan:
             generator.shuffle(order)
         if self.group_by_length:
             order = order[np.argsort(-self.lengths[order], kind="stable")]
-        batches = self._cut(order)
+        batches = [part for batch in self._cut(order) for part in self._without_waste(batch)]
         if self.shuffle:
             batches = [batches[number] for number in generator.permutation(len(batches))]
         return batches
@@ -128,6 +132,21 @@ class BatchPlan:
                 begin, tokens = position, 0
             tokens += length
         return np.split(order, cuts)
+
+    def _without_waste(self, batch: np.ndarray) -> Iterator[np.ndarray]:
+        """The batch; or, where it is large and mostly padding, its longest sentences by themselves, then the others.
+
+        A sentence of 20,000 tokens beside nine others would otherwise take the memory of ten such.
+        """
+        while True:
+            lengths = self.lengths[batch]
+            longest = int(lengths.max(initial=0))
+            if len(batch) * longest <= max(_MOST_PLACES, 2 * int(lengths.sum())):
+                yield batch
+                return
+            are_long = 2 * lengths > longest
+            yield batch[are_long]
+            batch = batch[~are_long]
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int, int, bool]]:
         for batch in self.batches():

@@ -1,40 +1,32 @@
 """Content hashes, and a cache of prepared data that parallel runs may share.
 
-An entry is a folder named by a hash of everything it depends on; it holds `arrays.safetensors`
-and `meta.json` and is renamed into place when whole. Runs that want the same entry at once wait
-for the first one to make it. Arrays are mapped, not read: the runs on a machine share the pages, and a run
-loads those it touches. What a run writes into an array is its own.
+An entry is a folder named by a hash of everything it depends on; it holds `arrays.safetensors`, `meta.json`
+and the sums of both, and is renamed into place when whole. One whose sums are wrong is named, removed and
+made anew. Runs that want the same entry at once wait for the first one to make it. Arrays are mapped. A
+cache that cannot be written is done without.
 """
 
 import fcntl
+import functools
 import hashlib
 import json
 import logging
-import math
-import mmap
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pooch
-from safetensors.numpy import save_file
 
+from ner_lab.data.array_file import map_arrays, write_arrays
+from ner_lab.sealed import read_sealed, sealed_folder
 from ner_lab.whole import write_whole
 
 log = logging.getLogger(__name__)
 
-_DTYPES = {
-    **{f"I{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
-    **{f"U{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
-    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
-    "BOOL": "?",
-}
-"""Kinds of numbers, as safetensors and as numpy name them."""
+_ARRAYS, _META = "arrays.safetensors", "meta.json"
 
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
@@ -53,28 +45,72 @@ def content_hash(path: Path, folder: Path) -> str:
     """SHA-256 of a file; remembered in `folder` until the file's size or time changes."""
     stat = path.stat()
     stamp = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
-    memo = folder / "hashes" / key_of(stamp=stamp)
-    if memo.exists():
-        return memo.read_text()
+    memo = folder / "hashes" / f"{key_of(stamp=stamp)}.txt"
+    if (known := _remembered(memo, stamp)) is not None:
+        return known
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(memo, digest)
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
+    except OSError as error:
+        cannot_keep(folder, error)
+    return digest
+
+
+def _remembered(memo: Path, stamp: list[Any]) -> str | None:
+    """The hash in a memo, if it is the one that was written there for this file."""
+    try:
+        text = memo.read_bytes().decode(errors="replace")
+    except OSError:
+        return None
+    digest = text[:64]
+    if text != f"{digest} {key_of(stamp=stamp, digest=digest)}\n":
+        log.warning("%s is damaged; the file it is about is read again", memo)
+        return None
     return digest
 
 
 def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
-    """The entry `key`, from the cache or from `make()`. A damaged entry is made anew."""
+    """The entry `key`, from the cache or from `make()`. A damaged entry is made anew.
+
+    Where `folder` cannot be written, what was made is given as it is, with a warning.
+    """
     entry = folder / key
-    if (found := _load(entry)) is not None:
+    if (found := _found(entry)) is not None:
         return found
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder / f"{key}.lock"):
-        if (found := _load(entry)) is not None:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock(folder / f"{key}.lock"))
+        except OSError as error:
+            cannot_keep(folder.parent, error)
+            return _found(entry, held=True) or make()
+        if (found := _found(entry, held=True)) is not None:
             return found
         made = make()
-        _save(entry, *made)
-    return _load(entry) or made
+        try:
+            with sealed_folder(entry) as draft:
+                _write(draft, *made)
+        except OSError as error:
+            cannot_keep(folder.parent, error)
+            return made
+    return _found(entry) or made
+
+
+def cannot_keep(cache: Path, error: OSError) -> None:
+    """Say, once, that nothing can be written to the cache."""
+    _say_once(str(cache), error.strerror or str(error))
+
+
+@functools.cache
+def _say_once(cache: str, reason: str) -> None:
+    log.warning(
+        "%s: the cache cannot be written (%s), so what is prepared is prepared again each time; data.cache_dir=DIR "
+        "or NER_LAB_CACHE choose another place",
+        cache,
+        reason,
+    )
 
 
 @contextmanager
@@ -100,49 +136,15 @@ def is_locked(path: Path, *, shared: bool = False) -> bool:
     return False
 
 
-def _load(entry: Path) -> Entry | None:
-    if not entry.exists():
-        return None
-    try:
-        arrays = map_arrays(entry / "arrays.safetensors")
-        meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
-    except Exception as error:  # whatever is wrong with it, it can be made anew
-        log.warning("cache entry %s is damaged (%s); it is made anew", entry, error)
-        shutil.rmtree(entry, ignore_errors=True)
-        return None
-    return arrays, meta
+def _found(entry: Path, *, held: bool = False) -> Entry | None:
+    return read_sealed(entry, (_ARRAYS, _META), _read, held=held)
 
 
-def map_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file, mapped: eight bytes of the header's length, the header, the numbers.
-
-    They may be written to; that changes neither the file nor what others see. ValueError where the file is
-    not whole.
-    """
-    with path.open("rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    begin = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:begin])
-    header.pop("__metadata__", None)
-    arrays = {}
-    for name, array in header.items():
-        start, end = (begin + offset for offset in array["data_offsets"])
-        dtype, shape = np.dtype(_DTYPES[array["dtype"]]), array["shape"]
-        number = math.prod(shape)
-        if end - start != number * dtype.itemsize or end > len(content):
-            raise ValueError(f"{path.name} is not whole")
-        # an array without numbers may begin where the file ends
-        flat = np.frombuffer(content, dtype, number, start) if number else np.empty(0, dtype)
-        arrays[name] = flat.reshape(shape)
-    return arrays
+def _read(entry: Path) -> Entry:
+    return map_arrays(entry / _ARRAYS), json.loads((entry / _META).read_text(encoding="utf-8"))
 
 
-def _save(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    draft = Path(tempfile.mkdtemp(dir=entry.parent))
-    try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, draft / "arrays.safetensors")
-        (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-        with suppress(OSError):  # a damaged entry that could not be removed stands there
-            os.rename(draft, entry)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+def _write(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    with (entry / _ARRAYS).open("wb") as file:
+        write_arrays(file, arrays)
+    (entry / _META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")

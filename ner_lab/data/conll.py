@@ -9,13 +9,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from sys import intern
+from typing import IO
 
+from ner_lab.data.mistaken import nature_of, no_text, why_no_file
 from ner_lab.data.sentence import DOCSTART, Sentence, Split
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, shown
 from ner_lab.tags import SCHEMES, detect_scheme, follows, split_tag
 
 _BLANKS = re.compile(r"[ \t]+")
+LONGEST_LINE = 2**20
+"""Letters of a line that may still be one; behind it something else than a text was given."""
+_AT_ONCE = 2**22  # letters cut into lines at a time; no proper line is as long
 _SEPARATORS = {"tab": "tabs", "space": "spaces", "any": "spaces or tabs"}
 
 
@@ -40,20 +45,16 @@ class ColumnFormat:
 
 def read_text(path: Path) -> str:
     """The whole file as text. Errors name the file and, for bad bytes, the line."""
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file.")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; a column file was expected here.")
+    if not path.is_file():
+        raise UserError(f"{path}: {why_no_file(path)} A text file was expected here.")
     raw = path.read_bytes()
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        content = error.object  # `raw` without its byte order mark
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8. "
-            f"Convert the file first, for instance: iconv -f latin1 -t utf-8 {path.name}"
-        ) from None
+        raise UserError(no_text(error.object, error.start, str(path))) from None
+    if "\0" in text:
+        raise UserError(no_text(raw, raw.index(0), str(path)))
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Shape:
 def shape_of(lines: Iterable[str], columns: ColumnFormat, source: str, begin: int = 1) -> Shape | None:
     """The shape of a file, from its first lines, the first of which has the number `begin`; None without a word."""
     for number, line in enumerate(lines, begin):
+        if len(line) > LONGEST_LINE:
+            raise UserError(too_long(line, source, number))
         text = line.rstrip(" \t\r\n")
         if not text.strip() or (DOCSTART in text and _marks_document(text, columns.word)):
             continue
@@ -93,6 +96,8 @@ def sentences_of(
     proper: set[str] = set()  # tags
     start, document = 0, -1
     for number, line in enumerate(lines, begin):
+        if len(line) > LONGEST_LINE:
+            raise UserError(too_long(line, source, number))
         text = line.rstrip(" \t\r\n")
         is_docstart = DOCSTART in text and _marks_document(text, columns.word)
         empty = not text or text.isspace()
@@ -115,7 +120,13 @@ def sentences_of(
         if len(row) != shape.width:
             raise UserError(
                 f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {shape.line} has {shape.width}. "
-                f"Columns are split on {_SEPARATORS[shape.separator]}; mend the line, or set data.separator."
+                f"Columns are split on {_SEPARATORS[shape.separator]}; mend the line, or set data.separator. "
+                f"It is {shown(text)}."
+            )
+        if shape.separator != "any" and not row[columns.word].strip(" "):
+            raise UserError(
+                f"{source}:{number}: the word in column {columns.word % shape.width} is empty. Columns are split on "
+                f"{_SEPARATORS[shape.separator]}; mend the line, or set data.separator. It is {shown(line)}."
             )
         if columns.tag is not None and (tag := row[columns.tag]) not in proper:
             _check_tag(tag, source, number, columns.tag % shape.width)
@@ -129,28 +140,55 @@ def sentences_of(
 
 def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto") -> Split:
     """Read the split `name` from `path`; `scheme` is what its tags are written in, or `auto`."""
-    lines = read_text(path).split("\n")
-    sentences = list(sentences_of(lines, columns, str(path)))
+    text = read_text(path)
+    try:
+        sentences = list(sentences_of(_lines(text), columns, str(path)))
+    except UserError:
+        if nature := nature_of(text[:1000].encode(), path.name):
+            raise UserError(f"{path}:1: {nature}") from None
+        raise
     if not any(sentence.words != [DOCSTART] for sentence in sentences):
         raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
     if scheme == "auto":
         try:
             scheme = detect_scheme(sentence.tags for sentence in sentences)
         except ValueError as error:
-            raise UserError(f"{path}: {error}. State the scheme with data.file_scheme.") from None
+            line = _line_of_mixture(sentences)
+            raise UserError(
+                f"{path}:{line}: {error}; here stands the first tag of the second scheme. "
+                "Write all tags in one scheme, or give the right column as data.columns.tag."
+            ) from None
     else:
         _check_stated_scheme(sentences, scheme, path)
     return Split(name, str(path), sentences, scheme)
 
 
-def write_columns(out: TextIO, rows: Iterable[Sequence[Sequence[str]]]) -> None:
+def _lines(text: str) -> Iterator[str]:
+    """`text.split("\\n")`, some at a time: the lines of a large file take several times its size."""
+    begin = 0
+    while len(text) - begin > _AT_ONCE and (end := text.rfind("\n", begin, begin + _AT_ONCE)) >= 0:
+        yield from text[begin:end].split("\n")
+        begin = end + 1
+    yield from text[begin:].split("\n")
+
+
+def too_long(line: str, source: str, number: int) -> str:
+    """What is said of a line of more than LONGEST_LINE letters."""
+    return (
+        f"{source}:{number}: a line of {len(line):,} letters; at most {LONGEST_LINE:,} are read. Has the file lost its "
+        f"line breaks, or is it something else than a text? It begins with {shown(line, 40)}."
+    )
+
+
+def write_columns(out: IO[str], rows: Iterable[Sequence[Sequence[str]]]) -> None:
     """Write sentences, each a sequence of columns of equal length, with single spaces.
 
-    A blank within a word (files split by tabs may have such) is written as `_`, so that columns stay columns.
+    A blank within a word (files split by tabs may have such), and a tab, is written as `_`, so that columns stay
+    columns.
     """
     for columns in rows:
         for cells in zip(*columns, strict=True):
-            out.write(" ".join(cell.replace(" ", "_") or "_" for cell in cells) + "\n")
+            out.write(" ".join(cell.replace(" ", "_").replace("\t", "_") or "_" for cell in cells) + "\n")
         out.write("\n")
 
 
@@ -170,9 +208,21 @@ def _cells(text: str, separator: str) -> list[str]:
 
 def _sentence(rows: list[list[str]], columns: ColumnFormat, document: int, line: int) -> Sentence:
     cells = list(zip(*rows, strict=True))
-    tags = ["O"] * len(rows) if columns.tag is None else list(cells[columns.tag])
-    others = {name: list(cells[index]) for name, index in columns.others.items()}
-    return Sentence(list(cells[columns.word]), tags, others, document, line)
+    # a text says most words and tags again and again: each is kept once
+    tags = ["O"] * len(rows) if columns.tag is None else list(map(intern, cells[columns.tag]))
+    others = {name: list(map(intern, cells[index])) for name, index in columns.others.items()}
+    return Sentence(list(map(intern, cells[columns.word])), tags, others, document, line)
+
+
+def _line_of_mixture(sentences: list[Sentence]) -> int:
+    """The line by which the letters of both IOBES and BILOU have been seen."""
+    seen: set[str] = set()
+    for sentence in sentences:
+        for word, tag in enumerate(sentence.tags):
+            seen.add(tag[0])
+            if seen & set("ES") and seen & set("LU"):
+                return sentence.line_of(word)
+    raise AssertionError("there is no mixture")
 
 
 def _check_columns(width: int, columns: ColumnFormat, source: str, line: int, separator: str) -> None:
@@ -194,6 +244,8 @@ def _check_columns(width: int, columns: ColumnFormat, source: str, line: int, se
 def _check_tag(tag: str, source: str, line: int, column: int) -> None:
     try:
         split_tag(tag)
+        if not tag.isprintable() or " " in tag:
+            raise ValueError(f"{shown(tag)} is no tag: it holds a blank, or a character that cannot be seen")
     except ValueError as error:
         raise UserError(
             f"{source}:{line}: {error}. Tags were read from column {column}; set data.columns.tag if they "

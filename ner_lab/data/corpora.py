@@ -8,6 +8,7 @@ from ner_lab.data.cache import cache_dir
 from ner_lab.data.conll import read_split
 from ner_lab.data.fetch import Download, Progress, extract_gzip, extract_zip, fetch
 from ner_lab.data.markup import read_markup
+from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import SPLITS, Counts, Sentence, Split
 from ner_lab.errors import UserError
@@ -53,8 +54,7 @@ def _stated(options: DataOptions, split: str) -> Path | None:
         return None
     path = Path(stated).expanduser()
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise UserError(f"data.{split}={stated}: {what}. Give the path of a column file.")
+        raise UserError(f"data.{split}={stated}: {why_no_file(path)} Give the path of a column file.")
     return path
 
 

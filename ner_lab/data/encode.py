@@ -4,6 +4,7 @@ A distinct spelling is a *form*. A token is only the number of its form; what is
 spelling (word number, characters) is stored once for each form.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -46,12 +47,32 @@ class FormTable:
     spellings: list[str]
     words: np.ndarray
     """(forms,) number of the word"""
-    chars: np.ndarray
-    """(forms, letters) numbers of the characters, 0 behind the last"""
+    letters: np.ndarray
+    """(letters of all forms,) numbers of the characters, form after form: one long word costs its own length only"""
     lengths: np.ndarray
     """(forms,) characters"""
     singletons: np.ndarray
     """(forms,) bool: its word occurs once in train"""
+
+    def __post_init__(self) -> None:
+        self.begins = np.cumsum(self.lengths) - self.lengths
+        """(forms,) where the letters of each begin"""
+
+    @property
+    def chars(self) -> np.ndarray:
+        """(forms, letters) numbers of the characters, 0 behind the last; as wide as the longest form."""
+        width = int(self.lengths.max(initial=1))
+        return self.filled_up(np.arange(len(self.lengths)), width).reshape(-1, width)
+
+    def filled_up(self, forms: np.ndarray, widths: np.ndarray | int) -> np.ndarray:
+        """The letters of these forms one behind another (sum of widths,), each filled up with 0 to its width."""
+        lengths = self.lengths[forms]
+        widths = np.broadcast_to(widths, lengths.shape)
+        row_begins, own_begins = np.cumsum(widths) - widths, np.cumsum(lengths) - lengths
+        steps = np.arange(lengths.sum()) - np.repeat(own_begins, lengths)  # within the own form
+        filled = np.zeros(widths.sum(), dtype=self.letters.dtype)
+        filled[np.repeat(row_begins, lengths) + steps] = self.letters[np.repeat(self.begins[forms], lengths) + steps]
+        return filled
 
     @classmethod
     def of(
@@ -66,15 +87,15 @@ class FormTable:
     ) -> "FormTable":
         normal = [normalise_digits(spelling, digits) for spelling in spellings]
         words = np.array([vocabs.words.find(word) for word in normal], dtype=np.int64)
-        chars, lengths = _letters(normal, vocabs.chars, unknown_chars, max_word_length)
+        letters, lengths = _letters(normal, vocabs.chars, unknown_chars, max_word_length)
         single = np.zeros(len(normal), dtype=bool)
         if singletons:
             single[:] = [vocabs.words.key(word) in singletons for word in normal]
-        return cls(list(spellings), words, chars, lengths, single)
+        return cls(list(spellings), words, letters, lengths, single)
 
 
 def _letters(words: Sequence[str], vocab: Vocab, unknown: str, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of each word's letters (words, letters), 0 behind the last, and how many they are (words,).
+    """Numbers of all words' letters one behind another, and how many each word has (words,).
 
     A word without a letter has one, the unknown.
     """
@@ -87,10 +108,9 @@ def _letters(words: Sequence[str], vocab: Vocab, unknown: str, limit: int | None
         known = letters != UNK
         letters, owner = letters[known], owner[known]
     lengths = np.bincount(owner, minlength=len(cut))
-    chars = np.zeros((len(cut), int(lengths.max(initial=1))), dtype=np.int64)
-    chars[owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)] = letters
-    chars[lengths == 0, 0] = UNK
-    return chars, np.maximum(lengths, 1)
+    letterless = np.flatnonzero(lengths == 0)
+    letters = np.insert(letters, (np.cumsum(lengths) - lengths)[letterless], UNK)
+    return letters, np.maximum(lengths, 1)
 
 
 def _numbers_by_code_point(vocab: Vocab) -> np.ndarray:
@@ -154,7 +174,6 @@ def encode_split(
     """
     scheme = "IOB1" if vocabs.tags.scheme == "IO" and not train else vocabs.tags.scheme
     lengths = [len(sentence.words) for sentence in sentences]
-    tag_ids = [labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)]
     sparse_starts, sparse = _encode_sparse(sentences, features, vocabs.features.sparse)
     return EncodedSplit(
         name=name,
@@ -162,7 +181,9 @@ def encode_split(
         table=table,
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         forms=_flat(form_ids[word] for sentence in sentences for word in sentence.words),
-        labels=_flat(tag_ids),
+        labels=_flat(
+            labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)
+        ),
         documents=_flat(sentence.document for sentence in sentences),
         categories=_encode_columns(sentences, features, vocabs.features.columns, sum(lengths)),
         sparse_starts=sparse_starts,
@@ -198,10 +219,10 @@ def _encode_sparse(
 ) -> tuple[np.ndarray, np.ndarray]:
     if not len(vocab):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    counts, active = [0], []
+    counts, active = array("q", [0]), array("q")  # a list holds each number as an object, of five times the size
     for sentence in sentences:
         for names in features.sparse(sentence):
             known = [vocab.ids[name] for name in names if name in vocab.ids]
             active.extend(known)
             counts.append(len(known))
-    return np.cumsum(np.array(counts, dtype=np.int64)), np.array(active, dtype=np.int64)
+    return np.cumsum(np.frombuffer(counts, dtype=np.int64)), np.array(active, dtype=np.int64)

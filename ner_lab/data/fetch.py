@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -18,7 +17,10 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from ner_lab.data.cache import lock
+from ner_lab.data.unpacking import bounded
+from ner_lab.disk import is_of_the_disk
 from ner_lab.errors import UserError
+from ner_lab.whole import sync_folder, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +60,17 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
         try:
             _transfer(download.url, part, progress)
         except (OSError, HTTPException) as error:
+            if isinstance(error, OSError) and is_of_the_disk(error):  # ours, and not the network
+                error.filename = str(part)
+                raise
             kept = f" {part.stat().st_size:,} bytes are kept and will be continued." if part.exists() else ""
             reason = getattr(error, "reason", error)
             raise UserError(f"{download.url} could not be fetched: {reason}.{kept} {hint}") from None
         _verify(part, download, hint)
+        with part.open("rb+") as whole:
+            os.fsync(whole.fileno())
         os.replace(part, target)
+        sync_folder(folder)
     return target
 
 
@@ -77,8 +85,8 @@ def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
                 held = ", ".join(file.namelist()[:8])
                 raise UserError(f"{archive}: no '{member}' in it; it holds {held}. {hint}")
             with file.open(name) as source:
-                _write(source, target)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+                _write(bounded(source, archive), target)
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # the last: a password is wanted
         raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
     return target
 
@@ -93,18 +101,15 @@ def extract_gzip(archive: Path, target: Path, hint: str) -> Path:
     if not target.exists():
         try:
             with gzip.open(archive) as source:
-                _write(source, target)
-        except (OSError, EOFError, zlib.error) as error:
+                _write(bounded(source, archive), target)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
     return target
 
 
-def _write(source: IO[bytes] | gzip.GzipFile, target: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # its own: parallel runs may unpack at once
-        draft = Path(folder) / target.name
-        with draft.open("wb") as out:
-            shutil.copyfileobj(source, out)
-        os.replace(draft, target)
+def _write(source: IO[bytes], target: Path) -> None:
+    with whole_file(target, "wb") as out:
+        shutil.copyfileobj(source, out)
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> None:

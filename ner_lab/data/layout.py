@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ner_lab.data.encode import EncodedSplit, FormTable
+from ner_lab.data.encode import EncodedSplit
 from ner_lab.data.vocab import UNK
 
 
@@ -21,22 +21,25 @@ class Singletons:
     """Words of train that occur once, some of them hidden (Lample et al. 2016, section 4.1).
 
     probability: with which such a word is shown as unknown, drawn anew at each presentation. What is
-    drawn follows from seed, epoch and a batch's first sentence alone: there is no state, so resumed
-    runs and other processes agree.
+    drawn follows from seed, epoch and the token's place in the split alone: however its batch is cut,
+    parted over processes and padded, and after a resumption, the same tokens are hidden.
     """
 
     def __init__(self, probability: float, seed: int) -> None:
         self.probability = probability
         self.seed = seed
         self.epoch = 0
+        self._drawn = (-1, np.zeros(0, dtype=bool))
 
-    def hidden(self, first_sentences: Sequence[int], cells: Sequence[int]) -> np.ndarray:
-        """First sentence and cells of each batch -> bool for each cell of all of them."""
-        draws = [
-            np.random.default_rng([self.seed, self.epoch, int(first)]).random(count)
-            for first, count in zip(first_sentences, cells, strict=True)
-        ]
-        return np.concatenate(draws) < self.probability
+    def hidden(self, tokens: int) -> np.ndarray:
+        """Of a split of so many tokens -> bool for each of them."""
+        epoch, drawn = self._drawn
+        if (epoch, len(drawn)) != (self.epoch, tokens):
+            # the 1 sets it apart from the order of batches, which is drawn from seed and epoch as well
+            generator = np.random.default_rng([self.seed, self.epoch, 1])
+            drawn = generator.random(tokens, dtype=np.float32) < self.probability
+            self._drawn = self.epoch, drawn
+        return drawn
 
 
 def lay_out(
@@ -61,7 +64,7 @@ def lay_out(
     forms = split.forms[tokens]
     words, tags, categories = split.table.words[forms], split.labels[tokens], split.categories[tokens]
     if singletons is not None:
-        hidden = singletons.hidden(sentences[first].tolist(), cells.tolist())
+        hidden = singletons.hidden(len(split.forms))[tokens]
         words[hidden & split.table.singletons[forms]] = UNK
     for values in (words, tags, categories):
         values[padding] = 0
@@ -72,7 +75,7 @@ def lay_out(
     return Arrays(
         numbers={
             "words": words,
-            "chars": _chars(split.table, distinct, spellings.tolist(), letters.tolist()),
+            "chars": split.table.filled_up(distinct, np.repeat(letters, spellings)),
             "char_lengths": split.table.lengths[distinct],
             "forms": rows,
             "categories": categories.ravel(),
@@ -116,14 +119,6 @@ def _distinct(forms: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndar
     of_batch, numbers = np.divmod(distinct, most)
     spellings = np.bincount(of_batch, minlength=len(cells))
     return numbers, rows - np.repeat(_begins(spellings), cells), spellings
-
-
-def _chars(table: FormTable, distinct: np.ndarray, spellings: list[int], letters: list[int]) -> np.ndarray:
-    parts, begin = [], 0
-    for count, longest in zip(spellings, letters, strict=True):
-        parts.append(table.chars[distinct[begin : begin + count], :longest].ravel())
-        begin += count
-    return np.concatenate(parts)
 
 
 def _sparse(

@@ -8,7 +8,7 @@ text is split into words by `ner_lab.data.tokens`, as raw text is at prediction.
 import re
 from pathlib import Path
 
-from ner_lab.data.conll import read_text
+from ner_lab.data.conll import LONGEST_LINE, read_text, too_long
 from ner_lab.data.sentence import Sentence, Split
 from ner_lab.data.tokens import tokenize
 from ner_lab.errors import UserError
@@ -22,12 +22,14 @@ def read_markup(name: str, path: Path) -> Split:
     sentences = []
     document = -1
     for number, line in enumerate(read_text(path).split("\n"), 1):
+        if len(line) > LONGEST_LINE:
+            raise UserError(too_long(line, str(path), number))
         if line.startswith("#"):
             document += 1
         elif line.strip():
             sentences.append(_sentence(line, f"{path}:{number}", document, number))
     if not sentences:
-        raise UserError(f"{path}: no sentence in it. The {name} split needs at least one.")
+        raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
     return Split(name, str(path), sentences, "IOB2")
 
 

@@ -23,8 +23,8 @@ from ner_lab.tags import OUTSIDE, split_tag
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 3  # of a cache entry; raise it when the meaning of its arrays changes
-_TABLE_ARRAYS = ("words", "chars", "lengths", "singletons")
+_LAYOUT = 5  # of a cache entry; raise it when the meaning of its arrays changes
+_TABLE_ARRAYS = ("words", "letters", "lengths", "singletons")
 _SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse")
 
 

@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from ner_lab.data.cache import lock
 from ner_lab.data.fetch import Download, Progress, fetch
+from ner_lab.data.unpacking import bounded
 from ner_lab.errors import UserError
+from ner_lab.whole import write_whole
 
 
 def senna_folder(
@@ -38,25 +40,25 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
     """Only the files wanted leave the archive, under names of our own, once all of it is known to be sound."""
     contents: dict[str, bytes] = {}
     try:
-        with gzip.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
-            for member in tar:
-                name = _wanted_name(member.name, wanted) if member.isfile() else None
-                source = tar.extractfile(member) if name is not None and name not in contents else None
-                if name is not None and source is not None:
-                    contents[name] = source.read()
+        with gzip.open(archive) as packed:
+            stream = bounded(packed, archive)
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    name = _wanted_name(member.name, wanted) if member.isfile() else None
+                    source = tar.extractfile(member) if name is not None and name not in contents else None
+                    if name is not None and source is not None:
+                        contents[name] = source.read()
             for name in wanted:
                 if name not in contents:
                     raise UserError(f"{archive}: no {name} in it. Is it SENNA 3.0?")
-            while packed.read(1 << 20):  # to the end, where the sum of the whole stands
+            while stream.read(1 << 20):  # to the end, where the sum of the whole stands
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
     for name, content in contents.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_suffix(".draft")
-        draft.write_bytes(content)
-        draft.replace(target)
+        write_whole(target, content)
 
 
 def _wanted_name(member: str, wanted: Sequence[str]) -> str | None:

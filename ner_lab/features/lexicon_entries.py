@@ -8,9 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ner_lab.errors import UserError
+from ner_lab.data.mistaken import nature_of, no_text
+from ner_lab.errors import UserError, shown
 from ner_lab.whole import write_whole
 
+LONGEST_NAME = 2000
+"""Letters"""
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _TRAILING = r".,;:/\?"
 _SPECIAL = re.compile(r"[^\w\s.-]|--|\.\.\.")
@@ -36,14 +39,28 @@ def read_entries(path: Path, *, raw: bool, whole_only: bool) -> list[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file in UTF-8; a line that is not UTF-8 is read as Latin-1 (SENNA's lists hold both)."""
+    """The lines of a file in UTF-8; a line that is not UTF-8 is read as Latin-1 (SENNA's lists hold both).
+
+    Raises UserError for what is no text, and for lines too long for a name: all parts of an entry may
+    become fragments, the room for which grows with the square of its length.
+    """
     content = path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").removesuffix(b"\n")
     if not content:
         return []
     try:
-        return content.decode("utf-8").split("\n")
+        lines = content.decode("utf-8").split("\n")
     except UnicodeDecodeError:
-        return [_decoded(line) for line in content.split(b"\n")]
+        if nature := nature_of(content[:4096], path.name):
+            raise UserError(f"{path}:1: {nature}") from None
+        lines = [_decoded(line) for line in content.split(b"\n")]
+    if b"\0" in content:
+        raise UserError(no_text(content, content.index(0), str(path)))
+    if len(longest := max(lines, key=len)) > LONGEST_NAME:
+        raise UserError(
+            f"{path}:{lines.index(longest) + 1}: a line of {len(longest):,} letters; a name has at most "
+            f"{LONGEST_NAME:,}. Expected one name a line; it begins with {shown(longest, 40)}."
+        )
+    return lines
 
 
 def _decoded(line: bytes) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ner_lab.data.cache import cache_dir, content_hash
 from ner_lab.data.fetch import Download
+from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.senna import senna_folder, spellings_of
 from ner_lab.errors import UserError
 from ner_lab.features.lexicon_entries import flag_file, read_entries
@@ -74,7 +75,7 @@ class LexiconFiles:
         remedy = f"Give the folder that holds it as {self.key}dir" if self.dir else "Give its path there"
         if self.url:
             remedy += f", or {self.key}dir=null to fetch SENNA's lists"
-        raise UserError(f"features: {self.key}entries.{category} names {places[0]}: no such file. {remedy}.")
+        raise UserError(f"features: {self.key}entries.{category} names {places[0]}: {why_no_file(places[0])} {remedy}.")
 
     def _folder(self) -> Path:
         if self.dir is not None:

@@ -15,7 +15,9 @@ from pytorch_lightning.loggers import Logger
 from ner_lab.errors import UserError
 from ner_lab.logger import names, wandb_results
 from ner_lab.logger.tracker import Tracker
+from ner_lab.logger.wandb_process import ENDING, end_process, no_import_hooks, refusal_in
 from ner_lab.logger.wandb_server import ask, has_key, is_theirs, reason, silence, within
+from ner_lab.whole import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +26,24 @@ IDENTITY = "wandb_id"
 _LONGEST_TAG = 64  # characters that W&B takes
 _WITHOUT_SERVER = ("offline", "dryrun", "disabled")
 _ALONE = 60.0  # seconds in which wandb's own process is to start
-_ENDING = 5.0  # seconds in which wandb's own process is to end
 
 
 class WandbTracker(Tracker):
     """Settings as in `conf/logger/wandb.yaml`; offline runs lie in `RUN/wandb`.
 
-    Every number is in the run folder first; whatever befalls W&B costs a warning, never the run.
+    Every number is in the run folder first; whatever befalls W&B costs a warning, never the run, and no more
+    time than `init_timeout` and `finish_timeout` say.
+
+    A training that is taken up again goes on in its run: online behind the rows that the server has, offline
+    in a second folder of the same id, which `wandb sync` sends to the same run. Epochs that the earlier
+    attempt had logged behind the state that training goes on from are logged again, with the same numbers.
+
+    What W&B would gather by itself is left out, since it may hold what is nobody's business: the command line,
+    the addresses of git and of installed packages, the script. The config has our own record of the choices,
+    versions and commit.
     """
+
+    continues = True
 
     def __init__(
         self,
@@ -65,6 +77,7 @@ class WandbTracker(Tracker):
         self.error_rows = error_rows
         self._run: Any = None
         self._told = False
+        self._lost = False
 
     def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         os.environ.setdefault("WANDB_BASE_URL", self.base_url)
@@ -76,24 +89,32 @@ class WandbTracker(Tracker):
         except Exception as error:
             self._warn(error, "take a run")
             return []
+        self._tell("run", no_import_hooks)
         self._tell("config", lambda: self._add_swept_groups(config))
         self._tell("names of curves", self._define_curves)
-        self._tell("names of input files", lambda: self._log_inputs(facts.get("sources") or {}))
+        self._ask("names of input files", lambda: self._log_inputs(facts.get("sources") or {}), self.init_timeout)
         return [_Curves(self._run, self._tell)]
 
     def finish(self, run: Path, metrics: Mapping[str, Any]) -> None:
         if self._run is None:
             return
         self._tell("summary", lambda: self._run.summary.update(wandb_results.summary(metrics)))
-        self._tell("tables", lambda: self._run.log(wandb_results.tables(run, metrics, self.error_rows)))
-        self._tell("artifacts", lambda: self._log_outputs(run))
+        self._ask("tables", lambda: self._run.log(wandb_results.tables(run, metrics, self.error_rows)))
+        self._ask("artifacts", lambda: self._log_outputs(run))
 
     def close(self, failed: bool) -> None:
         if self._run is not None:
-            self._tell("end", lambda: self._run.finish(exit_code=1 if failed else 0))
+            # wandb has a limit of its own, and may not get as far as to heed it
+            seconds = self.finish_timeout + ENDING
+            self._tell("end", lambda: within(seconds, lambda: self._end(failed), "no end of it"))
             self._run = None
             if self._told:  # it may be gone, which wandb would find out once more when Python ends
-                self._end_process()
+                end_process()
+
+    def _end(self, failed: bool) -> None:
+        self._run.finish(exit_code=1 if failed else 0)
+        if (refusal := refusal_in(getattr(self._run.settings, "log_internal", None))) is not None:
+            raise ConnectionError(refusal)
 
     def _tell(self, what: str, act: Callable[[], Any]) -> None:
         """What W&B cannot take is said, once, and left out: the run folder has it all."""
@@ -102,12 +123,20 @@ class WandbTracker(Tracker):
         except Exception as error:
             self._warn(error, f"take the {what}")
 
+    def _ask(self, what: str, act: Callable[[], Any], seconds: float | None = None) -> None:
+        """As `_tell` what makes wandb ask its server and wait: no longer than so long, and only once in vain."""
+        if not self._lost:
+            limit = self.finish_timeout if seconds is None else seconds
+            self._tell(what, lambda: within(limit, act, f"no answer in {limit:g} s"))
+
     def _warn(self, error: Exception, what: str) -> None:
         """Say what W&B does not do, unless the mistake is ours: that is raised again."""
         if not is_theirs(error):
             raise error
+        self._lost = self._lost or isinstance(error, TimeoutError)
         if not self._told:
-            log.warning("W&B does not %s (%s); the run folder has everything.", what, reason(error))
+            later = "" if self._run is None else "; wandb sync sends later what it lacks"
+            log.warning("W&B does not %s (%s); the run folder has everything%s.", what, reason(error), later)
         self._told = True
 
     def _begin(self, run: Path, settings: Mapping[str, Any]) -> Any:
@@ -115,6 +144,7 @@ class WandbTracker(Tracker):
         mode = os.environ.get("WANDB_MODE") or self._wanted_mode()
         if mode in _WITHOUT_SERVER:
             return self._start(settings, mode)
+        before = set((run / "wandb").glob("run-*"))
         try:
             if not has_key(os.environ["WANDB_BASE_URL"]):
                 raise PermissionError("no key; wandb login takes one")  # wandb itself would ask for it
@@ -125,8 +155,8 @@ class WandbTracker(Tracker):
             log.warning(
                 "W&B takes no run now (%s): it is logged offline, and wandb sync sends it later.", reason(error)
             )
-        self._end_process()
-        for begun in (run / "wandb").glob("run-*"):
+        end_process()
+        for begun in set((run / "wandb").glob("run-*")) - before:
             shutil.rmtree(begun, ignore_errors=True)
         return self._start(settings, "offline")
 
@@ -140,6 +170,8 @@ class WandbTracker(Tracker):
         choices = dict(facts.get("choices") or {})
         return {
             "id": _identity(run),
+            # whoever begins anew has moved the earlier attempt's folder away
+            "resume": "allow" if any((run / "wandb").glob("*run-*")) else None,
             "project": self.project,
             "entity": self.entity,
             "group": self.group or study.get("name") or config.get("run_name"),
@@ -166,6 +198,13 @@ class WandbTracker(Tracker):
                     finish_timeout_raises=True,
                     silent=True,
                     console="off",
+                    disable_code=True,
+                    disable_git=True,
+                    disable_job_creation=True,
+                    save_code=False,
+                    x_disable_meta=True,
+                    x_save_requirements=False,
+                    program="ner-lab",
                 ),
             )
 
@@ -177,15 +216,6 @@ class WandbTracker(Tracker):
         # wandb itself tries again and again, beyond its own limit
         within(self.init_timeout, lambda: ask(base_url, self.init_timeout), no_answer)
         return within(max(1.0, self.init_timeout - (time.monotonic() - begun)), start, no_answer)
-
-    def _end_process(self) -> None:
-        """End wandb's own process: one that still waits for a server holds the run's id."""
-        import wandb
-
-        try:
-            within(_ENDING, lambda: wandb.teardown(exit_code=1), "wandb's process does not end")
-        except Exception as error:
-            log.debug("wandb: %s", error)
 
     def _add_swept_groups(self, config: Mapping[str, Any]) -> None:
         """An agent's `encoder=bilstm` stands where the keys of that group would: they go beside it by full names."""
@@ -279,5 +309,5 @@ def _identity(run: Path) -> str:
     given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
     chosen = given or known or secrets.token_hex(4)
     if chosen != known:
-        place.write_text(f"{chosen}\n", encoding="utf-8")
+        write_whole(place, f"{chosen}\n")
     return chosen

@@ -1,26 +1,41 @@
-"""Whether W&B's server can be used: a key, an answer in time, and whose mistake an error is."""
+"""W&B's server and its own process: a key, an answer in time, whose mistake an error is, how the process ends."""
 
 import netrc
 import os
 import ssl
 import threading
+import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from ner_lab.redact import redacted
+
 BASE_URL = "https://api.wandb.ai"
 
 
 def is_theirs(error: Exception) -> bool:
-    """Whether W&B, the network or the disk is to blame, and not our use of them."""
-    return isinstance(error, OSError) or type(error).__module__.startswith("wandb")
+    """Whether W&B, the network or the disk is to blame, and not our use of them.
+
+    What comes up within wandb's own code is theirs, of whatever kind: an answer that is not W&B's, say.
+    """
+    return isinstance(error, OSError) or _is_wandbs(type(error).__module__) or _came_up_in_wandb(error)
+
+
+def _came_up_in_wandb(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(_is_wandbs(frame.f_globals.get("__name__", "")) for frame, _ in frames)
+
+
+def _is_wandbs(module: str) -> bool:
+    return module == "wandb" or module.startswith("wandb.")
 
 
 def reason(error: Exception) -> str:
     """An error in a line."""
-    said = " ".join(str(error).split())[:200]
+    said = redacted(" ".join(str(error).split()))[:200]
     return said if said not in ("", "<no message>") else type(error).__name__
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, BinaryIO
 
+from ner_lab.data.mistaken import no_text
 from ner_lab.errors import UserError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -16,6 +17,7 @@ _EMPTY_LINE = re.compile(rb"\n[ \t\r]*\n")
 _SMALLEST, _LARGEST = 2**15, 2**19  # bytes of a chunk: large ones group sentences by length better
 _LONG = 2**17  # bytes of an input that are worth several processes: a second's work
 _PATIENCE = 0.1  # seconds that what has come waits for more
+_ENDLESS = 2**23  # bytes in which a sentence must have ended
 _AHEAD = 2**20  # bytes looked at to recognise a format
 
 
@@ -30,19 +32,25 @@ class Chunk:
     """Bytes of the input up to its end"""
     head: Any = None
     """What the input's first lines settle for all of it"""
+    lacks: str = ""
+    """Of an empty chunk: what would end the sentence that begins behind it, which is too long to be read"""
 
     def lines(self, name: str) -> Iterator[str]:
         """Its lines, without their ends. Bytes that are no text are an error, which comes behind the lines before."""
+        if self.lacks:
+            raise UserError(
+                f"{name}:{self.before + 1}: no {self.lacks} in {_ENDLESS:,} bytes from here on, so what is to be one "
+                "sentence has no end. Break the text up, or say what it is with input_format."
+            )
+        text, wrong = "", self.content.find(0)
         try:
             text = self.content.decode()
         except UnicodeDecodeError as error:
-            whole = self.content[: self.content.rfind(b"\n", 0, error.start) + 1]
+            wrong = error.start if wrong < 0 else min(wrong, error.start)
+        if wrong >= 0:
+            whole = self.content[: self.content.rfind(b"\n", 0, wrong) + 1]
             yield from whole.decode().split("\n")[:-1]
-            line = self.before + whole.count(b"\n") + 1
-            raise UserError(
-                f"{name}:{line}: byte 0x{self.content[error.start]:02x} is not UTF-8. Convert it first, "
-                "for instance: iconv -f latin1 -t utf-8"
-            ) from None
+            raise UserError(no_text(self.content, wrong, name, self.before))
         yield from _lines(text)
 
 
@@ -108,10 +116,13 @@ class Feed:
                     return None
                 self._read(wanted - len(self._held))
             end = len(self._held) if self.ended else self._border()
+            if not end and len(self._held) >= _ENDLESS:
+                self.ended = True
+                return Chunk(b"", self._lines, self._taken, self._head, "empty line" if self._blocks else "line break")
             if end or self.ended:
                 return self._cut(end, full=len(self._held) >= wanted)
             self._since = None  # not a whole sentence: it takes what it takes
-            wanted = max(wanted, 2 * len(self._held))
+            wanted = min(max(wanted, 2 * len(self._held)), _ENDLESS)
 
     def _is_due(self, others: Sequence[Connection]) -> bool:
         """Whether what is held has waited long enough, and nothing more has come meanwhile."""

@@ -11,6 +11,7 @@ import traceback
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.errors import UserError
+from ner_lab.redact import redacted
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.state import DONE, differences, read_metrics, state_of
 from ner_lab.whole import write_whole
@@ -48,7 +49,7 @@ def finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
 def note_failure(run: RunFolder, error: Exception, mistake: str | None) -> str:
     """Log and write down why a job ended without a score, and give it in a line; `mistake`: the user's, in words."""
     lines = [] if mistake else "".join(traceback.format_exception(error)).splitlines()
-    reason = mistake or f"{type(error).__name__}: {error}"
+    lines, reason = [redacted(line) for line in lines], redacted(mistake or f"{type(error).__name__}: {error}")
     log.error("error: %s", "\n".join([reason, *lines]))
     if not run.is_held() and not run.metrics.exists():
         run.path.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from yaml import YAMLError
 from ner_lab.choices import configuration_name, parse_configuration
 from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
+from ner_lab.redact import redacted
 from ner_lab.study.jobs import Job
 from ner_lab.suggest import nearest
 from ner_lab.whole import write_whole
@@ -77,7 +78,7 @@ def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: S
         "published": {
             _configuration(str(name), places): _entries(str(name), figures) for name, figures in published.items()
         },
-        "command": sys.argv,
+        "command": [redacted(word) for word in sys.argv],
         "jobs": all_jobs,
     }
     folder.mkdir(parents=True, exist_ok=True)

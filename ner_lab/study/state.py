@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
 
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum
+from ner_lab.trusted import read_yaml
 
 DONE, FAILED, RUNNING, UNFINISHED, NEW = "done", "failed", "running", "unfinished", "left"
 """done: metrics.json without failure. failed: it ended, and says why. running: a process holds the folder.
@@ -55,8 +55,8 @@ def progress_of(run: RunFolder) -> dict[str, Any]:
 def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
     """How the config that a folder's run was made with differs from `cfg`: `key: then -> now`, none if it does not."""
     try:
-        then = flat_config(OmegaConf.load(run.config))  # type: ignore[arg-type]
-    except (OSError, ValueError, AttributeError, YAMLError) as error:
+        then = flat_config(read_yaml(run.config))  # type: ignore[arg-type]
+    except (OSError, ValueError, AttributeError) as error:
         return [f"config.yaml: cannot be read ({error})"]
     asked: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     absolute_paths(asked)
@@ -91,7 +91,7 @@ def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[st
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

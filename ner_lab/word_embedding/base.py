@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.data.fetch import Progress
+from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.vocab import check_lookup
 from ner_lab.errors import UserError
 from ner_lab.gradients import rows_alone
@@ -65,8 +66,7 @@ class PretrainedEmbedding(WordEmbedding):
             )
         path = Path(self.path).expanduser()
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "there is no such file"
-            raise UserError(f"word_embedding.path={self.path}: {what}. Give the path of the file of vectors.")
+            raise UserError(f"word_embedding.path={self.path}: {why_no_file(path)} Give the path of a file of vectors.")
         return path
 
     def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:

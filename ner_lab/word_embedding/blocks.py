@@ -3,6 +3,7 @@
 It reads what is regular, and leaves every doubt to `formats.read_text`, which knows lines and words them.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import IO
 
@@ -10,9 +11,13 @@ import numpy as np
 
 from ner_lab.word_embedding.decimals import LEAD, decimals
 
+log = logging.getLogger(__name__)
+
 Block = tuple[list[bytes], np.ndarray]
 """Words as they stand in the file, and their vectors (words, dim) float32."""
 
+LONGEST_LINE = 1 << 22
+"""Bytes that no line of a file of vectors has."""
 _SIZE = 1 << 20  # bytes: what is computed of a block stays within the processor's caches
 _BLANK, _BREAK = b" \n"
 
@@ -24,21 +29,38 @@ class Irregular(Exception):
 def text_blocks(file: IO[bytes]) -> Iterator[Block]:
     """Blocks of the lines of a file, as `formats.read_text` would read them; raises Irregular."""
     dim = promised = lines = 0
+    seen: list[np.ndarray] = []
     for number, piece in enumerate(_whole_lines(file)):
+        if b"\0" in piece:  # another encoding, perhaps
+            raise Irregular
         text = _tidy(piece)
         if number == 0:
-            promised, text = _without_header(text)
+            promised, dim, text = _without_header(text)
         if not text:
             continue
-        if not dim:
-            dim = text[: text.index(b"\n")].count(b" ")
-            if dim < 2:
+        if not lines:
+            numbers = text[: text.index(b"\n")].count(b" ")
+            if numbers < 2 or (dim and numbers != dim):
                 raise Irregular
+            dim = numbers
         words, vectors = _read(bytes(LEAD) + text, dim)
         lines += len(words)
+        seen.append(np.fromiter(map(hash, words), dtype=np.int64, count=len(words)))
         yield words, vectors
     if not lines or lines < promised:
         raise Irregular
+    note_twice(getattr(file, "name", "the file"), lines - len(np.unique(np.concatenate(seen))))
+
+
+def note_twice(name: str, number: int) -> None:
+    """Say how many lines of a file are not taken."""
+    if number:
+        log.warning(
+            "%s: %s %s of a word that an earlier line has; the first is taken",
+            name,
+            f"{number:,}",
+            "line is" if number == 1 else "lines are",
+        )
 
 
 def _read(text: bytes, dim: int) -> Block:
@@ -70,6 +92,8 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
             rest = behind
         else:
             rest += piece
+            if len(rest) >= LONGEST_LINE:
+                raise Irregular
     if rest:
         yield rest + b"\n"
 
@@ -82,8 +106,12 @@ def _tidy(text: bytes) -> bytes:
     return text
 
 
-def _without_header(text: bytes) -> tuple[int, bytes]:
-    """Number of vectors that a first line of two whole numbers promises, and what stands behind it."""
+def _without_header(text: bytes) -> tuple[int, int, bytes]:
+    """Vectors and dimensions that a first line of two whole numbers promises, and what stands behind it."""
     first, _, rest = text.partition(b"\n")
     number, _, dim = first.partition(b" ")
-    return (int(number), rest) if number.isdigit() and dim.isdigit() else (0, text)
+    if not (number.isdigit() and dim.isdigit()):
+        return 0, 0, text
+    if len(first) > 20 or int(dim) < 2:
+        raise Irregular
+    return int(number), int(dim), rest

@@ -43,7 +43,8 @@ def decimals(text: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
     if len(others := np.flatnonzero(~plain)):
         pairs = zip(starts[others].tolist(), ends[others].tolist(), strict=True)
-        numbers[others] = np.array([text[start:end] for start, end in pairs], dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            numbers[others] = np.array([text[start:end] for start, end in pairs], dtype=np.float32)
         if not np.isfinite(numbers[others]).all():
             raise ValueError("a number is not finite")
     return numbers

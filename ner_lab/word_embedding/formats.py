@@ -1,21 +1,25 @@
 """File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
 
 import gzip
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 
 from ner_lab.data.fetch import find_member
-from ner_lab.errors import UserError
-from ner_lab.word_embedding.blocks import Block
+from ner_lab.data.mistaken import nature_of
+from ner_lab.data.unpacking import bounded
+from ner_lab.errors import UserError, shown
+from ner_lab.word_embedding.blocks import LONGEST_LINE, Block, note_twice
 
 Rows = tuple[list[str], np.ndarray]
+_LARGEST_DIM = 99_999  # a header that says more is none; room is made for vectors as they come, one by one
 _TOGETHER = 4096  # vectors of a binary file in a block
 
 
@@ -25,15 +29,31 @@ def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     try:
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as file:
-                yield cast(IO[bytes], file)
+                yield bounded(file, path)
         elif path.suffix == ".zip" or zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive, archive.open(_choose(archive, member, path)) as unpacked:
-                yield unpacked
+            with zipfile.ZipFile(path) as archive, _open_member(archive, _choose(archive, member, path)) as unpacked:
+                yield bounded(unpacked, path)
         else:
             with path.open("rb", buffering=1 << 20) as plain:
                 yield plain
-    except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: the archive is damaged ({error}). Fetch it again.") from None
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: the archive is damaged ({error}). {_what_instead(path)}Fetch it again.") from None
+
+
+def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except (RuntimeError, NotImplementedError) as error:  # a password, a way of packing that Python lacks
+        raise UserError(f"{archive.filename}: {error}. Unpack it with another program.") from None
+
+
+def _what_instead(path: Path) -> str:
+    """What a file is in place of the archive that its name promises."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    is_archive = head.startswith({".gz": b"\x1f\x8b", ".zip": b"PK"}.get(path.suffix, head))
+    nature = None if is_archive else nature_of(head, path.name)
+    return f"By its content {nature}. " if nature else ""
 
 
 def read_text(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
@@ -47,35 +67,67 @@ def read_text(path: Path, wanted: set[str] | None, member: str | None = None) ->
         return _read_lines(file, wanted_bytes, path)
 
 
-def _read_lines(file: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
-    dim = dim_line = promised = number = 0
+def _read_lines(file: IO[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
+    lines = _lines_of(file, path)
+    first = next(lines, b"")
+    nature = nature_of(first, path.name)
+    try:
+        if nature and not _is_text(first):
+            raise UserError(nature)
+        return _read_rows(chain([first] if first else [], lines), wanted, path)
+    except UserError:
+        if nature:
+            raise UserError(f"{path}:1: {nature}") from None
+        raise
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _read_rows(rows: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
+    dim = dim_line = promised = promised_dim = number = twice = 0
     found: dict[bytes, bytes] = {}
     lines: list[int] = []
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(rows, 1):
         row = line.rstrip().replace(b"\t", b" ")
         word, _, rest = row.partition(b" ")
         if number == 1 and word.isdigit() and rest.isdigit():
-            promised = int(word)
+            promised, promised_dim = _header(word, rest, path, least=2)
             continue
         fields = rest.count(b" ") + 1 if rest else 0
         if not dim:
             dim, dim_line = fields, number
             if dim < 2:
-                raise UserError(f"{path}:{number}: expected a word and its vector, got {line[:60]!r}.")
+                raise UserError(
+                    f"{path}:{number}: expected a word and its vector, got {shown(line)}. "
+                    "Is this the file of vectors?"
+                )
+            if promised_dim and promised_dim != dim:
+                _check_promise(row, dim, promised_dim, f"{path}:{number}")
+                dim = promised_dim
         if fields < dim:
             raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file whole?")
         if fields > dim:
             word, *numbers_of_it = row.rsplit(b" ", dim)
             rest = b" ".join(numbers_of_it)
-        if (wanted is None or word in wanted) and word not in found:
+        if wanted is None or word in wanted:
+            if word in found:
+                twice += 1
+                continue
             found[word] = rest
             lines.append(number)
     if not dim:
-        raise UserError(f"{path}: no vector in it.")
+        raise UserError(f"{path}: no vector in it. Expected a word and its numbers on each line.")
+    note_twice(str(path), twice)
     if number - 1 < promised:
         raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file whole?")
     try:
-        numbers = np.array(b" ".join(found.values()).split(), dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            numbers = np.array(b" ".join(found.values()).split(), dtype=np.float32)
         sound = len(numbers) == len(found) * dim and bool(np.isfinite(numbers).all())
     except ValueError:
         sound = False
@@ -83,6 +135,38 @@ def _read_lines(file: Iterable[bytes], wanted: set[bytes] | None, path: Path) ->
         raise UserError(_first_bad(path, found, lines, dim))
     words = [_decode(word, path, line) for word, line in zip(found, lines, strict=True)]
     return words, numbers.reshape(len(found), dim)
+
+
+def _check_promise(row: bytes, dim: int, promised: int, where: str) -> None:
+    """Raise UserError where a row has other dimensions than the header says, and not only blanks in its word."""
+    if dim > promised:
+        try:
+            float(row.rsplit(b" ", promised)[0].rpartition(b" ")[2])
+        except ValueError:
+            return
+    raise UserError(
+        f"{where}: {dim} numbers, line 1 promises {promised}. Line 1 says how many words and dimensions there are: "
+        "mend it, or fetch the file again."
+    )
+
+
+def _lines_of(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+        if len(line) == LONGEST_LINE:
+            raise UserError(
+                f"{path}:{number}: a line of {LONGEST_LINE:,} bytes or more, which no vector has. Has the file lost "
+                f"its line breaks, or is it something else? The line begins with {shown(line, 40)}."
+            )
+        yield line
+
+
+def _header(words: bytes, dim: bytes, path: Path, *, least: int) -> tuple[int, int]:
+    if len(words) > 15 or len(dim) > len(str(_LARGEST_DIM)) or not least <= int(dim) <= _LARGEST_DIM:
+        raise UserError(
+            f"{path}:1: a header of {shown(words)} words in {shown(dim)} dimensions; from {least} to {_LARGEST_DIM:,} "
+            "dimensions are read. Is this a file of vectors?"
+        )
+    return int(words), int(dim)
 
 
 def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
@@ -94,6 +178,7 @@ def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None
             if (wanted is None or word in wanted) and word not in found:
                 found[word] = vector
     matrix = np.stack(list(found.values())).astype(np.float32) if found else np.zeros((0, dim), dtype=np.float32)
+    _check_finite(list(found), matrix, path)
     return list(found), matrix
 
 
@@ -101,20 +186,30 @@ def binary_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
     """All of a file in word2vec's binary format, some thousand words at a time."""
     rows = _binary_rows(file, path, *_binary_header(file, path))
     while block := list(islice(rows, _TOGETHER)):
-        yield [word.encode() for word, _ in block], np.stack([vector for _, vector in block]).astype(np.float32)
+        matrix = np.stack([vector for _, vector in block]).astype(np.float32)
+        _check_finite([word for word, _ in block], matrix, path)
+        yield [word.encode() for word, _ in block], matrix
+
+
+def _check_finite(words: list[str], matrix: np.ndarray, path: Path) -> None:
+    if not np.isfinite(matrix).all():
+        word = words[int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])]
+        raise UserError(f"{path}: the vector of {shown(word)} holds a number that is not finite. Fetch the file again.")
 
 
 def _binary_header(file: IO[bytes], path: Path) -> tuple[int, int]:
     header = file.readline(100).split()
     if len(header) != 2 or not all(part.isdigit() for part in header):
-        raise UserError(f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}.")
-    number, dim = map(int, header)
-    return number, dim
+        raise UserError(
+            f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}. "
+            "Expected two numbers, how many words and dimensions there are."
+        )
+    return _header(header[0], header[1], path, least=1)
 
 
 def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator[tuple[str, np.ndarray]]:
     for row in range(number):
-        word = _binary_word(file, path, row)
+        word = _binary_word(file, path, row, number)
         raw = file.read(4 * dim)
         if len(raw) < 4 * dim:
             raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
@@ -137,10 +232,12 @@ def is_binary(path: Path, member: str | None = None) -> bool:
     return has_header and any(byte < 9 or 13 < byte < 32 for byte in rest)
 
 
-def _binary_word(file: IO[bytes], path: Path, row: int) -> str:
+def _binary_word(file: IO[bytes], path: Path, row: int, number: int) -> str:
     letters = bytearray()
     while (byte := file.read(1)) != b" ":
-        if not byte or len(letters) > 2000:
+        if not byte:
+            raise UserError(f"{path}: ends before vector {row + 1:,} of {number:,}. Is the file whole?")
+        if len(letters) > 2000:
             raise UserError(f"{path}: word {row + 1:,} has no end. Is this word2vec's binary format?")
         if byte != b"\n":
             letters += byte
@@ -151,7 +248,10 @@ def _decode(word: bytes, path: Path, line: int) -> str:
     try:
         return word.decode()
     except UnicodeDecodeError:
-        raise UserError(f"{path}:{line}: {word!r} is not UTF-8.") from None
+        raise UserError(
+            f"{path}:{line}: {shown(word)} is not UTF-8. Convert the file first, "
+            f"for instance: iconv -f latin1 -t utf-8 {path.name}"
+        ) from None
 
 
 def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int], dim: int) -> str:
@@ -159,12 +259,17 @@ def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int], dim: int
         fields = rest.split()
         reason = "" if len(fields) == dim else f"{len(fields)} numbers between {dim - 1} blanks"
         try:
-            if not np.isfinite(np.array(fields, dtype=np.float32)).all():
+            with np.errstate(over="ignore"):
+                numbers = np.array(fields, dtype=np.float32)
+            if not np.isfinite(numbers).all():
                 reason = "a number is not finite"
         except ValueError as error:
             reason = str(error)
         if reason:
-            return f"{path}:{line}: the vector of {word.decode(errors='replace')!r} is damaged: {reason}."
+            return (
+                f"{path}:{line}: the vector of {shown(word.decode(errors='replace'))} is damaged: {reason[:200]}. "
+                "Fetch the file again, or mend the line."
+            )
     raise AssertionError("every vector is sound")
 
 
@@ -172,9 +277,11 @@ def _choose(archive: zipfile.ZipFile, member: str | None, path: Path) -> str:
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if len(names) == 1:
         return names[0]
+    if not names:
+        raise UserError(f"{path}: the archive holds no file. Fetch it again.")
     if member is None:
         raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
     name = find_member(archive, member)
     if name is None:
-        raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}.")
+        raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}. Unpack the one you mean.")
     return name

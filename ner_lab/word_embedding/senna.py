@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ner_lab.data.fetch import Download, Progress
+from ner_lab.data.mistaken import nature_of
 from ner_lab.data.senna import senna_folder
 from ner_lab.errors import UserError
 from ner_lab.word_embedding.base import PretrainedEmbedding
 
 _VECTORS, _WORDS = "embeddings/embeddings.txt", "hash/words.lst"
+_REMEDY = "fetch it again, or give the right files as word_embedding.path and word_embedding.words."
 
 
 class Senna(PretrainedEmbedding):
@@ -47,23 +49,28 @@ class Senna(PretrainedEmbedding):
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`; the files are small, and read anew each time."""
         word_list = self._word_list(path)
-        words = word_list.read_text(encoding="latin-1").rstrip("\n").split("\n")
-        lines = path.read_text(encoding="latin-1").rstrip("\n").split("\n")
+        words, lines = _lines_of(word_list), _lines_of(path)
         if len(words) != len(lines):
             raise UserError(
-                f"{word_list}: {len(words):,} words, but {path} has {len(lines):,} vectors. They belong together."
+                f"{word_list}: {len(words):,} words, but {path} has {len(lines):,} vectors. They belong together; "
+                f"{_REMEDY}"
             )
         chosen = [row for row, word in enumerate(words) if wanted is None or word in wanted]
         dim = len(lines[0].split())
+        if not dim:
+            raise UserError(f"{path}:1: no vector in it; {_REMEDY}")
         matrix = np.zeros((len(chosen), dim), dtype=np.float32)
         for number, row in enumerate(chosen):
             numbers = lines[row].split()
             if len(numbers) != dim:
-                raise UserError(f"{path}:{row + 1}: {len(numbers)} numbers, line 1 has {dim}.")
+                raise UserError(f"{path}:{row + 1}: {len(numbers)} numbers, line 1 has {dim}; {_REMEDY}")
             try:
                 matrix[number] = numbers
             except ValueError as error:
-                raise UserError(f"{path}:{row + 1}: {error}.") from None
+                raise UserError(f"{path}:{row + 1}: {str(error)[:200]}. Expected {dim} numbers; {_REMEDY}") from None
+        if not np.isfinite(matrix).all():
+            row = chosen[int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])]
+            raise UserError(f"{path}:{row + 1}: a number is not finite. {_REMEDY.capitalize()}")
         return [words[row] for row in chosen], matrix
 
     def fingerprint(self) -> dict[str, Any]:
@@ -85,3 +92,10 @@ class Senna(PretrainedEmbedding):
             f"no word list for {vectors}; looked for {' and '.join(map(str, places))}. "
             "Give word_embedding.words=.../words.lst"
         )
+
+
+def _lines_of(path: Path) -> list[str]:
+    content = path.read_bytes()
+    if nature := nature_of(content[:4096], path.name):
+        raise UserError(f"{path}:1: {nature}")
+    return content.decode("latin-1").replace("\r\n", "\n").rstrip("\n").split("\n")

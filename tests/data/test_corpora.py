@@ -106,7 +106,7 @@ def test_scoring_does_without_a_train_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_a_stated_file_that_is_missing_or_a_folder_is_refused_by_its_key(tmp_path: Path, split: str) -> None:
-    for path, what in ((tmp_path / "none.txt", "no such file"), (tmp_path, "a folder")):
+    for path, what in ((tmp_path / "none.txt", "there is no such file"), (tmp_path, "is a folder")):
         with pytest.raises(UserError) as refusal:
             locate(options(**{split: str(path)}))
         assert str(refusal.value) == f"data.{split}={path}: {what}. Give the path of a column file."

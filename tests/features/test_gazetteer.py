@@ -100,7 +100,7 @@ def searched(words: Sequence[str], phrases: Sequence[Sequence[str]]) -> list[boo
 def test_files_are_looked_for_when_they_are_needed_and_missed_by_key(tmp_path: Path) -> None:
     features = gazetteer(tmp_path)
     with pytest.raises(
-        UserError, match=r"entries\.LOC names .*ner\.loc\.lst: no such file\. Give the folder .* as dir\."
+        UserError, match=r"entries\.LOC names .*ner\.loc\.lst: there is no such file\. Give the folder .* as dir\."
     ):
         features.sparse(SENTENCE)
 

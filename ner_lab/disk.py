@@ -1,0 +1,90 @@
+"""What the system says of a file, a folder or a disk that fails, in words with a next step."""
+
+import errno
+import os
+import shutil
+import sys
+
+_ELSEWHERE = "hydra.run.dir=DIR moves a run, data.cache_dir=DIR or NER_LAB_CACHE the cache"
+_DISK = {
+    errno.ENOSPC: f"no space left on the disk{{free}}. Free some, or write elsewhere: {_ELSEWHERE}.",
+    errno.EDQUOT: f"your quota of disk space is used up. Free some, or write elsewhere: {_ELSEWHERE}.",
+    errno.EROFS: f"the disk can only be read. Write elsewhere: {_ELSEWHERE}.",
+    errno.EFBIG: f"larger than a file may be there (`ulimit -f`). Raise the limit, or write elsewhere: {_ELSEWHERE}.",
+    errno.EIO: "the disk cannot read or write it, and may be failing. See the system's log, and save what matters.",
+    errno.ESTALE: "the network's disk has lost it. Start again when it is there.",
+}
+"""What is never ours, also where no file is named."""
+_FILE = {
+    errno.EACCES: f"permission denied{{owner}}. Have the right given, or choose another place: {_ELSEWHERE}.",
+    errno.EPERM: f"the system does not permit it{{owner}}. Choose another place: {_ELSEWHERE}.",
+    errno.ENAMETOOLONG: "a name of {longest} letters, more than the disk takes (mostly 255). Choose a shorter one: "
+    "hydra.run.dir=DIR or run_name=NAME for a run.",
+    errno.ENOTDIR: "a file stands where a folder should. Move it away, or choose another place.",
+    errno.EEXIST: "something stands there already. Move it away, or choose another place.",
+    errno.EMFILE: "too many files are open. `ulimit -n` raises the limit.",
+}
+_NO_FOLDER = "the folder that this was started in is no longer there. Change to another (cd DIR) and start again."
+
+
+def in_words(error: OSError) -> str | None:
+    """What is wrong with a place, and what to do about it; None where the error names none, and may be ours."""
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+    if place is None and isinstance(error, FileNotFoundError) and not has_folder():
+        return _NO_FOLDER
+    if (said := _DISK.get(error.errno or 0)) is not None:
+        said = said.format(free=_free(place) if place is not None else "")
+        return f"{place}: {said}" if place is not None else said[0].upper() + said[1:]
+    if place is None:
+        return None
+    if (said := _FILE.get(error.errno or 0)) is not None:
+        longest = max(map(len, place.split(os.sep)))
+        return f"{place}: {said.format(owner=_owner(place), longest=longest)}"
+    return f"{place}: {error.strerror}."
+
+
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether the disk is to blame, whatever the file."""
+    return error.errno in _DISK
+
+
+def has_folder() -> bool:
+    """Whether the folder that this process works in is still there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def refuse_no_folder() -> None:
+    """End with exit code 2 where the working folder was deleted: little that is imported or written bears it."""
+    if not has_folder():
+        print(f"error: {_NO_FOLDER}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _nearest(place: str) -> str:
+    """The nearest folder above that is there."""
+    folder = os.path.dirname(os.path.abspath(place))
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _free(place: str | None) -> str:
+    try:
+        folder = _nearest(place or "x")
+        return f" ({shutil.disk_usage(folder).free / 1e6:,.1f} MB are free in {folder})"
+    except OSError:
+        return ""
+
+
+def _owner(place: str) -> str:
+    """Who may, where that is known."""
+    where = place if os.path.lexists(place) else _nearest(place)
+    try:
+        status = os.stat(where)
+    except OSError:
+        return ""
+    return f" ({where} belongs to user {status.st_uid}, this is user {os.geteuid()})"

@@ -1,0 +1,82 @@
+"""What must not be written down: credentials in addresses, and secrets that the environment holds."""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ner_lab.errors import UserError
+
+HIDDEN = "***"
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL", re.IGNORECASE)
+_SHORTEST = 8  # characters of a value: shorter ones (false, 1, us) stand in any text by chance
+_IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """The text without credentials in addresses, and without values of variables named like a secret."""
+    text = _IN_ADDRESS.sub(rf"\1{HIDDEN}@", text)
+    for value in sorted(_secrets().values(), key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    return text
+
+
+def refuse_secrets(config: Any) -> None:
+    """Raise UserError where a value of a config, as plain data, holds a secret: the config is written down whole."""
+    secrets = _secrets()
+    for place, value in _strings(config, ""):
+        if _IN_ADDRESS.search(value):
+            raise UserError(
+                f"{place} holds a name or a password before the @ of an address, and config.yaml would show it. "
+                "Give the address without; programs find such in ~/.netrc, W&B its key in WANDB_API_KEY."
+            )
+        for name, secret in secrets.items():
+            if secret in value:
+                raise UserError(
+                    f"{place} holds the value of the environment variable {name}, and config.yaml would show it. "
+                    "Leave it to the environment."
+                )
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter that lets no secret into a log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+def print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's way to end with an error, without secrets; to be `sys.excepthook`."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _secrets() -> dict[str, str]:
+    """Variables of the environment that are named like secrets, but for short ones and places of files."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if _SECRET.search(name) and len(value) >= _SHORTEST and not _is_place(value)
+    }
+
+
+def _is_place(value: str) -> bool:
+    try:
+        return value.startswith(("/", "~", ".")) and Path(value).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def _strings(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _strings(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _strings(inner, f"{place}[{number}]")
+    elif isinstance(value, str):
+        yield place, value
