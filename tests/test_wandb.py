@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,6 +66,7 @@ class Started:
         self.summary: dict[str, Any] = {}
         self.ends: list[int] = []
         self.project, self.id, self.offline, self.disabled = "mine", "1", True, False
+        self.settings = SimpleNamespace(log_internal=None)
 
     def define_metric(self, name: str, **settings: Any) -> None:
         pass
@@ -477,7 +479,10 @@ def test_what_is_lost_of_wandb_is_said_once_and_costs_nothing_else(
     metrics = trained(small, tmp_path / "run", "trainer.max_epochs=2")
     assert (metrics["status"], len(metrics["history"])) == ("ok", 2)
     (said,) = said_by_us(caplog)
-    assert said == "W&B does not take the curves (Connection lost); the run folder has everything."
+    assert said == (
+        "W&B does not take the curves (Connection lost); the run folder has everything; "
+        "wandb sync sends later what it lacks."
+    )
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), wandb.errors.UsageError("no such project")])

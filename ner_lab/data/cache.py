@@ -127,7 +127,7 @@ def lock(path: Path) -> Iterator[None]:
 def is_locked(path: Path, *, shared: bool = False) -> bool:
     """Whether a process holds the lock file `path` now; `shared`: also a lock that others may hold beside it."""
     try:
-        with path.open() as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as file:  # a pipe of that name would never open
             fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

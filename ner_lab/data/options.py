@@ -90,9 +90,9 @@ class DataOptions:
         if not 0 < self.dev_share < 1:
             raise UserError(f"data.dev_share is {self.dev_share}. It is a share of train, between 0 and 1.")
         object.__setattr__(self, "train_on", _check_train_on(self.train_on))
-        object.__setattr__(self, "scheme", check_scheme(self.scheme))
+        object.__setattr__(self, "scheme", check_scheme(self.scheme, "data.scheme"))
         if self.file_scheme != "auto":
-            object.__setattr__(self, "file_scheme", check_scheme(self.file_scheme))
+            object.__setattr__(self, "file_scheme", check_scheme(self.file_scheme, "data.file_scheme"))
 
     @property
     def trains_on_dev(self) -> bool:

@@ -197,3 +197,16 @@ def test_without_features_their_arrays_are_empty() -> None:
     assert split.categories.shape == (7, 0)
     assert split.sparse_starts.size == split.sparse.size == 0
     assert split.categories.dtype == np.int64
+
+
+def test_letters_are_filled_up_to_any_widths_and_in_any_order() -> None:
+    drawn = np.random.default_rng(1)
+    words = ["".join(drawn.choice(list("Anmet"), size=length)) for length in (3, 1, 7, 2)]
+    table = table_of(words)
+    of_each = np.split(table.letters, np.cumsum(table.lengths)[:-1])
+    for _ in range(50):
+        forms = drawn.integers(0, 4, size=drawn.integers(1, 9))
+        widths = table.lengths[forms] + drawn.integers(0, 4, size=len(forms))
+        rows = zip(forms, widths, strict=True)
+        expected = [[*of_each[form], *[0] * (width - len(of_each[form]))] for form, width in rows]
+        assert table.filled_up(forms, widths).tolist() == [letter for row in expected for letter in row]
