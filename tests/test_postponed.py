@@ -1,8 +1,10 @@
 """What is put off at the start: nobody misses it, and who asks for it gets the real thing."""
 
 import importlib.util
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,6 +24,44 @@ def in_a_fresh_process(code: str, *arguments: str, cwd: Path | None = None) -> s
 
 
 START = "import sys, torch\nfrom ner_lab.postponed import import_lightning\nimport_lightning()\n"
+FORKS = """
+import json, os, traceback
+for line in sys.stdin:
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        os.dup2(writing, 1)
+        try:
+            exec(json.loads(line), {"sys": sys, "torch": torch})
+            sys.stdout.flush()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc(file=sys.stdout), sys.stdout.flush()
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        text = said.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([code, text]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def behind_the_start() -> Iterator[Callable[[str], str]]:
+    """Runs code as behind `START`, in a process of its own each time, forked from one that has started; its output."""
+    command = [sys.executable, "-c", START + FORKS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+
+        def run(code: str) -> str:
+            assert started.stdin is not None
+            assert started.stdout is not None
+            started.stdin.write(json.dumps(code) + "\n")
+            started.stdin.flush()
+            exit_code, said = json.loads(started.stdout.readline())
+            assert exit_code == 0, said
+            return said
+
+        yield run
+        started.kill()
 
 
 # commands
@@ -117,11 +157,9 @@ def assert_absent(package: str) -> None:
         version(package)
 
 
-def test_what_looked_absent_is_imported_later_as_ever() -> None:
-    code = (
-        START + "import matplotlib.figure, scipy.stats, torchmetrics; print(torchmetrics.SumMetric().compute().item())"
-    )
-    assert in_a_fresh_process(code) == "0.0\n"
+def test_what_looked_absent_is_imported_later_as_ever(behind_the_start: Callable[[str], str]) -> None:
+    code = "import matplotlib.figure, scipy.stats, torchmetrics; print(torchmetrics.SumMetric().compute().item())"
+    assert behind_the_start(code) == "0.0\n"
 
 
 def test_what_is_imported_already_stays_as_it_is() -> None:
@@ -139,8 +177,8 @@ def test_what_is_imported_already_stays_as_it_is() -> None:
 # torch's compiler
 
 
-def test_optimizers_step_without_the_compiler() -> None:
-    code = START + (
+def test_optimizers_step_without_the_compiler(behind_the_start: Callable[[str], str]) -> None:
+    code = (
         "model = torch.nn.Linear(2, 1)\n"
         "for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam):\n"
         "    optimizer = kind(model.parameters(), lr=0.1)\n"
@@ -153,7 +191,7 @@ def test_optimizers_step_without_the_compiler() -> None:
         "looking(); [getattr(module, '__warningregistry__', None) for module in list(sys.modules.values())]\n"
         "print('torch._dynamo.eval_frame' in sys.modules, 'sympy' in sys.modules)"
     )
-    assert in_a_fresh_process(code) == "False False\n"
+    assert behind_the_start(code) == "False False\n"
 
 
 COMPILED = (
@@ -185,12 +223,12 @@ COMPILED = (
     ],
     ids=["compile", "module", "attribute", "deterministic", "disable"],
 )
-def test_whoever_compiles_gets_the_real_compiler(first: str) -> None:
-    assert in_a_fresh_process(START + first + COMPILED) == "compiled\n"
+def test_whoever_compiles_gets_the_real_compiler(first: str, behind_the_start: Callable[[str], str]) -> None:
+    assert behind_the_start(first + COMPILED) == "compiled\n"
 
 
-def test_what_was_shut_off_from_the_compiler_before_it_came_stays_so() -> None:
-    code = START + (
+def test_what_was_shut_off_from_the_compiler_before_it_came_stays_so(behind_the_start: Callable[[str], str]) -> None:
+    code = (
         "def inner(x): return x + torch._dynamo.is_compiling() * 0 + float('torch' in repr(x.__class__)) * 0\n"
         "traced = []\n"
         "def backend(graph, inputs):\n    traced.append(graph); return graph.forward\n"
@@ -200,6 +238,6 @@ def test_what_was_shut_off_from_the_compiler_before_it_came_stays_so() -> None:
         "assert torch.equal(f(torch.ones(1)), torch.full((1,), 2.0).sin() + 1)\n"
         "print(any('sin' in str(graph.code) for graph in traced), len(traced))"
     )
-    sin, graphs = in_a_fresh_process(code).split()
+    sin, graphs = behind_the_start(code).split()
     assert sin == "False"
     assert int(graphs) >= 1
