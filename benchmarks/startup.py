@@ -115,7 +115,7 @@ def prepared(_: float, how: str, path: str) -> dict[str, float]:
     """Load the arrays of a cache entry, and read every number once; memory that is this process's own."""
     from safetensors.numpy import load_file
 
-    from ner_lab.data.cache import map_arrays
+    from ner_lab.data.array_file import map_arrays
 
     load = {"mapped": map_arrays, "read": load_file}[how]
     before = _own_memory()

@@ -40,6 +40,7 @@ SECTIONS = {
     "sweep": ("Sweeps", ()),
     "stack": ("Stacked training", ()),
     "gpu": ("GPU", ()),
+    "memory": ("Memory", ()),
     "growth": ("Growth", ("growth_time", "growth_memory")),
     "ddp": ("Several processes for one model", ("scaling",)),
     "ddp_gpu": ("Several GPUs for one model", ("scaling_gpu",)),

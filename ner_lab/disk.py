@@ -29,15 +29,17 @@ _NO_FOLDER = "the folder that this was started in is no longer there. Change to 
 
 def in_words(error: OSError) -> str | None:
     """What is wrong with a place, and what to do about it; None where the error names none, and may be ours."""
+    if error.errno is None:  # not the system's word
+        return None
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
     if place is None and isinstance(error, FileNotFoundError) and not has_folder():
         return _NO_FOLDER
-    if (said := _DISK.get(error.errno or 0)) is not None:
+    if (said := _DISK.get(error.errno)) is not None:
         said = said.format(free=_free(place) if place is not None else "")
         return f"{place}: {said}" if place is not None else said[0].upper() + said[1:]
     if place is None:
         return None
-    if (said := _FILE.get(error.errno or 0)) is not None:
+    if (said := _FILE.get(error.errno)) is not None:
         longest = max(map(len, place.split(os.sep)))
         return f"{place}: {said.format(owner=_owner(place), longest=longest)}"
     return f"{place}: {error.strerror}."

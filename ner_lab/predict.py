@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.progress import TextColumn
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of
-from ner_lab.command import keyword_arguments, run_command
+from ner_lab.command import keyword_arguments, run_command, user_error_behind
 from ner_lab.cores import cores_at_hand
 from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.tokens import sentences_in
@@ -103,9 +103,10 @@ class TrainedTagger:
 def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
     """The tagger of a run folder; raises UserError if it is no run, or a damaged one.
 
-    The folder may be a stranger's: its checkpoint is read as plain tensors, and its config builds
-    classes of ner_lab alone. trust: packages of your own whose classes it may name as well (so do
-    those of the environment variable NER_LAB_TRUST).
+    The folder may be a stranger's, and none of their code is run: its checkpoint is read as plain tensors, every byte
+    of it held against its checksum, and its config builds classes of ner_lab alone. Not promised is that it is small,
+    or a good tagger; and where the config names lexicons, those files are read. trust: packages of your own whose
+    classes it may name as well (so do those of the environment variable NER_LAB_TRUST).
     """
     folder = RunFolder(run)
     config = folder.read_config(trusted=trust)
@@ -114,21 +115,31 @@ def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
         vocabs = Vocabs.from_plain(plain)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{folder.checkpoint}: its vocabularies are not those of a tagger ({error!r}).") from None
-    tagger = build_tagger(config, vocabs)
     try:
-        tagger.load_state_dict(weights)
+        trained = TrainedTagger(build_tagger(config, vocabs), vocabs, config)
+    except Exception as error:  # no value of such a config can be relied on, nor a size be met
+        said = user_error_behind(error) or f"{type(error).__name__}: {_line(error)}"
+        raise UserError(f"{folder.config}: no tagger can be built from it: {said}") from error
+    try:
+        trained.tagger.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{folder.checkpoint}: it does not belong to {folder.config} ({reason}).") from None
-    tagger.eval()
-    return TrainedTagger(tagger, vocabs, config)
+        raise UserError(f"{folder.checkpoint}: it does not belong to {folder.config} ({_line(error)}).") from None
+    for name, weight in trained.tagger.state_dict().items():
+        if weight.is_floating_point() and bool(weight.isnan().any()):
+            raise UserError(f"{folder.checkpoint}: the weights of {name} are no numbers (NaN).")
+    trained.tagger.eval()
+    return trained
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _command() -> None:
     own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
     if overrides:
         raise UserError(f"'{overrides[0]}': predict takes no data options; give input=FILE.\n\n{_USAGE}")
-    if "run" not in own:
+    if not own.get("run"):
         raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
     write = _choice(own, "format", "conll", OUTPUT_FORMATS)
     read_as = _choice(own, "input_format", "auto", {"auto": None, **INPUT_FORMATS})

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,5 +53,11 @@ class ProgressFile(pl.Callback):
             "best": self._best,
         }
         draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps(progress), encoding="utf-8")
-        os.replace(draft, self.path)
+        try:
+            draft.write_text(json.dumps(progress), encoding="utf-8")
+            os.replace(draft, self.path)
+        except OSError as error:  # the run's other files would meet the same, and its name helps
+            with suppress(OSError):
+                draft.unlink()
+            error.filename = str(self.path)
+            raise

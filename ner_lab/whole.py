@@ -35,7 +35,7 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any
     except BaseException as error:
         with suppress(OSError):
             os.unlink(draft)
-        if isinstance(error, OSError) and error.filename in (None, draft):
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, draft):
             error.filename = str(target)
         raise
     sync_folder(target.parent)

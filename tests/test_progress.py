@@ -61,3 +61,14 @@ def test_progress_is_not_written_more_often_than_anybody_looks(tmp_path: Path) -
 def test_without_an_end_there_is_no_share(file: ProgressFile) -> None:
     file.on_train_batch_end(trainer_at(7, epochs=-1), None, None, None, 3)  # type: ignore[arg-type]
     assert said(file)["share"] == 0.0
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(file: ProgressFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        file.on_train_start(trainer_at(0), None)  # type: ignore[arg-type]
+    assert raised.value.filename == str(file.path)
+    assert list(file.path.parent.iterdir()) == []

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from ner_lab.disk import in_words
+from ner_lab.disk import in_words, is_of_the_disk
 from ner_lab.errors import UserError
 from ner_lab.whole import sync_folder
 
@@ -69,8 +69,8 @@ def _tell(error: BaseException, part: Path) -> None:
     except FileNotFoundError:
         return
     left = f"What was tagged so far stands in {part}."
-    if isinstance(error, OSError):
-        error.filename = error.filename or str(part)
+    if isinstance(error, OSError) and error.filename is None and is_of_the_disk(error):
+        error.filename = str(part)
     if isinstance(error, UserError):
         raise UserError(f"{error} {left}") from error.__cause__
     if isinstance(error, OSError) and (words := in_words(error)) is not None:

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ner_lab.limits import at_least
 from ner_lab.word_embedding.base import WordEmbedding, WordTable
 
 
@@ -9,6 +10,7 @@ class RandomWords(WordEmbedding):
     """`dim` dimensions, uniform in +-sqrt(3 / dim) (Ma & Hovy 2016, section 3.1)."""
 
     def __init__(self, *, dim: int) -> None:
+        at_least(1, "word_embedding", dim=dim)
         self.dim = dim
 
     def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:

@@ -1,18 +1,13 @@
 """Files of vectors, kept as they were read: all their numbers as one array that is mapped, not read again.
 
 A file is read whole the first time a data set needs some of it, into `CACHE/read_vectors/KEY/`:
-`vectors.npy` (words, dim) float32, `words.txt` in the same order, and `meta.json`. The key is made of the
-file's content, so a copy elsewhere is the same. From then on every run of every process maps the array and
-touches the rows it wants. An entry takes 4 bytes a number (160 MB for 400,000 words of 100 dimensions); it may
-be deleted at any time.
+`vectors.npy` (words, dim) float32, `words.txt` in the same order, and the sums of both; an entry whose sums are
+wrong is named, removed and made anew. The key is made of the file's content, so a copy elsewhere is the same.
+From then on every run of every process maps the array and touches the rows it wants. An entry takes 4 bytes a
+number (160 MB for 400,000 words of 100 dimensions); it may be deleted at any time.
 """
 
-import json
 import logging
-import os
-import shutil
-import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,14 +16,15 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from ner_lab.data.cache import content_hash, key_of, lock
+from ner_lab.data.cache import cannot_keep, content_hash, key_of, lock
+from ner_lab.sealed import read_sealed, sealed_folder
 from ner_lab.word_embedding.blocks import Block, Irregular, text_blocks
 from ner_lab.word_embedding.formats import Rows, binary_blocks, is_binary, open_vectors, read_text, read_word2vec_binary
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 1  # of an entry; raise it when its files change
-_VECTORS, _WORDS, _META = "vectors.npy", "words.txt", "meta.json"
+_LAYOUT = 2  # of an entry; raise it when its files change
+_VECTORS, _WORDS = "vectors.npy", "words.txt"
 
 
 def read_stored(
@@ -50,25 +46,25 @@ def read_stored(
 def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[list[bytes], np.ndarray] | None:
     """The entry of a file, made if need be; None where there can be none."""
     place = cache / "read_vectors" / key_of(layout=_LAYOUT, content=content_hash(path, cache), of=[member, binary])
-    if (found := _load(place)) is not None:
+    if (found := _found(place)) is not None:
         return found
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with lock(place.with_suffix(".lock")):
-            if (found := _load(place)) is not None:
+            if (found := _found(place, held=True)) is not None:
                 return found
-            with open_vectors(path, member) as file:
-                _save(place, binary_blocks(file, path) if binary else text_blocks(file))
+            with open_vectors(path, member) as file, sealed_folder(place) as draft:
+                _write(draft, binary_blocks(file, path) if binary else text_blocks(file))
     except Irregular:
         log.debug("%s is read line by line", path)
         return None
     except OSError as error:
         if error.filename == str(path):
             raise
-        log.warning("%s: what was read cannot be kept (%s); the next run reads it again", place.parent, error)
+        cannot_keep(cache, error)
         return None
     log.info("%s was read, and is kept in %s (%d MB)", path, place, _size(place) >> 20)
-    return _load(place)
+    return _found(place)
 
 
 def _rows(words: list[bytes], vectors: np.ndarray, wanted: set[str] | None) -> Rows:
@@ -87,51 +83,30 @@ def _rows(words: list[bytes], vectors: np.ndarray, wanted: set[str] | None) -> R
     return [word.decode() for word in found], vectors[list(found.values())]
 
 
-def _load(place: Path) -> tuple[list[bytes], np.ndarray] | None:
+def _found(place: Path, *, held: bool = False) -> tuple[list[bytes], np.ndarray] | None:
     """Words, and the mapped array; None where there is no entry, or none that is whole."""
-    if not place.exists():
-        return None
-    try:
-        meta = json.loads((place / _META).read_text(encoding="utf-8"))
-        letters = (place / _WORDS).read_bytes()
-        vectors = np.load(place / _VECTORS, mmap_mode="r")
-        words = letters.split(b"\n")[:-1]
-        if meta["sum"] != zlib.crc32(letters) or vectors.dtype != np.float32 or len(vectors) != len(words):
-            raise ValueError("its files do not belong together")
-    except Exception as error:  # whatever is wrong with it, it can be made anew
-        log.warning("%s is damaged (%s); the file of vectors is read anew", place, error)
-        shutil.rmtree(place, ignore_errors=True)
-        return None
-    return words, np.asarray(vectors)
+    return read_sealed(place, (_VECTORS, _WORDS), _read, held=held)
 
 
-def _save(place: Path, blocks: Iterator[Block]) -> None:
-    """Write an entry block by block, and rename it into place when it is whole."""
-    draft = Path(tempfile.mkdtemp(dir=place.parent))
-    try:
-        with (draft / _VECTORS).open("wb") as numbers, (draft / _WORDS).open("wb") as letters:
-            dim = rows = checked = 0
-            for words, vectors in blocks:
-                if not rows:
-                    dim = vectors.shape[1]
-                    _head(numbers, 0, dim)
-                numbers.write(np.ascontiguousarray(vectors, dtype="<f4").data)
-                lines = b"".join(word + b"\n" for word in words)
-                letters.write(lines)
-                checked = zlib.crc32(lines, checked)
-                rows += len(words)
+def _read(place: Path) -> tuple[list[bytes], np.ndarray]:
+    return (place / _WORDS).read_bytes().split(b"\n")[:-1], np.asarray(np.load(place / _VECTORS, mmap_mode="r"))
+
+
+def _write(place: Path, blocks: Iterator[Block]) -> None:
+    """Write the files of an entry block by block."""
+    with (place / _VECTORS).open("wb") as numbers, (place / _WORDS).open("wb") as letters:
+        dim = rows = 0
+        for words, vectors in blocks:
             if not rows:
-                raise Irregular
-            numbers.seek(0)
-            _head(numbers, rows, dim)
-            for file in (numbers, letters):
-                file.flush()
-                os.fsync(file.fileno())
-        (draft / _META).write_text(json.dumps({"words": rows, "dim": dim, "sum": checked}) + "\n")
-        draft.chmod(0o755)
-        draft.rename(place)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+                dim = vectors.shape[1]
+                _head(numbers, 0, dim)
+            numbers.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+            letters.write(b"".join(word + b"\n" for word in words))
+            rows += len(words)
+        if not rows:
+            raise Irregular
+        numbers.seek(0)
+        _head(numbers, rows, dim)
 
 
 def _head(file: IO[bytes], rows: int, dim: int) -> None:

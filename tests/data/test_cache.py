@@ -1,8 +1,10 @@
 """The cache: whole entries or none, made once however many want them, remade when damaged."""
 
 import hashlib
+import json
 import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -12,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from ner_lab.data import cache
-from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock, map_arrays
+from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock
 
 ARRAYS: dict[str, np.ndarray] = {
     "starts": np.array([0, 3, 7], dtype=np.int64),
@@ -30,6 +31,9 @@ META: dict[str, Any] = {
     "counts": {"train": {"tokens": 7}},
     "coverage": None,
 }
+
+
+FILES = ("arrays.safetensors", "meta.json", "sums.json")
 
 
 class Maker:
@@ -88,7 +92,7 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("name", ["arrays.safetensors", "meta.json"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", [truncate, empty, remove])
 def test_a_damaged_entry_is_made_anew_and_said_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: Callable[[Path], None]
@@ -98,7 +102,8 @@ def test_a_damaged_entry_is_made_anew_and_said_so(
     damage(tmp_path / "key" / name)
     with caplog.at_level(logging.WARNING):
         assert same(get_or_make(tmp_path, "key", make))
-    assert f"{tmp_path / 'key'} is damaged" in caplog.text
+    assert f"{tmp_path / 'key'} is damaged (" in caplog.text
+    assert name in caplog.text
     assert make.times == 2
     assert same(get_or_make(tmp_path, "key", make))
     assert make.times == 2
@@ -115,19 +120,107 @@ def test_a_failure_while_making_leaves_no_entry_and_no_lock(tmp_path: Path) -> N
     assert same(get_or_make(tmp_path, "key", make))
 
 
-def test_a_failure_while_writing_leaves_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(arrays: object, path: Path) -> None:
-        path.write_bytes(b"half of it")
-        raise OSError("no space left on device")
+@pytest.mark.parametrize("call", ["fsync", "rename", "mkdir"])
+def test_where_an_entry_cannot_be_written_its_content_is_given_and_said_so_once(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
 
     make = Maker()
-    with monkeypatch.context() as patch:
-        patch.setattr(cache, "save_file", full)
-        with pytest.raises(OSError, match="no space"):
-            get_or_make(tmp_path, "key", make)
-        assert folders(tmp_path) == []
-    assert same(get_or_make(tmp_path, "key", make))
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(os, call, full)
+        assert all(same(get_or_make(tmp_path / "prepared", "key", make)) for _ in range(2))
     assert make.times == 2
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{tmp_path}: the cache cannot be written (No space left on device)")
+    assert not (tmp_path / "prepared").exists() or folders(tmp_path / "prepared") == []
+    assert same(get_or_make(tmp_path / "prepared", "key", make))
+    assert make.times == 3
+
+
+def test_a_cache_that_cannot_be_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("York O\n")
+    place = tmp_path / "file" / "cache"
+    make = Maker()
+    with caplog.at_level(logging.WARNING):
+        assert content_hash(tmp_path / "file", place) == sha256(b"York O\n")
+        assert same(get_or_make(place / "prepared", "key", make))
+    (record,) = caplog.records
+    assert "Not a directory" in record.getMessage()
+    assert "data.cache_dir" in record.getMessage()
+
+
+def test_what_cannot_be_made_is_an_error_and_not_a_matter_of_the_cache(tmp_path: Path) -> None:
+    def fail() -> Entry:
+        raise FileNotFoundError(2, "No such file or directory", "train.conll")
+
+    for place in (tmp_path, tmp_path / "file" / "cache"):
+        (tmp_path / "file").touch()
+        with pytest.raises(FileNotFoundError, match=r"train\.conll"):
+            get_or_make(place, "key", fail)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is flushed to the disk."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def damages(content: bytes, *, most: int | None) -> list[bytes]:
+    """The content with each of its bits turned, and cut to each length; or `most` of these."""
+    flipped = [
+        content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
+        for at in range(len(content))
+        for bit in range(8)
+    ]
+    changed = flipped + [content[:length] for length in range(len(content))]
+    return changed if most is None else random.Random(1).sample(changed, most)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("most", [40, pytest.param(None, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("name", FILES)
+def test_no_turned_bit_and_no_cut_gives_other_content(
+    name: str, most: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make = Maker()
+    get_or_make(tmp_path, "key", make)
+    content = (tmp_path / "key" / name).read_bytes()
+    for damaged in damages(content, most=most):
+        (tmp_path / "key" / name).write_bytes(damaged)
+        caplog.clear()
+        before = make.times
+        with caplog.at_level(logging.WARNING):
+            assert same(get_or_make(tmp_path, "key", make))
+        if make.times == before:
+            assert name == "sums.json"
+            assert json.loads(damaged) == json.loads(content)
+            (tmp_path / "key" / name).write_bytes(content)
+        else:
+            (record,) = caplog.records
+            assert f"{tmp_path / 'key'} is damaged (" in record.getMessage()
+            assert name in record.getMessage()
+            assert (tmp_path / "key" / name).read_bytes() == content
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("most", [60, pytest.param(None, marks=pytest.mark.soak)])
+def test_no_damaged_memo_gives_another_hash(
+    most: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "train.txt"
+    file.write_bytes(b"York O\n")
+    expected = content_hash(file, tmp_path / "cache")
+    (memo,) = (tmp_path / "cache" / "hashes").iterdir()
+    content = memo.read_bytes()
+    with caplog.at_level(logging.WARNING):
+        for damaged in [b"0" * 64, b"f" * 64 + content[64:], *damages(content, most=most)]:
+            memo.write_bytes(damaged)
+            caplog.clear()
+            assert content_hash(file, tmp_path / "cache") == expected
+            assert f"{memo} is damaged" in caplog.text
+            assert memo.read_bytes() == content
 
 
 RUN = """
@@ -253,31 +346,13 @@ def test_the_cache_lies_where_stated_else_where_the_environment_says(
     assert cache_dir() == tmp_path / "xdg" / "ner_lab"
 
 
-# arrays in memory
+# arrays
 
 
-def test_arrays_are_mapped_and_what_a_run_writes_into_them_is_its_own(tmp_path: Path) -> None:
-    get_or_make(tmp_path, "key", Maker())
-    file = tmp_path / "key" / "arrays.safetensors"
-    content = file.read_bytes()
-    first, second = map_arrays(file), map_arrays(file)
-    assert not any(array.flags.owndata for array in first.values() if array.size)
+def test_what_a_run_writes_into_an_array_is_its_own(tmp_path: Path) -> None:
+    first, _ = get_or_make(tmp_path, "key", Maker())
     first["starts"][1] = -7
-    assert second["starts"].tolist() == [0, 3, 7]
-    assert file.read_bytes() == content
-
-
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint64", "float16", "float32", "bool"])
-def test_mapping_gives_what_safetensors_reads(tmp_path: Path, dtype: str) -> None:
-    file = tmp_path / "arrays.safetensors"
-    arrays = {"odd": np.arange(7).astype(dtype), "deep": np.arange(24).reshape(2, 3, 4).astype(dtype)}
-    arrays |= {"none": np.zeros((3, 0), dtype), "scalar": np.array(1, dtype)}
-    save_file(arrays, file)
-    read, mapped = load_file(file), map_arrays(file)
-    assert read.keys() == mapped.keys()
-    for name, array in read.items():
-        assert mapped[name].dtype == array.dtype
-        np.testing.assert_array_equal(mapped[name], array)
+    assert same(get_or_make(tmp_path, "key", Maker()))
 
 
 def test_mapped_arrays_outlive_their_entry(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Files of vectors as they are kept: what a careful reader gives, mapped, whole or made anew."""
 
 import gzip
+import json
 import logging
 import multiprocessing
+import os
+import random
 import shutil
 import struct
 import zipfile
@@ -22,6 +25,7 @@ from ner_lab.word_embedding.formats import Rows, read_any, read_text
 from ner_lab.word_embedding.store import read_stored
 
 TEXT = "the 0.5 -1.25 3.0\nZürich 1e-3 2.0 -0.125\n, 7 8 9\n".encode()
+FILES = ("vectors.npy", "words.txt", "sums.json")
 BINARY = b"2 2\nthe " + struct.pack("<2f", 0.5, -1.25) + b"\nof " + struct.pack("<2f", 2, 4) + b"\n"
 
 
@@ -248,7 +252,7 @@ def test_a_copy_elsewhere_is_the_same_entry_and_a_changed_file_another(
     same(read_stored(copy, None, cache), expected)
 
 
-@pytest.mark.parametrize("name", ["vectors.npy", "words.txt", "meta.json"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["cut", "emptied", "removed", "other"])
 def test_a_damaged_entry_is_made_anew_and_said_so(
     kept: Callable[[bytes], tuple[Path, Path]], name: str, damage: str, caplog: pytest.LogCaptureFixture
@@ -264,7 +268,44 @@ def test_a_damaged_entry_is_made_anew_and_said_so(
     with caplog.at_level(logging.WARNING):
         same(read_stored(path, None, cache), expected)
     assert "is damaged" in caplog.text
+    assert name in caplog.text
     assert part.read_bytes() == content
+
+
+@pytest.mark.parametrize("most", [40, pytest.param(None, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("name", FILES)
+def test_no_turned_bit_and_no_cut_gives_another_vector(
+    kept: Callable[[bytes], tuple[Path, Path]],
+    name: str,
+    most: int | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    path, cache = kept(TEXT)
+    expected = read_text(path, None)
+    read_stored(path, None, cache)
+    part = entry(cache) / name
+    content = part.read_bytes()
+    damaged = [
+        content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
+        for at in range(len(content))
+        for bit in range(8)
+    ]
+    damaged += [content[:length] for length in range(len(content))]
+    for changed in damaged if most is None else random.Random(1).sample(damaged, most):
+        part.write_bytes(changed)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            same(read_stored(path, None, cache), expected)
+        if part.read_bytes() == changed:  # blanks, and no more
+            assert name == "sums.json"
+            assert json.loads(changed) == json.loads(content)
+            part.write_bytes(content)
+        else:
+            assert f"{part.parent} is damaged (" in caplog.text
+            assert name in caplog.text
+            assert part.read_bytes() == content
 
 
 def test_a_failure_while_reading_leaves_no_entry(
@@ -290,10 +331,13 @@ def test_where_nothing_can_be_kept_the_file_is_read(
         raise OSError(28, "No space left on device")
 
     path, cache = kept(TEXT)
-    monkeypatch.setattr(store, "_save", full)
+    monkeypatch.setattr(os, "fsync", full)
     with caplog.at_level(logging.WARNING):
-        same(read_stored(path, {"the"}, cache), read_text(path, {"the"}))
-    assert "No space left on device" in caplog.text
+        for _ in range(2):
+            same(read_stored(path, {"the"}, cache), read_text(path, {"the"}))
+    (record,) = caplog.records
+    assert "the cache cannot be written (No space left on device)" in record.getMessage()
+    assert not [place for place in (cache / "read_vectors").iterdir() if place.is_dir()]
     same(read_stored(path, {"the"}, None), read_text(path, {"the"}))
 
 

@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import Formatter, MaxNLocator
 
+from ner_lab.whole import whole_file
+
 WIDTH = 7.2  # inches: the text of a page
 DPI = 200
 INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#dddddd"
@@ -129,8 +131,10 @@ def write(drawing: Drawing, folder: Path) -> Figure:
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
         if drawing.figure.get_layout_engine() is not None:
             settle(drawing.figure)
-        drawing.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Title": drawing.title})
-        drawing.figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None, "Title": drawing.title})
+        with whole_file(svg, "wb") as file:
+            drawing.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Title": drawing.title})
+        with whole_file(png, "wb") as file:
+            drawing.figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None, "Title": drawing.title})
     return Figure(drawing.name, drawing.title, drawing.caption, svg, png)
 
 
