@@ -16,13 +16,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.compose import CONF_DIR, all_keys, compose_config, options_of
+from ner_lab.compose import CONF_DIR, all_keys, check_words, compose_config, options_of, plain_value
 from ner_lab.errors import UserError
+from ner_lab.plain_files import own_place
 from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder, code_sum, versions
 from ner_lab.study.state import read_metrics
 from ner_lab.suggest import nearest
-from ner_lab.trusted import from_stranger
+from ner_lab.trusted import check_server, from_stranger
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def resume(folder: str, others: Sequence[str] = ()) -> None:
         )
     record = run.read_record()
     cfg = run.read_config(trained=False)
+    check_server(cfg, run.config)
     _train(cfg, run.path, record["choices"], record["overrides"])
 
 
@@ -73,21 +75,23 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     run = _run_folder(f"{_FROM} {source}", source)
     record = run.read_record()
     choices = dict(record["choices"])
-    cfg = from_stranger(run.read_config(trained=False))
+    cfg, reset = from_stranger(run.read_config(trained=False))
     folder = None
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise UserError(f"'{override}': expected KEY=VALUE behind {_FROM} {source}.")
+        check_words([override])
         if key == _FOLDER:
             folder = Path(value).expanduser()
         else:
             _override(cfg, choices, key, value)
+            reset = [one for one in reset if f"{one}.".partition(f"{key}.")[0]]
     folder = (folder or _new_folder(cfg)).absolute()
     # processes of a distributed run start with our arguments: they are to find the same folder
     sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)), f"{_FOLDER}={folder}"]
     told = [*record["overrides"], *(one for one in overrides if not one.startswith(_FOLDER))]
-    metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record))
+    metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record, reset))
     then = read_metrics(run)
     if metrics and then is not None and len(told) == len(record["overrides"]):
         _compare(then, metrics, run.path)
@@ -120,7 +124,7 @@ def _override(cfg: DictConfig, choices: dict[str, str], key: str, value: str) ->
     holder = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
     if not isinstance(holder, DictConfig) or key.rpartition(".")[2] not in holder:
         raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
-    OmegaConf.update(cfg, key, OmegaConf.from_dotlist([f"value={value}"]).value)
+    OmegaConf.update(cfg, key, plain_value(key, value))
 
 
 def _new_folder(cfg: DictConfig) -> Path:
@@ -154,12 +158,19 @@ def _log_to(folder: Path) -> None:
         OmegaConf.load(CONF_DIR / "hydra" / "job_logging" / "ner_lab.yaml"), resolve=False
     )
     rank = int(os.environ.get("LOCAL_RANK", 0))
-    config["handlers"]["file"]["filename"] = str(folder / (f"train_ddp_process_{rank}.log" if rank else "train.log"))
+    name = f"train_ddp_process_{rank}.log" if rank else "train.log"
+    config["handlers"]["file"]["filename"] = str(own_place(folder / name, folder))
     logging.config.dictConfig(config)
 
 
-def _name_differences(run: RunFolder, record: Mapping[str, Any]) -> None:
-    """Say with what else than now the run was trained."""
+def _name_differences(run: RunFolder, record: Mapping[str, Any], reset: Sequence[str]) -> None:
+    """Say with what else than now the run was trained, and which of its settings are not taken over (`reset`)."""
+    if reset:
+        log.warning(
+            "not taken over from %s, which may be anybody's: %s. Where they are yours, give them as KEY=VALUE.",
+            run.path,
+            ", ".join(reset),
+        )
     then, now = record.get("versions", {}), versions()
     others = [
         f"{name} {now.get(name, 'not installed')} (then {then.get(name, 'not installed')})"

@@ -2,11 +2,16 @@
 
 import importlib
 import inspect
+import math
+import os
 from typing import Any
 
+import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from ner_lab.arguments import check_kinds
 from ner_lab.data.options import DataOptions
 from ner_lab.data.vocab import Vocabs
 from ner_lab.embedder import Embedder
@@ -17,12 +22,49 @@ from ner_lab.suggest import nearest
 from ner_lab.tagger import Tagger
 from ner_lab.word_embedding.base import WordEmbedding
 
+_LARGE = 4096  # a size that calls for counting before building
+
 
 def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     """Wire the parts. Each states its `output_dim`; nobody types a size twice.
 
-    Weights are random; `WordTable.fill` puts in the vectors of a file.
+    Weights are random; `WordTable.fill` puts in the vectors of a file. UserError where memory does not hold them.
     """
+    if largest := _large_sizes(cfg):
+        with torch.device("meta"):  # counted before they are made
+            needed = 4 * sum(part.numel() for part in _wire(cfg, vocabs).parameters())
+        _refuse(needed, largest)
+    try:
+        return _wire(cfg, vocabs)
+    except MemoryError:
+        _refuse(math.inf, largest)
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        _refuse(math.inf, largest)
+    raise AssertionError
+
+
+def _large_sizes(cfg: DictConfig) -> str:
+    """The settings that make a tagger large, if any does."""
+    found = []
+    for group in ("word_embedding", "char_encoder", "features", "encoder", "decoder"):
+        flat = {str(key): value for key, value in cfg[group].items() if type(value) is int}
+        found += [f"{group}.{key}={value}" for key, value in flat.items() if value > _LARGE]
+    return ", ".join(found)
+
+
+def _refuse(needed: float, largest: str) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory / 2:  # beside the weights stand gradients and what the optimizer keeps
+        size = f" of {needed / 1e9:,.0f} GB" if math.isfinite(needed) else ""
+        raise UserError(
+            f"weights{size} are more than this machine's {memory / 1e9:,.0f} GB can train. "
+            f"Choose smaller sizes{' than ' + largest if largest else ''}."
+        )
+
+
+def _wire(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     tags, scheme = vocabs.tags.items, vocabs.tags.scheme
     words = word_embedding_of(cfg).layer(
         num_words=len(vocabs.words), num_known=len(vocabs.words.known), vector_dim=vocabs.vector_dim
@@ -57,29 +99,43 @@ def optimizer_of(cfg: DictConfig) -> OptimizerRecipe:
 
 def _sized(cfg: DictConfig, group: str, **sizes: Any) -> Any:
     """A part that waits for sizes, with them."""
+    part = _part(cfg, group)
     try:
-        return _part(cfg, group)(**sizes)
-    except UserError:
-        raise
-    except ValueError as error:  # what torch says of a number that cannot be
-        raise UserError(f"{group}: {error}.") from error
+        return part(**sizes)
+    except ValueError as error:
+        raise _of_a_class_of_theirs(error, cfg[group], group) from error
 
 
 def _part(cfg: DictConfig, group: str) -> Any:
     """What a config group stands for: an object, or a class that waits for sizes (`_partial_`)."""
     section = cfg[group]
     _check_arguments(section, group)
-    return instantiate(section)
+    try:
+        return instantiate(section)
+    except InstantiationException as error:
+        if (cause := error.__cause__) is None:
+            raise
+        raise _of_a_class_of_theirs(cause, section, group) from cause.__cause__
+
+
+def _of_a_class_of_theirs(error: BaseException, section: DictConfig, group: str) -> BaseException:
+    """What a class of the user's own says of its values, as a mistake of the user's; any other error as it is."""
+    target = str(section["_target_"])
+    if isinstance(error, UserError) or not isinstance(error, ValueError) or target.startswith("ner_lab."):
+        return error
+    return UserError(f"{group}: {target} does not take its values: {error}. Set other ones, {group}.KEY=VALUE.")
+
+
+def check_parts(cfg: DictConfig) -> None:
+    """Refuse what cannot be in any part, as far as it can be known before data are read: UserError."""
+    for group in ("char_encoder", "encoder", "decoder", "logger"):
+        _check_arguments(cfg[group], group)
+    for made in (data_options_of, word_embedding_of, feature_set_of, optimizer_of):
+        made(cfg)
 
 
 def _check_arguments(section: DictConfig, group: str) -> None:
-    place, _, name = section["_target_"].rpartition(".")
-    try:
-        module = importlib.import_module(place)
-    except (ModuleNotFoundError, ValueError) as error:
-        raise UserError(f"{group}: {section['_target_']} cannot be imported: {error}.") from error
-    if (target := getattr(module, name, None)) is None:
-        raise UserError(f"{group}: {place} has no '{name}'{nearest(name, vars(module))}")
+    target, name = _target_of(section, group)
     known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
     for key in map(str, section):
         if OmegaConf.is_missing(section, key):
@@ -89,6 +145,34 @@ def _check_arguments(section: DictConfig, group: str) -> None:
                 f"{name} does not take '{key}' (conf: {group}){nearest(key, known)} It takes: {', '.join(known)}."
             )
         _check_parts(section._get_node(key), f"{group}.{key}")
+    stated = {key: section[key] for key in map(str, section) if not key.startswith("_")}
+    check_kinds(target, {key: value for key, value in stated.items() if not _holds_parts(value)}, group)
+
+
+def _target_of(section: Any, group: str) -> tuple[Any, str]:
+    """The class of a section, and its name."""
+    stated = section.get("_target_") if isinstance(section, DictConfig) else None
+    if not isinstance(stated, str):
+        raise UserError(f"{group} has no _target_, the class that it stands for. Give it one, _target_: PACKAGE.CLASS.")
+    place, _, name = stated.rpartition(".")
+    try:
+        module = importlib.import_module(place)
+    except (ImportError, SyntaxError, ValueError) as error:
+        if place.startswith("ner_lab.") and not isinstance(error, ModuleNotFoundError):
+            raise
+        raise UserError(
+            f"{group}: {stated} cannot be imported: {error}. Check group and file in _target_; a package of your own "
+            "must be installed, or lie on PYTHONPATH."
+        ) from error
+    if (target := getattr(module, name, None)) is None:
+        raise UserError(f"{group}: {place} has no '{name}'{nearest(name, vars(module))}")
+    if not callable(target):
+        raise UserError(f"{group}: {stated} is no class, but {type(target).__name__} {target!r}. Name a class.")
+    return target, name
+
+
+def _holds_parts(value: Any) -> bool:
+    return isinstance(value, DictConfig)
 
 
 def _check_parts(node: Any, place: str) -> None:

@@ -47,12 +47,15 @@ def usage_of(module: str) -> str | None:
 
 
 def _say(text: str) -> None:
-    """Print; whoever reads it may have read enough, as `head` does."""
+    """Print; whoever reads it may have read enough, as `head` does, or a disk be full."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(141) from None
+        print(f"error: standard output: {error.strerror}.", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def main() -> None:
@@ -64,7 +67,7 @@ def main() -> None:
     if arguments[0] == "--version":
         from ner_lab import __version__
 
-        print(__version__)
+        _say(__version__)
         return
     command, *rest = arguments
     if command not in _COMMANDS:
@@ -80,6 +83,9 @@ def main() -> None:
     if {"-h", "--help"} & set(rest) and (text := usage_of(_COMMANDS[command][0])) is not None:
         _say(text)
         return
+    from ner_lab.disk import refuse_no_folder
+
+    refuse_no_folder()
     sys.argv = [f"{sys.argv[0]} {command}", *rest]
     importlib.import_module(_COMMANDS[command][0]).main()
 

@@ -1,6 +1,7 @@
 """Configs: composed from the files of `conf/`, checked to the last key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from ner_lab.choices import SEED, job_folder
 from ner_lab.errors import UserError
@@ -144,7 +146,7 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
     outer = instance.hydra
     instance.hydra = None
     try:
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        with files_named(config_dirs), initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
             return compose(name, overrides=[*overrides, *path])
     finally:
@@ -162,16 +164,22 @@ def _quoted_place(folder: str) -> str:
     return quoted(f"file://{Path(folder).absolute()}")
 
 
-def data_section(overrides: Sequence[str], base: DictConfig | None = None) -> DictConfig:
-    """The `data` group under `overrides`: that of `base`, unless they choose another option."""
+def data_section(
+    overrides: Sequence[str], base: DictConfig | None = None, config_dirs: Sequence[str] = ()
+) -> DictConfig:
+    """The `data` group under `overrides`: that of `base`, unless they choose another option.
+
+    config_dirs: folders with options of the user's own.
+    """
+    check_words(overrides)
     if base is None or any(item.startswith("data=") for item in overrides):
-        return compose_config([*overrides])
+        return compose_config([*overrides], config_dirs)
     cfg = OmegaConf.create({"data": base.data})
     for item in overrides:
         key, _, value = item.lstrip("+").partition("=")
         if OmegaConf.select(cfg, key.rpartition(".")[0]) is None or key.split(".")[1] not in cfg.data:
             raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
-        cfg = OmegaConf.merge(cfg, OmegaConf.from_dotlist([f"{key}={value}"]))  # type: ignore[assignment]
+        OmegaConf.update(cfg, key, plain_value(key, value))
     return cfg
 
 
@@ -196,6 +204,100 @@ def options_of(group: str) -> list[str]:
     """The options of a config group."""
     hidden = {"base"}
     return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml") if file.stem not in hidden)
+
+
+def options_with(group: str, name: str) -> list[str]:
+    """The options of a group that take a key, `name`, by its name within the group."""
+
+    def keys_of(option: str) -> set[str]:
+        cfg = OmegaConf.load(CONF_DIR / group / f"{option}.yaml")
+        above = [str(item) for item in OmegaConf.select(cfg, "defaults", default=()) if "@" not in str(item)]
+        return _flat_keys(cfg, "").union(*(keys_of(item) for item in above if item != "_self_"))
+
+    return [option for option in options_of(group) if name in keys_of(option)]
+
+
+_WITH_A_VALUE = {
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--package", "-p", "--cfg", "-c", "--info", "-i"),
+}
+"""Hydra's flags behind which a word of their own stands."""
+_WITH_ANY_VALUE = {"--config-dir", "-cd", "--config-path", "-cp"}  # names of folders may hold a `=`
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """Refuse, with a next step, command lines that Hydra would answer with a traceback or with words of its own."""
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if word.startswith(("-", "~")) or before in _WITH_A_VALUE:
+            continue
+        key, equals, value = word.partition("=")
+        group = key.lstrip("+")
+        if not equals or not group:
+            raise UserError(f"'{word}': expected KEY=VALUE, such as seed=2. ner-lab train --help lists what there is.")
+        if (CONF_DIR / group).is_dir() and (value in ("", "null") or value.startswith(("[", "{"))):
+            none = "none" in options_of(group)
+            raise UserError(
+                f"{word}: a group takes one option, {group}={'|'.join(options_of(group))}."
+                + (f" Without any it is {group}=none." if none else "")
+            )
+
+
+def flags_last(arguments: Sequence[str]) -> list[str]:
+    """The same, flags behind overrides: between them Hydra takes none."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        of_a_flag = word.startswith("-") or (before in _WITH_A_VALUE and "=" not in word) or before in _WITH_ANY_VALUE
+        (flags if of_a_flag else overrides).append(word)
+    return [*overrides, *flags]
+
+
+@contextmanager
+def files_named(config_dirs: Sequence[str]) -> Iterator[None]:
+    """While configs are composed: a file of these folders that is not UTF-8, which Hydra does not name, is named."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        for folder in map(Path, config_dirs):
+            for file in sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]):
+                if bytes(error.object) in file.read_bytes():
+                    read_config_text(file)
+        raise
+
+
+def read_config_text(file: Path) -> str:
+    """A config file of the user's own; UserError with its line where it is not UTF-8."""
+    content = file.read_bytes()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{file}:{line}: byte 0x{content[error.start]:02x} is not UTF-8. Save the file as UTF-8."
+        ) from None
+
+
+def told_twice(overrides: Sequence[str]) -> list[str]:
+    """What a command line says twice and otherwise, in words; the last one counts."""
+    found: dict[str, list[str]] = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        found.setdefault(key.lstrip("+~"), []).append(value)
+    return [
+        f"{key} is given as {', then '.join(values)}: the last one counts"
+        for key, values in found.items()
+        if len(set(values)) > 1
+    ]
+
+
+def plain_value(key: str, text: str) -> Any:
+    """A value of the command line, where Hydra does not read it; UserError where it is no YAML."""
+    try:
+        return OmegaConf.from_dotlist([f"value={text}"]).value
+    except YAMLError:
+        raise UserError(
+            f"{key}={text}: the value cannot be read. Close its brackets, or write it in quotes: {key}=\"'VALUE'\"."
+        ) from None
 
 
 def help_of_train() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ner_lab.build import data_options_of
-from ner_lab.command import keyword_arguments, run_command
+from ner_lab.command import config_dirs_of, keyword_arguments, run_command
 from ner_lab.compose import data_section
 from ner_lab.data.conll import write_columns
 from ner_lab.data.corpora import locate, read_corpus
@@ -23,12 +23,14 @@ from ner_lab.whole import whole_file
 
 log = logging.getLogger(__name__)
 
-_USAGE = """ner-lab data ACTION [data=OPTION] [data.KEY=VALUE ...]
+_USAGE = """ner-lab data ACTION [data=OPTION] [data.KEY=VALUE ...] [--config-dir DIR]
 
 stats      the table of counts: documents, sentences, tokens, entities per type
 download   fetch the corpus into the cache and say where its files lie
 export     write the splits as four columns, word POS chunk tag: output=DIR [scheme=IOB2]
-lexicon    build the entries of a lexicon from lists of names, one a line: input=FILE[,FILE...] output=FILE"""
+lexicon    build the entries of a lexicon from lists of names, one a line: input=FILE[,FILE...] output=FILE
+
+--config-dir DIR   a folder with options of your own, DIR/data/NAME.yaml for data=NAME"""
 
 
 def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
@@ -52,8 +54,8 @@ def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
     return written
 
 
-def _stats(overrides: list[str], own: dict[str, str]) -> None:
-    options = _options(overrides)
+def _stats(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
+    options = _options(overrides, config_dirs)
     splits = read_corpus(options, locate(options, download_bar()))
     counts = {name: Counts.of(split.sentences) for name, split in splits.items()}
     schemes = {name: split.scheme for name, split in splits.items()}
@@ -65,28 +67,28 @@ def _stats(overrides: list[str], own: dict[str, str]) -> None:
         log.info("  licence: %s", options.licence)
 
 
-def _download(overrides: list[str], own: dict[str, str]) -> None:
-    options = _options(overrides)
+def _download(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
+    options = _options(overrides, config_dirs)
     for name, path in locate(options, download_bar()).items():
         log.info("%-5s  %s", name, path)
     if options.licence:
         log.info("licence: %s", options.licence)
 
 
-def _export(overrides: list[str], own: dict[str, str]) -> None:
-    if "output" not in own:
+def _export(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
+    if not own.get("output"):
         raise UserError(f"where to? Give output=DIR.\n\n{_USAGE}")
-    options = _options(overrides)
+    options = _options(overrides, config_dirs)
     splits = read_corpus(options, locate(options, download_bar()))
     scheme = check_scheme(own.get("scheme", "IOB2"))
     for path in export(splits, Path(own["output"]).expanduser(), scheme):
         log.info("%s", path)
 
 
-def _lexicon(overrides: list[str], own: dict[str, str]) -> None:
+def _lexicon(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
     if overrides:
         raise UserError(f"'{overrides[0]}': a lexicon takes input=FILE,FILE and output=FILE only.\n\n{_USAGE}")
-    if not {"input", "output"} <= set(own):
+    if not (own.get("input") and own.get("output")):
         raise UserError(f"from what, and where to? Give input=FILE and output=FILE.\n\n{_USAGE}")
     sources = [Path(name).expanduser() for name in own["input"].split(",")]
     if missing := [source for source in sources if not source.is_file()]:
@@ -95,11 +97,11 @@ def _lexicon(overrides: list[str], own: dict[str, str]) -> None:
     log.info("%s entries written to %s", f"{build_lexicon(sources, target):,}", target)
 
 
-def _options(overrides: list[str]) -> DataOptions:
-    return data_options_of(data_section(overrides))
+def _options(overrides: list[str], config_dirs: list[str]) -> DataOptions:
+    return data_options_of(data_section(overrides, config_dirs=config_dirs))
 
 
-_ACTIONS: dict[str, tuple[Callable[[list[str], dict[str, str]], None], tuple[str, ...]]] = {
+_ACTIONS: dict[str, tuple[Callable[[list[str], dict[str, str], list[str]], None], tuple[str, ...]]] = {
     "stats": (_stats, ()),
     "download": (_download, ()),
     "export": (_export, ("output", "scheme")),
@@ -117,9 +119,10 @@ def _command() -> None:
     if action not in _ACTIONS:
         raise UserError(f"no action '{action}'{nearest(action, _ACTIONS)}\n\n{_USAGE}")
     act, keys = _ACTIONS[action]
-    own, overrides = keyword_arguments(rest, keys, _USAGE)
+    config_dirs, arguments = config_dirs_of(rest)
+    own, overrides = keyword_arguments(arguments, keys, _USAGE)
     start_logging()
-    act(overrides, own)
+    act(overrides, own, config_dirs)
 
 
 def main() -> None:

@@ -6,14 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from ner_lab.command import keyword_arguments, run_command
 from ner_lab.errors import UserError
 from ner_lab.logger.dashboard import Study, report, workspace
 from ner_lab.logger.wandb_server import BASE_URL, ask, has_key, is_theirs
 from ner_lab.study.record import FILE, read_record
-from ner_lab.sweep import study_file
+from ner_lab.sweep import read_study_file, study_file
 from ner_lab.terminal import start_logging
 
 log = logging.getLogger(__name__)
@@ -36,7 +34,7 @@ def read_study(name: str) -> Study:
         said: Any = read_record(Path(name))
     else:
         file = study_file(name)
-        study: Any = OmegaConf.select(OmegaConf.load(file), "study") or {}
+        study: Any = read_study_file(file).get("study") or {}
         said = {"name": file.stem, **{key: value for key, value in study.items() if value is not None}}
     return Study(
         name=str(said["name"]),

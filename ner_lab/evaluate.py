@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ner_lab.build import data_options_of
-from ner_lab.command import keyword_arguments, run_command
+from ner_lab.command import config_dirs_of, keyword_arguments, run_command
 from ner_lab.compose import data_section
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.prepare import encode
@@ -21,23 +21,28 @@ log = logging.getLogger(__name__)
 
 _KEYS = ("run", "splits", "output")
 _USAGE = """ner-lab evaluate run=DIR [data=OPTION] [data.KEY=VALUE ...] [splits=dev,test] [output=DIR]
+                 [--config-dir DIR]
 
 Scores the best checkpoint of a run. Without `data` it is the run's own corpus, and the scores are
 those of its metrics.json. With `data` it is another corpus, read as that option says and normalised
 as the tagger was trained: data=conll2003 data.dir=DIR, or data=files data.test=FILE.
 
-output  a folder for evaluation.json and predictions/SPLIT.conll; without it nothing is written"""
+output        a folder for evaluation.json and predictions/SPLIT.conll; without it nothing is written
+--config-dir  a folder with options of your own, DIR/data/NAME.yaml for data=NAME"""
 
 
-def evaluate(run: str | Path, overrides: Sequence[str] = (), splits: Sequence[str] = ()) -> dict[str, Scored]:
+def evaluate(
+    run: str | Path, overrides: Sequence[str] = (), splits: Sequence[str] = (), config_dirs: Sequence[str] = ()
+) -> dict[str, Scored]:
     """Score the tagger of a run folder on `splits` (all but train, where none is named).
 
     overrides: of the `data` group, as on the command line; none for the run's own corpus.
+    config_dirs: folders with data options of the user's own.
     """
     trained = load(run)
     if trained.config.trainer.deterministic:
         set_threads(trained.config.threads, trained.tagger, deterministic=True)
-    cfg = data_section(overrides, base=trained.config)
+    cfg = data_section(overrides, trained.config, config_dirs)
     absolute_paths(cfg)
     options = data_options_of(cfg)
     corpus = read_corpus(options, locate(options, download_bar(), needs_train=False))
@@ -58,14 +63,16 @@ def evaluate(run: str | Path, overrides: Sequence[str] = (), splits: Sequence[st
 
 
 def _command() -> None:
-    own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
-    if "run" not in own:
+    config_dirs, arguments = config_dirs_of(sys.argv[1:])
+    own, overrides = keyword_arguments(arguments, _KEYS, _USAGE)
+    if not own.get("run"):
         raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
     start_logging()
-    scored = evaluate(own["run"], overrides, [name for name in own.get("splits", "").split(",") if name])
+    splits = [name for name in own.get("splits", "").split(",") if name]
+    scored = evaluate(own["run"], overrides, splits, config_dirs)
     scores = {name: split.scores for name, split in scored.items()}
     log.info("%s", score_table(scores))
-    if "output" in own:
+    if own.get("output"):
         folder = RunFolder(own["output"])
         for name, split in scored.items():
             split.write(folder.predictions / f"{name}.conll")

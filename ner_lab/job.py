@@ -5,21 +5,34 @@ Nothing here imports torch: configs are composed and checked, and mistakes and `
 
 import gc
 import importlib.util
+import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.again import asked_for
-from ner_lab.command import mistake_behind, run_command, stop
-from ner_lab.compose import CONF_DIR, check_keys, register_resolvers, study_name
+from ner_lab.command import config_dirs_of, mistake_behind, run_command, stop
+from ner_lab.compose import (
+    CONF_DIR,
+    check_keys,
+    check_words,
+    files_named,
+    flags_last,
+    register_resolvers,
+    study_name,
+    told_twice,
+)
 from ner_lab.errors import JobFailed
 from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
+
+log = logging.getLogger(__name__)
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
@@ -29,8 +42,11 @@ def _job(cfg: DictConfig) -> float:
     runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
     extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
     folder = Path(runtime.output_dir)
+    told: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # as written, `${...}` and all
     cfg.study.name = study_name(cfg, hydra_config.job.config_name)
     try:
+        for twice in told_twice(told):
+            log.warning("%s", twice)
         check_keys(cfg, dict(runtime.choices), extra)
         if in_sweep:
             refuse_processes(cfg)
@@ -41,7 +57,7 @@ def _job(cfg: DictConfig) -> float:
 
         gc.freeze()  # what is imported stays: no collection need look at it again
         choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
-        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, list(hydra_config.overrides.task))
+        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, told)
     except Exception as error:
         mistake = mistake_behind(error)
         if in_sweep:  # the launcher goes on with the other jobs
@@ -52,12 +68,20 @@ def _job(cfg: DictConfig) -> float:
     return metrics["dev"]["f1"] if metrics else 0.0
 
 
+def _checked_job() -> None:
+    dirs, _ = config_dirs_of(sys.argv[1:])
+    check_words(sys.argv[1:])
+    sys.argv[1:] = flags_last(sys.argv[1:])
+    with files_named(dirs):
+        _job()
+
+
 def main() -> None:
     """Entry point of `ner-lab train` and of `python -m ner_lab.job`."""
     register_resolvers()
     # processes of a distributed run start again as `python -m ner_lab.job`, whatever started this one
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.job")
-    run_command(asked_for(sys.argv[1:]) or _job)
+    run_command(asked_for(sys.argv[1:]) or _checked_job)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab import __version__
-from ner_lab.checkpoint_file import read_checkpoint_file
+from ner_lab.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
+from ner_lab.plain_files import own_place, read_json_file, read_text
 from ner_lab.redact import redacted, refuse_secrets
-from ner_lab.trusted import read_config_file, read_json_file
-from ner_lab.whole import sync_folder, whole_file, write_whole
+from ner_lab.trusted import read_config_file
+from ner_lab.whole import sync_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,12 @@ _OF_AN_ATTEMPT = (
     *("checkpoints", "predictions", "wandb", "csv", "tensorboard"),
 )
 _CURVES = ("csv", "tensorboard")
+_APPENDED_TO = (*_CURVES, "wandb", "predictions", "checkpoints")
+_OF_A_RECORD = {"choices": dict, "overrides": list, "versions": dict, "code": str, "git": dict | None}
+_LOGS = ("train.log", "console.log", "wandb_id", ".lock")
 _STATE = {"place", "weights", "optimizer", "schedule", "precision", "callbacks", "ranks", "about"}
 """What the state of a training holds (`ner_lab.keeping.state`)."""
+_LARGEST_METRICS = 100_000_000  # bytes; ours have some ten thousand
 _TRIES, _PAUSE = 20, 0.05  # to hold a folder, and seconds between two
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
 
@@ -83,6 +88,7 @@ class RunFolder:
         refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
         self._refuse_finished()  # and not a file of it is touched
         self.path.mkdir(parents=True, exist_ok=True)
+        self._own(self._lock_path)
         self._hold()
         self._refuse_finished()  # by another process meanwhile
         self._refuse_links()
@@ -99,6 +105,7 @@ class RunFolder:
         refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
         self._refuse_finished()
         self.path.mkdir(parents=True, exist_ok=True)
+        self._own(self._lock_path)
         self._hold()
         self._refuse_finished()
         self._refuse_links()
@@ -137,7 +144,7 @@ class RunFolder:
         """Keep the state of a training; the one before it stays beside it."""
         self.checkpoints.mkdir(exist_ok=True)
         draft = self.state.with_suffix(".new")
-        _save(draft, state)
+        write_checkpoint_file(draft, state)
         if self.state.exists():
             os.replace(self.state, self.state_before)
         os.replace(draft, self.state)
@@ -151,7 +158,7 @@ class RunFolder:
     def write_checkpoint(self, content: Mapping[str, Any]) -> None:
         """Keep an epoch: `state_dict`, `hyper_parameters`, `epoch`."""
         self.checkpoints.mkdir(exist_ok=True)
-        _save(self.checkpoint, content)
+        write_checkpoint_file(self.checkpoint, content)
 
     def _note_resumption(self) -> None:
         """run.json tells of each time that a training was taken up again."""
@@ -168,10 +175,10 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether a run came to its end here and is not marked failed; a metrics.json that cannot be read counts."""
         try:
-            return json.loads(self.metrics.read_text(encoding="utf-8")).get("status") != "failed"
+            return json.loads(read_text(self.metrics, _LARGEST_METRICS)).get("status") != "failed"
         except FileNotFoundError:
             return False
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return True
 
     def set_aside(self) -> Path | None:
@@ -237,18 +244,24 @@ class RunFolder:
 
     def read_record(self) -> dict[str, Any]:
         """run.json."""
-        return read_json_file(self._own(self.record))
+        record = read_json_file(self._own(self.record))
+        for key, kind in _OF_A_RECORD.items():
+            if not isinstance(record.get(key), kind):
+                raise UserError(f"{self.record}: not the record of a run: it has no {key}, or one of another kind.")
+        return record
 
     def _refuse_links(self) -> None:
-        """Nothing is written to where a link leads."""
-        for name in (*_OF_AN_ATTEMPT, self.attempts.name):
+        """Nothing is written to where a link leads, of those either that lie within what loggers append to."""
+        for name in (*_OF_AN_ATTEMPT, *_LOGS, self.attempts.name):
             self._own(self.path / name)
+        for folder, folders, files in (found for name in _APPENDED_TO for found in os.walk(self.path / name)):
+            # in the folder of wandb lies a link of its own to its log in the user's cache, which it replaces
+            for name in (*folders, *(() if "wandb" in Path(folder).relative_to(self.path).parts else files)):
+                self._own(Path(folder, name))
 
     def _own(self, place: Path) -> Path:
         """A place within the folder; UserError where a link leads out of it."""
-        if not place.resolve().is_relative_to(self.path.resolve()):
-            raise UserError(f"{place}: it leads out of the run folder, to {place.resolve()}. A run's files lie within.")
-        return place
+        return own_place(place, self.path)
 
     def read_checkpoint(self) -> dict[str, Any]:
         """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code of it."""
@@ -277,36 +290,6 @@ class RunFolder:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, _compact(json.dumps(metrics, indent=2)) + "\n")
         return target
-
-
-def _save(path: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain data, whole or not at all."""
-    import torch
-
-    with whole_file(path, "wb") as file:
-        target: Any = _Target(file)
-        try:
-            torch.save(dict(content), target)
-        except RuntimeError as error:  # torch's word for whatever went wrong with the file
-            raise (target.error or error) from None
-
-
-class _Target:
-    """A file to write to, which remembers what went wrong."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.error: OSError | None = None
-
-    def write(self, content: bytes) -> int:
-        try:
-            return self.file.write(content)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()
 
 
 def absolute_paths(cfg: DictConfig) -> None:

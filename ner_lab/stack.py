@@ -16,7 +16,7 @@ from ner_lab.job import main as train
 from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.elsewhere import note_failure
-from ner_lab.sweep import study_file
+from ner_lab.sweep import read_study_file, study_file
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ def _command() -> None:
     source: list[str] = []
     if "=" not in arguments[0] and not arguments[0].startswith("-"):
         file = study_file(arguments.pop(0))
+        read_study_file(file)
         source = ["--config-dir", str(file.parent), "--config-name", file.stem]
     sys.argv = [sys.argv[0], "-m", *source, "hydra/launcher=stack", *arguments]
     train()

@@ -4,10 +4,10 @@ import logging
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.command import run_command
-from ner_lab.compose import CONF_DIR
+from ner_lab.compose import CONF_DIR, read_config_text
 from ner_lab.errors import UserError
 from ner_lab.job import main as train
 from ner_lab.study.record import FILE, is_swept
@@ -64,7 +64,7 @@ def study_file(name: str) -> Path:
 def _list() -> None:
     rows = []
     for name, file in studies(Path("sweeps").absolute(), SWEEPS_DIR).items():
-        question = OmegaConf.select(OmegaConf.load(file), "study.question") or ""
+        question = OmegaConf.select(read_study_file(file), "study.question") or ""
         rows.append([name, " ".join(str(question).split())])
     log.info(
         "%s\n\nner-lab sweep NAME runs one; ner-lab sweep --help says more.", table(["study", "what it asks"], rows)
@@ -73,7 +73,22 @@ def _list() -> None:
 
 def _named(file: Path) -> str:
     """What the study of a file is called."""
-    return str(OmegaConf.select(OmegaConf.load(file), "study.name") or file.stem)
+    return str(OmegaConf.select(read_study_file(file), "study.name") or file.stem)
+
+
+def read_study_file(file: Path) -> DictConfig:
+    """What the file of a study says itself; UserError where it is none."""
+    read_config_text(file)
+    found = OmegaConf.load(file)
+    if not isinstance(found, DictConfig) or not found:
+        kind = "nothing in it" if not found else "a list"
+        raise UserError(f"{file}: {kind}, and a study has keys: defaults: [config, _self_], study, hydra.")
+    if not isinstance(study := found.get("study", OmegaConf.create({})), DictConfig):
+        raise UserError(f"{file}: study is '{study}'. It has keys of its own: name, question, factors, baseline.")
+    for place in ("study.factors", "study.published", "hydra.sweeper.rows", "hydra.sweeper.params"):
+        if (stated := OmegaConf.select(found, place)) is not None and not isinstance(stated, DictConfig):
+            raise UserError(f"{file}: {place} is '{stated}'. It has keys of its own, KEY: VALUE, a line each.")
+    return found
 
 
 def _status(name: str, overrides: list[str], *, live: bool) -> None:
@@ -113,6 +128,7 @@ def _command() -> None:
         _status(name, overrides, live="--watch" in flags)
         return
     file = study_file(name)
+    read_study_file(file)
     mode = [] if _SHOWING & set(overrides) else ["-m"]
     sys.argv = [sys.argv[0], *mode, "--config-dir", str(file.parent), "--config-name", file.stem, *overrides]
     train()

@@ -172,10 +172,14 @@ def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
     return "IOB1" if opened_by_i > opened_by_b else "IOB2"
 
 
-def check_scheme(name: str) -> str:
-    """`name` in upper case, or an error that lists the schemes; BIO and BIOES are understood."""
+def check_scheme(name: str, key: str = "") -> str:
+    """`name` in upper case, or an error that lists the schemes; BIO and BIOES are understood.
+
+    key: of the config, for the error.
+    """
     known = {"BIO": "IOB2", "BIOES": "IOBES", "IOB": "IOB1", "BILUO": "BILOU"}
     scheme = known.get(str(name).upper(), str(name).upper())
     if scheme not in SCHEMES:
-        raise UserError(f"'{name}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+        place = f"{key}: " if key else ""
+        raise UserError(f"{place}'{name}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
     return scheme

@@ -6,6 +6,8 @@ from torch import nn
 from ner_lab.errors import UserError
 from ner_lab.recurrence.two_ways import ReadsBothWays
 
+_MOST = 1024  # more cores than a machine has
+
 
 def set_threads(number: int | str | None, model: nn.Module | None = None, *, deterministic: bool = False) -> None:
     """Take `number` threads, in this process; raises UserError unless it is a whole number above 0.
@@ -21,6 +23,8 @@ def set_threads(number: int | str | None, model: nn.Module | None = None, *, det
         return
     if number is not None and (not str(number).isdecimal() or int(number) < 1):
         raise UserError(f"threads is {number}. It must be a whole number, at least 1.")
+    if number is not None and int(number) > _MOST:
+        raise UserError(f"threads is {number}, more than any machine has cores. Give {_MOST:,} at most.")
     threads = int(number or 1)
     both_ways = [part for part in model.modules() if isinstance(part, ReadsBothWays)] if model is not None else []
     for part in both_ways:

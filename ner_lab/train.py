@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
+from ner_lab.build import check_parts, data_options_of, feature_set_of, word_embedding_of
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
@@ -35,6 +35,7 @@ from ner_lab.predict import load
 from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum, versions
 from ner_lab.scoring import score, score_table
+from ner_lab.settings import check_settings, check_trainer
 from ner_lab.stopping import EarlyStop
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.tagger import Tagger
@@ -65,7 +66,7 @@ def train(
     training goes on from there, and ends with the same numbers as one never stopped. Ctrl-C, SIGTERM
     and SIGUSR1 let the step under way end, save the state, and raise `Interrupted`.
     """
-    check_seed(cfg)
+    check_values(cfg)
     set_threads(cfg.threads, deterministic=bool(cfg.trainer.deterministic))
     run = RunFolder(folder)
     tracker = tracker_of(cfg)
@@ -94,9 +95,17 @@ def tracker_of(cfg: DictConfig) -> Tracker:
     return instantiate(cfg.logger)
 
 
+def check_values(cfg: DictConfig) -> None:
+    """Refuse what cannot be, as far as that can be known before anything is read or written."""
+    check_seed(cfg)
+    check_settings(cfg)
+    check_parts(cfg)
+    stopping_of(cfg, data_options_of(cfg))
+
+
 def check_seed(cfg: DictConfig) -> None:
     """Refuse what is no seed for all generators."""
-    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+    if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
 
 
@@ -320,6 +329,7 @@ def _failure(dev_f1: float, least: float | None) -> str | None:
 
 def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any]) -> pl.Trainer:
     """Lightning's trainer, as `cfg.trainer` says."""
+    check_trainer(cfg.trainer)
     for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -45,7 +45,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest_and_the_usage() -> None
         ("optimizer.momentum=0", "the chosen option of 'optimizer' does not take 'momentum'"),
         ("data.columns.lemma=1", "'data.columns.lemma' is a new name there: add it with a plus sign"),
         ("data.columns={word: 0, lemma: 1}", "'data.columns.lemma' is a new name there: add it with a plus sign"),
-        ("seed=[1", "no viable alternative at input"),
+        ("seed=[1", "'seed=[1' cannot be read: no viable alternative at input"),
     ],
 )
 def test_an_override_that_cannot_be_is_explained(override: str, message: str) -> None:

@@ -1,32 +1,23 @@
-"""A run folder from a stranger: none of its code is run, nothing outside it is read for a part of it, nothing leaks."""
+"""The config of a stranger's run: what it may name, and what is set back; nothing of it is run before it is checked."""
 
-import ast
-import io
-import json
 import os
-import pickle
 import re
 import shutil
-import tarfile
-import zipfile
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import yaml
 from omegaconf import OmegaConf
 from sample import Outcome
 
-import ner_lab
-from ner_lab.checkpoint_file import read_checkpoint_file
-from ner_lab.compose import CONF_DIR, compose_config, options_of
+from ner_lab.compose import CONF_DIR, compose_config, options_of, register_resolvers
 from ner_lab.errors import UserError
-from ner_lab.evaluate import evaluate
 from ner_lab.predict import load
-from ner_lab.run_folder import RunFolder
-from ner_lab.trusted import check_config, from_stranger, packages_of, read_config_file, read_json_file
+from ner_lab.trusted import check_config, check_server, from_stranger, packages_of, read_config_file
+
+SOURCE = Path("config.yaml")
 
 
 @pytest.fixture
@@ -44,9 +35,10 @@ def mark(tmp_path: Path) -> Path:
 
 
 def spoil(folder: Path, *settings: tuple[str, Any]) -> None:
+    """Set keys of a run's config."""
     cfg = OmegaConf.load(folder / "config.yaml")
     for key, value in settings:
-        OmegaConf.update(cfg, key, value, force_add=True)
+        OmegaConf.update(cfg, key, value, merge=False, force_add=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
 
 
@@ -82,7 +74,24 @@ HOSTILE = [
     ("features.parts.more", {"_target_": "os.system", "command": "touch {mark}"}),
     ("seed", {"_target_": "os.system", "command": "touch {mark}"}),
     ("study.factors.evil", {"_target_": "os.system", "command": "touch {mark}"}),
+    ("word_embedding", {"_target_": "ner_lab.word_embedding.random"}),
+    ("decoder", {"_target_": "ner_lab.decoder.triton_chain.triton.jit"}),
+    ("decoder", {"_target_": "ner_lab.decoder.crf.CRF.__init__"}),
+    ("features", {"_target_": "ner_lab.features.lexicon_files.files_of"}),
+    ("logger", {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "{mark}"}),
+    ("encoder.hidden_dim", {"_target_": "pytorch_lightning.Trainer", "default_root_dir": "{mark}"}),
+    ("trainer.default_root_dir", "{mark}"),
+    ("trainer.callbacks", ["{mark}"]),
+    ("trainer.plugins", "{mark}"),
+    ("trainer.logger", "{mark}"),
+    ("trainer.profiler", "evil.Profiler"),
+    ("trainer.strategy", "../evil"),
+    ("trainer.callbacks", [[1]]),
+    ("seed", "../../x"),
+    ("seed", [1]),
     ("encoder._recursive_", True),
+    ("encoder._partial_", "os.system"),
+    ("encoder._convert_", "evil"),
     ("encoder._args_", [1]),
 ]
 
@@ -130,321 +139,238 @@ def test_every_option_of_ours_is_taken(group: str) -> None:
     for option in options_of(group):
         stated: Any = OmegaConf.to_container(OmegaConf.load(CONF_DIR / group / f"{option}.yaml"))
         kept = {key: value for key, value in stated.items() if key != "defaults" and "${" not in str(value)}
-        check_config(OmegaConf.create({group: kept}), Path("config.yaml"))
+        check_config(OmegaConf.create({group: kept}), SOURCE)
 
 
+PACKAGE = {
+    "__init__.py": "",
+    "part.py": """
+import subprocess
+from pathlib import Path
+from torch import nn
+from ner_lab.encoder.bilstm import BiLSTM
+
+
+class Encoder(nn.Module):
+    pass
+
+
+def encoder():
+    return Encoder()
+""",
+}
+
+
+@pytest.fixture
+def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of the user's own."""
+    for name, text in PACKAGE.items():
+        (tmp_path / "src" / "my_lab").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "src" / "my_lab" / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "src")
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+
+@pytest.mark.usefixtures("my_lab")
 def test_packages_the_user_names_are_taken_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = OmegaConf.create({"encoder": {"_target_": "my_lab.part.Encoder"}})
     with pytest.raises(UserError, match=r"NER_LAB_TRUST=my_lab .*trust=\['my_lab'\]"):
-        check_config(cfg, Path("config.yaml"))
-    check_config(cfg, Path("config.yaml"), ["my_lab"])
-    monkeypatch.setenv("NER_LAB_TRUST", "other,my_lab")
-    check_config(cfg, Path("config.yaml"))
+        check_config(cfg, SOURCE)
+    assert "my_lab" not in sys.modules, "it was imported before it was trusted"
+    check_config(cfg, SOURCE, ["my_lab"])
+    monkeypatch.setenv("NER_LAB_TRUST", "other, my_lab")
+    check_config(cfg, SOURCE)
     cfg.encoder["_target_"] = "my_labs.part.Encoder"
     with pytest.raises(UserError, match="my_labs"):
-        check_config(cfg, Path("config.yaml"), ["my_lab"])
+        check_config(cfg, SOURCE, ["my_lab"])
     assert packages_of(cfg) == ["my_labs"]
+
+
+@pytest.mark.usefixtures("my_lab")
+@pytest.mark.parametrize(
+    "name", ["Path", "subprocess", "subprocess.Popen", "BiLSTM", "nn.Linear", "Nothing", "__file__"]
+)
+def test_a_trusted_package_stands_for_what_it_defines_alone(name: str) -> None:
+    for defined in ("Encoder", "encoder"):
+        check_config(OmegaConf.create({"encoder": {"_target_": f"my_lab.part.{defined}"}}), SOURCE, ["my_lab"])
+    with pytest.raises(UserError, match=f"my_lab.part.{name}, which my_lab does not define"):
+        check_config(OmegaConf.create({"encoder": {"_target_": f"my_lab.part.{name}"}}), SOURCE, ["my_lab"])
 
 
 def test_who_trusts_us_does_not_trust_all_that_we_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NER_LAB_TRUST", "ner_lab")
     with pytest.raises(UserError, match="shutil"):
-        check_config(OmegaConf.create({"encoder": {"_target_": "ner_lab.data.cache.shutil.rmtree"}}), Path("c.yaml"))
+        check_config(OmegaConf.create({"encoder": {"_target_": "ner_lab.data.cache.shutil.rmtree"}}), SOURCE)
 
 
-# references, tags, bombs
+def test_a_group_without_its_class_is_no_config_of_a_run(strange: Path) -> None:
+    for value in ({"hidden_dim": 3}, None, [1], "encoder"):
+        spoil(strange, ("encoder", value))
+        with pytest.raises(UserError, match="it has no encoder"):
+            load(strange)
+
+
+# references
+
+
+REFERENCES = ("${oc.env:SECRET}", "x${oc.env:SECRET}y", "${seed}", "${run_name:}", "${oc.decode:'[1]'}", "\\${seed}")
 
 
 def test_nothing_in_the_environment_is_read(strange: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "canary-83")
-    for text in ("${oc.env:SECRET}", "x${oc.env:SECRET}y", "${seed}", "${run_name:}", "${oc.decode:'[1]'}"):
+    for text in REFERENCES:
         spoil(strange, ("run_name", text))
-        with pytest.raises(UserError, match=r"config\.yaml: run_name: .* refers to something else") as raised:
+        with pytest.raises(UserError, match=r"config\.yaml:\d+: .* refers to something else") as raised:
             load(strange)
         assert "canary" not in str(raised.value)
-    spoil(strange, ("run_name", "run"), ("data.columns.word", "${seed}"))
-    with pytest.raises(UserError, match=r"data\.columns\.word"):
-        load(strange)
+
+
+def test_a_reference_is_named_by_its_key_where_there_is_no_line() -> None:
+    for place in ("data.columns.word", "run_name", "study.factors"):
+        cfg = OmegaConf.create({"seed": 1})
+        OmegaConf.update(cfg, place, "${seed}", force_add=True)
+        with pytest.raises(UserError, match=rf"config\.yaml: {place}: .* refers to something else"):
+            check_config(cfg, SOURCE)
+    with pytest.raises(UserError, match=r"tags\.0: .* refers to something else"):
+        check_config(OmegaConf.create({"seed": 1, "tags": ["${seed}"]}), SOURCE)
+
+
+@pytest.mark.parametrize("text", ["$", "$ {x}", "a}", "$HOME", "%(x)s", "{{x}}"])
+def test_what_only_looks_like_a_reference_is_text(text: str) -> None:
+    cfg = OmegaConf.create({"run_name": "x", "data": {"licence": ""}})
+    cfg.data.licence = text
+    check_config(cfg, SOURCE)
+
+
+def test_our_resolvers_evaluate_no_text(mark: Path) -> None:
+    """Those that conf/ uses give names: of options, of a study, of a job, of Hydra's own settings, and the time."""
+    register_resolvers()
+    evil = f"__import__('os').system('touch {mark}')"
+    hydra = {"job": {"config_name": "config"}, "overrides": {"task": [f'run_name="{evil}"']}}
+    cfg = OmegaConf.create({"study": {"name": evil}, "seed": 1, "hydra": hydra})
+    OmegaConf.update(cfg, "names", ["${sweep_name:t}", "${job_name:}", "${run_name:}"])
+    assert evil in cfg.names[0]
+    assert [str(name) for name in cfg.names]
+    assert not mark.exists()
+    files = [file.read_text(encoding="utf-8") for file in CONF_DIR.rglob("*.yaml")]
+    used = {word for text in files for word in re.findall(r"\$\{([\w.]+):", text)}
+    assert used == {"run_name", "sweep_name", "job_name", "now", "hydra"} & used
+
+
+# what is fetched
+
+
+GLOVE = {"_target_": "ner_lab.word_embedding.glove.Glove"}
+EVIL_SUM = "sha256:" + "0" * 64
+
+
+def fetching(name: str, url: str, checksum: str | None, member: str) -> dict[str, Any]:
+    item = {"url": url, "checksum": checksum, "splits": {"train": member}}
+    return {"data": {"_target_": "ner_lab.data.options.DataOptions", "name": name, "downloads": [item]}}
 
 
 @pytest.mark.parametrize(
-    "tag",
+    "config",
     [
-        "!!python/object/apply:os.system ['touch {mark}']",
-        "!!python/object/new:subprocess.Popen [['touch', '{mark}']]",
-        "!!python/name:os.system",
-        "!!python/module:antigravity",
-        "!!python/tuple [1, 2]",
-        "!evil x",
+        fetching("../../.ssh", "https://evil.example/x", EVIL_SUM, "x"),
+        fetching("/etc", "https://evil.example/x", EVIL_SUM, "x"),
+        fetching("..", "https://evil.example/x", EVIL_SUM, "x"),
+        fetching("mine", "https://evil.example/x.zip", EVIL_SUM, "../../.bashrc"),
+        fetching("mine", "https://evil.example/x.zip", EVIL_SUM, "/etc/passwd"),
+        fetching("mine", "https://evil.example/x.zip", EVIL_SUM, ".bashrc"),
+        fetching("mine", "https://evil.example/..", EVIL_SUM, "x"),
+        fetching("mine", "https://evil.example/.bashrc", EVIL_SUM, "x"),
+        fetching("mine", "http://evil.example/x", EVIL_SUM, "x"),
+        fetching("mine", "http://127.0.0.1:9/x", EVIL_SUM, "x"),
+        fetching("mine", "file:///etc/passwd", EVIL_SUM, "x"),
+        fetching("mine", "https://evil.example/x", None, "x"),
+        fetching("conll2003", "https://evil.example/conll2003.zip", EVIL_SUM, "train.txt"),
+        fetching("conll2003", "https://data.deepai.org/conll2003.zip", EVIL_SUM, "train.txt"),
+        fetching("conll2000", "https://evil.example/train.txt.gz", EVIL_SUM, "train.txt"),
+        {"word_embedding": {**GLOVE, "url": "https://evil.example/glove.6B.zip", "checksum": EVIL_SUM}},
+        {"word_embedding": {**GLOVE, "url": "https://nlp.stanford.edu/data/glove.6B.zip", "checksum": None}},
+        {"features": {"parts": {"more": {"lexicons": {"mine": {"url": "https://evil.example/senna-v3.0.tgz"}}}}}},
     ],
 )
-def test_tags_make_no_objects(tag: str, strange: Path, mark: Path) -> None:
-    text = (strange / "config.yaml").read_text()
-    (strange / "config.yaml").write_text(
-        re.sub(r"^seed: .*$", f"seed: {tag.format(mark=mark)}", text, flags=re.MULTILINE)
-    )
-    with pytest.raises(UserError, match=r"config\.yaml: cannot be read as YAML"):
-        load(strange)
-    assert not mark.exists()
+def test_no_file_that_is_fetched_takes_the_place_of_another(config: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"config\.yaml: .*\.url is .* say so: NER_LAB_TRUST="):
+        check_config(OmegaConf.create(config), SOURCE)
 
 
-def test_a_file_of_laughs_ends_at_once(strange: Path) -> None:
-    lines = ["a0: &a0 [ha, ha]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    (strange / "config.yaml").write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"config\.yaml:2: .*aliases"):
-        load(strange)
+def test_a_corpus_of_its_own_may_be_fetched_and_hosts_may_be_trusted() -> None:
+    check_config(OmegaConf.create(fetching("mine", "https://some.example/x.zip", EVIL_SUM, "train.txt")), SOURCE)
+    mirror = fetching("conll2003", "https://mirror.example/conll2003.zip", None, "train.txt")
+    check_config(OmegaConf.create(mirror), SOURCE, ["mirror.example"])
+    assert packages_of(OmegaConf.create(mirror)) == ["mirror.example", "ner_lab"]
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"a: " + b"[" * 5000 + b"]" * 5000, "nested deeper"),
-        (b"a: " + b"{b: " * 5000, "nested deeper"),
-        (b"\xff\xfe\x00", "cannot be read as YAML"),
-        (b"- 1\n- 2\n", "has no keys"),
-        (b"just words", "it has no data"),
-        (b"", "it has no data"),
-        (b"a: 1\na: 2\n", "cannot be read as YAML"),
-        (b"x" * 6_000_000, "5,000,000"),
-    ],
-)
-def test_a_config_that_is_none_is_an_error(content: bytes, said: str, strange: Path) -> None:
-    (strange / "config.yaml").write_bytes(content)
-    with pytest.raises(UserError, match=re.escape(said)) as raised:
-        load(strange)
-    assert "config.yaml" in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "content", [b"[" * 200_000, b"[1]", b"nothing", b"\xff", b'{"a": ' * 100_000, b" " * 5_000_001]
-)
-def test_a_record_that_is_none_is_an_error(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"run\.json"):
-        read_json_file(tmp_path / "run.json")
-
-
-# checkpoints
-
-
-class Bomb:
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.reduced = (function, arguments)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.reduced
-
-
-def bombs(mark: Path) -> dict[str, Bomb]:
-    return {
-        "system": Bomb(os.system, f"touch {mark}"),
-        "eval": Bomb(eval, f"open({str(mark)!r}, 'w')"),
-        "exec": Bomb(exec, f"open({str(mark)!r}, 'w')"),
-        "touch": Bomb(Path.touch, mark),
-        "save": Bomb(torch.save, {}, str(mark)),
-        "getattr": Bomb(getattr, "text", "upper"),
-    }
-
-
-@pytest.mark.parametrize("kind", bombs(Path()))
-@pytest.mark.parametrize("place", ["state_dict", "hyper_parameters", "root"])
-def test_a_bomb_in_a_checkpoint_does_not_go_off(kind: str, place: str, strange: Path, mark: Path) -> None:
-    file = strange / "checkpoints" / "best.ckpt"
-    content: Any = torch.load(file, weights_only=True)
-    bomb = bombs(mark)[kind]
-    if place == "root":
-        content = bomb
-    else:
-        content[place]["evil"] = bomb
-    torch.save(content, file)
-    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint that can be read; no code of it was run"):
-        load(strange)
-    assert not mark.exists()
-
-
-def test_bombs_of_older_formats_do_not_go_off(strange: Path, mark: Path) -> None:
-    file = strange / "checkpoints" / "best.ckpt"
-    bomb = bombs(mark)["system"]
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name in ("sys_info", "pickle", "storages", "tensors"):
-            info = tarfile.TarInfo(name)
-            info.size = len(pickle.dumps(bomb))
-            archive.addfile(info, io.BytesIO(pickle.dumps(bomb)))
-    legacy = io.BytesIO()
-    torch.save({"state_dict": {"a": bomb}}, legacy, _use_new_zipfile_serialization=False)
-    for content in (pickle.dumps(bomb), packed.getvalue(), legacy.getvalue()):
-        file.write_bytes(content)
-        with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint"):
-            load(strange)
-        assert not mark.exists()
-
-
-@pytest.mark.parametrize("name", ["state.ckpt", "state-1.ckpt"])
-def test_a_bomb_in_a_state_does_not_go_off(name: str, strange: Path, mark: Path, cli: Callable[..., Outcome]) -> None:
-    (strange / "metrics.json").unlink()
-    torch.save({"place": bombs(mark)["system"]}, strange / "checkpoints" / name)
-    assert cli("train", f"resume={strange}").code == 0, "it begins anew"
-    assert not mark.exists()
-
-
-def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "best.ckpt"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", b"\0" * 50_000_000)
-    with pytest.raises(UserError, match="torch did not write"):
-        read_checkpoint_file(file)
-
-
-@pytest.mark.parametrize("every", [37, pytest.param(1, marks=pytest.mark.soak)])
-def test_no_changed_bit_of_a_checkpoint_goes_unseen(every: int, tmp_path: Path) -> None:
-    file = tmp_path / "best.ckpt"
-    content = {
-        "state_dict": {f"weight{n}": torch.randn(5, 4) for n in range(4)},
-        "epoch": 3,
-        "vocabs": {"a": ["x", 1.5]},
-    }
-    torch.save(content, file)
-    good, refused = file.read_bytes(), 0
-    for place in range(0, len(good), every):
-        for bit in range(8) if every == 1 else [place % 8]:
-            file.write_bytes(good[:place] + bytes([good[place] ^ (1 << bit)]) + good[place + 1 :])
-            try:
-                found = read_checkpoint_file(file)
-            except UserError:
-                refused += 1
-            else:
-                assert found.keys() == content.keys()
-                assert (found["epoch"], found["vocabs"]) == (content["epoch"], content["vocabs"])
-                assert all(torch.equal(found["state_dict"][name], one) for name, one in content["state_dict"].items())
-    assert refused > len(range(0, len(good), every)) / 2
-    for length in range(0, len(good), max(every, 101)):
-        file.write_bytes(good[:length])
-        with pytest.raises(UserError, match=r"best\.ckpt"):
-            read_checkpoint_file(file)
-
-
-def test_torch_alone_would_not_see_it(tmp_path: Path) -> None:
-    """Why there is a check of our own; where this fails, torch has learnt it."""
-    file = tmp_path / "best.ckpt"
-    torch.save({"weight": torch.full((50, 50), 1.0)}, file)
-    good = file.read_bytes()
-    at = good.index(torch.full((9,), 1.0).numpy().tobytes()) + 2
-    file.write_bytes(good[:at] + bytes([good[at] ^ 64]) + good[at + 1 :])
-    assert not torch.equal(torch.load(file, weights_only=True)["weight"], torch.full((50, 50), 1.0))
-    with pytest.raises(UserError, match="does not have the checksum"):
-        read_checkpoint_file(file)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content["state_dict"].popitem(),
-        lambda content: content["state_dict"].update({"tagger.more": torch.zeros(1)}),
-        lambda content: content["state_dict"].update({"tagger.embedder.words.table": torch.zeros(2, 2)}),
-        lambda content: content["state_dict"].update({"tagger.embedder.words.table": "text"}),
-        lambda content: content.pop("state_dict"),
-        lambda content: content.update(state_dict=[1, 2]),
-        lambda content: content.pop("hyper_parameters"),
-        lambda content: content["hyper_parameters"].pop("vocabs"),
-        lambda content: content["hyper_parameters"].update(vocabs=[]),
-        lambda content: content["hyper_parameters"]["vocabs"].clear(),
-        lambda content: content["hyper_parameters"]["vocabs"].update(words=3),
-        lambda content: content["hyper_parameters"]["vocabs"].update(tags={}),
-    ],
-)
-def test_a_checkpoint_of_another_shape_is_an_error_that_names_it(change: Callable[[Any], Any], strange: Path) -> None:
-    file = strange / "checkpoints" / "best.ckpt"
-    content = torch.load(file, weights_only=True)
-    change(content)
-    torch.save(content, file)
-    with pytest.raises(UserError, match=r"best\.ckpt"):
-        load(strange)
-
-
-# places
-
-
-@pytest.mark.parametrize("name", ["config.yaml", "checkpoints/best.ckpt", "checkpoints"])
-def test_links_that_lead_out_are_not_followed(name: str, strange: Path, run: Path) -> None:
-    place = strange / name
-    shutil.rmtree(place) if place.is_dir() else place.unlink()
-    place.symlink_to(run / name)
-    with pytest.raises(UserError, match="leads out of the run folder"):
-        load(strange)
-
-
-def test_a_link_to_the_whole_folder_is_followed(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(run)
-    assert load(tmp_path / "link").predict([["Oslo"]])
-
-
-@pytest.mark.parametrize("name", ["checkpoints", "predictions", "attempts", "config.yaml", "wandb_id"])
-def test_nothing_is_written_through_a_link(
-    name: str, strange: Path, tmp_path: Path, cli: Callable[..., Outcome]
-) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    for left in ("metrics.json", "checkpoints/best.ckpt"):
-        (strange / left).unlink()
-    place = strange / name
-    if place.exists():
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
-    target = outside / "file" if "." in name or "_" in name else outside
-    if target != outside:
-        target.write_text("precious")
-    place.symlink_to(target)
-    outcome = cli("train", f"resume={strange}")
-    assert outcome.code == (0 if name == "wandb_id" else 2), outcome.err
-    assert name == "wandb_id" or "leads out of the run folder" in outcome.err
-    assert [path for path in outside.rglob("*") if path != target] == []
-    assert target == outside or target.read_text() == "precious"
+# what is set back
 
 
 def test_what_a_stranger_says_of_writing_and_sending_is_not_taken() -> None:
     settings = ["logger=wandb", "logger.base_url=https://evil.example", "logger.entity=evil", "data.cache_dir=/evil"]
-    cfg = compose_config(settings)
-    own = from_stranger(cfg)
-    assert (own.logger.base_url, own.logger.entity, own.data.cache_dir) == ("https://api.wandb.ai", None, None)
-    assert cfg.data.cache_dir == "/evil"
-    assert {key: own[key] for key in own if key not in ("logger", "data")} == {
-        key: cfg[key] for key in cfg if key not in ("logger", "data")
-    }
+    cfg = compose_config([*settings, "features=caps_lexicons", "features.parts.lexicons.cache_dir=/evil"])
+    own, reset = from_stranger(cfg)
+    assert (own.logger.base_url, own.logger.entity, own.logger.mode) == ("https://api.wandb.ai", None, "offline")
+    assert (own.data.cache_dir, own.features.parts.lexicons.cache_dir) == (None, None)
+    assert sorted(reset) == [
+        *("data.cache_dir", "features.parts.lexicons.cache_dir"),
+        *("logger.base_url", "logger.entity", "logger.mode"),
+    ]
+    assert cfg.data.cache_dir == "/evil", "the given one stays as it is"
+    changed = {"logger", "data", "features"}
+    assert {key: own[key] for key in own if key not in changed} == {key: cfg[key] for key in cfg if key not in changed}
+
+
+def test_of_our_own_defaults_nothing_is_set_back() -> None:
+    for logger in options_of("logger"):
+        cfg = compose_config([f"logger={logger}"])
+        own, reset = from_stranger(cfg)
+        assert (own, reset) == (cfg, [])
+
+
+def test_a_key_in_the_environment_goes_to_no_strangers_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = compose_config(["logger=wandb", "logger.base_url=https://evil.example"])
+    check_server(cfg, SOURCE)  # without a key nothing is sent
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    with pytest.raises(UserError, match=r"logger\.base_url is https://evil\.example.*WANDB_BASE_URL=") as raised:
+        check_server(cfg, SOURCE)
+    assert "kkk" not in str(raised.value)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://mine.example")  # goes before the config's
+    check_server(cfg, SOURCE)
+    monkeypatch.delenv("WANDB_BASE_URL")
+    for settings in (["logger=wandb"], ["logger=none"]):
+        check_server(compose_config(settings), SOURCE)
+
+
+def test_training_does_not_go_on_where_a_key_would_go_to_a_strangers_server(
+    strange: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Outcome]
+) -> None:
+    spoil(strange, ("logger", OmegaConf.to_container(compose_config(["logger=wandb"]).logger)))
+    spoil(strange, ("logger.base_url", "http://127.0.0.1:9"))
+    (strange / "metrics.json").unlink()
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    outcome = cli("train", f"resume={strange}")
+    assert outcome.code == 2
+    assert "where your W&B key would be sent" in outcome.err
+    assert "WANDB_BASE_URL" not in os.environ
+
+
+def test_training_once_more_says_what_it_does_not_take_over(
+    strange: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    spoil(strange, ("data.cache_dir", str(tmp_path / "evil")), ("trainer.max_epochs", 1))
+    outcome = cli("train", "--from", str(strange), f"hydra.run.dir={tmp_path / 'again'}")
+    assert outcome.code == 0, outcome.err
+    assert f"not taken over from {strange}, which may be anybody's: data.cache_dir" in outcome.said
+    assert not (tmp_path / "evil").exists()
+    outcome = cli(
+        *("train", "--from", str(strange), f"hydra.run.dir={tmp_path / 'third'}"), f"data.cache_dir={tmp_path / 'mine'}"
+    )
+    assert outcome.code == 0, outcome.err
+    assert "not taken over" not in outcome.said
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_a_run_of_ours_is_read_as_it_was_written(run: Path) -> None:
-    cfg = read_config_file(run / "config.yaml")
-    assert cfg == OmegaConf.load(run / "config.yaml")
-    assert json.loads((run / "run.json").read_text()) == RunFolder(run).read_record()
-    assert evaluate(run)["dev"].scores == json.loads((run / "metrics.json").read_text())["dev"]
-
-
-# our own sources
-
-
-def test_our_sources_unpickle_and_evaluate_nothing() -> None:
-    root = Path(ner_lab.__file__).parent
-    for file in [*root.rglob("*.py"), *(root.parent / "hydra_plugins").rglob("*.py")]:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
-                assert not names & {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}, file
-            if not isinstance(node, ast.Call):
-                continue
-            called = ast.unparse(node.func)
-            assert called not in ("eval", "exec", "compile", "os.system", "yaml.unsafe_load", "yaml.full_load"), file
-            stated = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            if called == "torch.load":
-                assert stated.get("weights_only") == "True", file
-            if called in ("np.load", "numpy.load"):
-                assert stated.get("allow_pickle", "False") == "False", file
-            if called == "yaml.load":
-                loader = stated.get("Loader", "none")
-                assert "Safe" in loader or loader == "_YAML", file
-            assert stated.get("shell", "False") == "False", file
-
-
-def test_the_loaders_of_yaml_are_safe_ones() -> None:
-    from ner_lab.report import records
-
-    assert issubclass(records._YAML, yaml.SafeLoader | yaml.CSafeLoader)
+    assert read_config_file(run / "config.yaml") == OmegaConf.load(run / "config.yaml")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ner_lab.dropout import Dropout
 from ner_lab.initialise import glorot
+from ner_lab.limits import at_least, probability
 from ner_lab.recurrence.layer import Recurrence, Turn, check_cell
 from ner_lab.recurrence.two_ways import read_both_ways
 
@@ -32,6 +33,8 @@ class CharBiLSTM(nn.Module):
         learn_initial: bool,
     ) -> None:
         super().__init__()
+        at_least(1, "char_encoder", char_dim=char_dim, hidden_dim=hidden_dim)
+        probability("char_encoder", dropout=dropout)
         check_cell("char_encoder", cell, clip_gradient)
         self.embedding = nn.Embedding(len(chars), char_dim, padding_idx=0)
         glorot(self.embedding.weight)

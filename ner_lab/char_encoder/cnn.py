@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from ner_lab.dropout import Dropout
 from ner_lab.errors import UserError
 from ner_lab.initialise import embedding_uniform, linear
+from ner_lab.limits import at_least, probability
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda values: values,
@@ -43,6 +44,9 @@ class CharCNN(nn.Module):
         fill_to: int | None = None,
     ) -> None:
         super().__init__()
+        at_least(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window, fill_to=fill_to)
+        at_least(0, "char_encoder", padding=padding)
+        probability("char_encoder", dropout=dropout)
         if activation not in ACTIVATIONS:
             raise UserError(f"char_encoder.activation is '{activation}'. It takes {', '.join(ACTIVATIONS)}.")
         if 2 * padding < window - 1:

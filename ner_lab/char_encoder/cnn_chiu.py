@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ner_lab.char_encoder.cnn import CharCNN
 from ner_lab.initialise import linear
+from ner_lab.limits import at_least, at_least_zero
 
 CHAR_TYPES = ("padding", "upper", "lower", "punctuation", "other")
 
@@ -31,6 +32,8 @@ class ChiuCharCNN(CharCNN):
         dropout: float,
         activation: str,
     ) -> None:
+        at_least(0, "char_encoder", char_type_dim=char_type_dim)
+        at_least_zero("char_encoder", char_range=char_range)
         super().__init__(
             chars=chars,
             char_dim=char_dim,

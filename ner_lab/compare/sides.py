@@ -9,6 +9,7 @@ from typing import Any
 
 from ner_lab.errors import UserError
 from ner_lab.mistakes import Prediction, read_predictions
+from ner_lab.plain_files import own_place
 from ner_lab.report.runs import FINISHED, Run, collect, read_config
 
 NAMES = ("A", "B")
@@ -125,7 +126,7 @@ def _why_alone(run: Run) -> str:
 def _predictions(run: Run, split: str) -> list[Prediction]:
     path = run.folder / "predictions" / f"{split}.conll"
     if path.is_file():
-        return read_predictions(path)
+        return read_predictions(own_place(path, run.folder))
     there = sorted(path.stem for path in (run.folder / "predictions").glob("*.conll"))
     instead = f"There are predictions for {', '.join(there)}: give split={there[0]}." if there else "There are none."
     raise UserError(f"{run.folder}: no predictions/{split}.conll. {instead}")
@@ -174,5 +175,6 @@ def _flat(tree: dict[str, Any], place: str = "") -> dict[str, str]:
         elif key == "_target_":
             flat[place.rstrip(".")] = ".".join(str(value).split(".")[-2:])
         elif key not in _NO_SETTINGS:
-            flat[f"{place}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            flat[f"{place}{key}"] = written
     return flat

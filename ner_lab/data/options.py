@@ -73,10 +73,18 @@ class DataOptions:
         _one_of("digits", self.digits, ("keep", "zero", "zero_run"))
         _one_of("unknown_chars", self.unknown_chars, ("unk", "skip"))
         _one_of("vocabulary", self.vocabulary, ("train", "corpus", "file"))
-        if not {"word", "tag"} <= set(self.columns) or not all(type(column) is int for column in self.columns.values()):
+        if not set(self.columns) >= {"word", "tag"} or not all(type(column) is int for column in self.columns.values()):
             raise UserError(
                 f"data.columns is {self.columns}. It needs at least word and tag, each the number of a column from 0."
             )
+        for name in ("dir", "train", "dev", "test", "cache_dir"):
+            if getattr(self, name) == "":  # as an unset variable of the shell leaves it
+                raise UserError(f"data.{name} is empty. Give data.{name}=PATH, or leave it out.")
+        for name, kind in (("local", list), ("counts", dict)):
+            for split, value in getattr(self, name).items():
+                if not isinstance(value, kind):
+                    takes = "a list of names, [train.txt]" if kind is list else "counts by their names"
+                    raise UserError(f"data.{name}.{split} is {value!r}. It takes {takes}.")
         for name in ("batch_size", "min_count", "eval_batch_tokens"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

@@ -10,6 +10,7 @@ from ner_lab.decoder.constraints import allowed_moves, check_constraints, penalt
 from ner_lab.decoder.pairwise import best_path, gold_pairs
 from ner_lab.decoder.projection import PairProjection, Projection
 from ner_lab.errors import UserError
+from ner_lab.limits import at_least
 
 
 class MEMM(nn.Module):
@@ -34,6 +35,7 @@ class MEMM(nn.Module):
         self, *, input_dim: int, tags: Sequence[str], scheme: str, hidden_dim: int, previous: str, constraints: str
     ) -> None:
         super().__init__()
+        at_least(0, "decoder", hidden_dim=hidden_dim)
         if previous not in ("shared", "each"):
             raise UserError(f"decoder.previous is '{previous}'. It takes shared or each.")
         self.constraints = check_constraints(constraints, ("none", "decode"))

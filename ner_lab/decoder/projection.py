@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from ner_lab.errors import UserError
 from ner_lab.initialise import linear
+from ner_lab.limits import at_least
 
 
 class Constant(nn.Module):
@@ -81,6 +82,7 @@ class PairProjection(nn.Module):
 
 def projection_of(input_dim: int, num_tags: int, hidden_dim: int, output: str) -> Projection | PerDirection:
     """The projection that `decoder.output` names: `linear` or `per_direction`."""
+    at_least(0, "decoder", hidden_dim=hidden_dim)
     if output == "linear":
         return Projection(input_dim, num_tags, hidden_dim)
     if output != "per_direction":

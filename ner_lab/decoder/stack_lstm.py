@@ -13,6 +13,7 @@ from ner_lab.decoder.reading import Reading
 from ner_lab.decoder.span_tags import SpanTags
 from ner_lab.errors import UserError
 from ner_lab.initialise import embedding_uniform, glorot, linear
+from ner_lab.limits import at_least, probability
 from ner_lab.recurrence.layer import reorder, reversal
 from ner_lab.transitions import actions_of, is_valid
 
@@ -64,9 +65,10 @@ class StackLSTM(nn.Module):
         super().__init__()
         if outside not in ("token", "composed"):
             raise UserError(f"decoder.outside is '{outside}'. It takes token or composed.")
-        for name, layers in (("num_layers", num_layers), ("chunk_layers", chunk_layers)):
-            if layers < 1:
-                raise UserError(f"decoder.{name} is {layers}. It must be at least 1.")
+        at_least(1, "decoder", token_dim=token_dim, hidden_dim=hidden_dim, state_dim=state_dim, action_dim=action_dim)
+        at_least(1, "decoder", chunk_hidden_dim=chunk_hidden_dim, label_dim=label_dim)
+        at_least(1, "decoder", most=100, num_layers=num_layers, chunk_layers=chunk_layers)
+        probability("decoder", dropout=dropout)
         self.span_tags = SpanTags(tags, scheme)
         self.untyped = len(self.span_tags.types)  # the label behind those of the types
         actions = actions_of(self.span_tags.types)

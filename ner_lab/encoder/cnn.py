@@ -10,6 +10,7 @@ from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import real_tokens, require_input, require_layers, require_odd
 from ner_lab.encoder.windows import side_by_side
 from ner_lab.initialise import linear
+from ner_lab.limits import at_least, probability
 
 
 class CNN(nn.Module):
@@ -40,6 +41,9 @@ class CNN(nn.Module):
         require_input(input_dim)
         require_layers(num_layers)
         require_odd(window)
+        at_least(1, "encoder", hidden_dim=hidden_dim, window=window)
+        at_least(1, "encoder", most=100, num_layers=num_layers)
+        probability("encoder", input_dropout=input_dropout, dropout=dropout)
         self.input_dropout = Dropout(input_dropout)
         self.projection = linear(input_dim, hidden_dim)
         self.convolutions = nn.ModuleList(linear(window * hidden_dim, hidden_dim) for _ in range(num_layers))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import require_input
+from ner_lab.limits import at_least, probability
 from ner_lab.recurrence.layer import Recurrence, check_cell, reorder
 
 
@@ -34,6 +35,8 @@ class TwoPassLSTM(nn.Module):
         learn_initial: bool,
     ) -> None:
         super().__init__()
+        at_least(1, "encoder", hidden_dim=hidden_dim)
+        probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
         self.input_dropout = Dropout(input_dropout)

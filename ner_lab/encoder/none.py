@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ner_lab.dropout import Dropout
+from ner_lab.limits import probability
 
 
 class NoEncoder(nn.Module):
@@ -10,6 +11,7 @@ class NoEncoder(nn.Module):
 
     def __init__(self, *, input_dim: int, input_dropout: float) -> None:
         super().__init__()
+        probability("encoder", input_dropout=input_dropout)
         self.dropout = Dropout(input_dropout)
         self.output_dim = input_dim
 

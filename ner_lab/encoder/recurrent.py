@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import require_input, require_layers
 from ner_lab.errors import UserError
+from ner_lab.limits import at_least, probability
 from ner_lab.recurrence.layer import Recurrence, Turn, check_cell
 from ner_lab.recurrence.two_ways import read_both_ways
 
@@ -46,6 +47,9 @@ class RecurrentEncoder(nn.Module):
         if stacks not in ("joint", "separate"):
             raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
         require_layers(num_layers)
+        at_least(1, "encoder", hidden_dim=hidden_dim)
+        at_least(1, "encoder", most=100, num_layers=num_layers)
+        probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
         self.input_dropout = Dropout(input_dropout)

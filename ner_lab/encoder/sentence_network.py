@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import real_tokens, require_input
 from ner_lab.encoder.windows import Windows, side_by_side
-from ner_lab.errors import UserError
 from ner_lab.initialise import embedding_uniform, linear
+from ner_lab.limits import at_least, probability
 
 AT_ONCE = 2**22
 """Numbers the maximum over time looks at together: 16 MiB."""
@@ -46,8 +46,9 @@ class SentenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         require_input(input_dim)
-        if max_distance < 1:
-            raise UserError(f"encoder.max_distance is {max_distance}. It must be at least 1.")
+        at_least(1, "encoder", num_filters=num_filters, window=window, hidden_dim=hidden_dim, distance_dim=distance_dim)
+        at_least(1, "encoder", most=10_000, max_distance=max_distance)
+        probability("encoder", input_dropout=input_dropout)
         self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)
         self.distances = nn.Embedding(2 * max_distance + 1, distance_dim)

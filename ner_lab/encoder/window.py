@@ -6,6 +6,7 @@ from ner_lab.dropout import Dropout
 from ner_lab.encoder.reading import require_input
 from ner_lab.encoder.windows import Windows
 from ner_lab.initialise import linear
+from ner_lab.limits import at_least, probability
 
 
 class WindowNetwork(nn.Module):
@@ -21,6 +22,9 @@ class WindowNetwork(nn.Module):
 
     def __init__(self, *, input_dim: int, hidden_dim: int, window: int, input_dropout: float) -> None:
         super().__init__()
+        at_least(0, "encoder", hidden_dim=hidden_dim)
+        at_least(1, "encoder", window=window)
+        probability("encoder", input_dropout=input_dropout)
         require_input(input_dim)
         self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)

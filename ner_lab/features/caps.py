@@ -2,6 +2,7 @@
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.features.base import FeatureSet
+from ner_lab.limits import at_least
 
 
 class Caps(FeatureSet):
@@ -10,6 +11,7 @@ class Caps(FeatureSet):
     columns = ("caps",)
 
     def __init__(self, *, dim: int) -> None:
+        at_least(0, "features", dim=dim)
         self.dim = dim
 
     def dense(self, sentence: Sentence) -> list[list[str]]:

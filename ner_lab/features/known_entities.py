@@ -12,7 +12,7 @@ from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
 from ner_lab.errors import UserError
 from ner_lab.features.base import FeatureLayers, FeatureSet
-from ner_lab.tags import Span, spans_of, tags_of
+from ner_lab.tags import Span, check_scheme, spans_of, tags_of
 
 _COLUMN = "known_entity"
 
@@ -29,7 +29,7 @@ class KnownEntities(FeatureSet):
     columns = (_COLUMN,)
 
     def __init__(self, *, scheme: str) -> None:
-        self.scheme = scheme
+        self.scheme = check_scheme(scheme, "features.scheme")
         self._types: dict[tuple[str, ...], str] = {}
         self._longest: dict[str, int] = {}
 

@@ -62,6 +62,9 @@ class WandbTracker(Tracker):
     ) -> None:
         if mode not in ("auto", "online", "offline", "disabled"):
             raise UserError(f"logger.mode is '{mode}'. It takes auto, online, offline or disabled.")
+        for name, seconds in (("init_timeout", init_timeout), ("finish_timeout", finish_timeout)):
+            if seconds < 0:
+                raise UserError(f"logger.{name} is {seconds}. It is a number of seconds, 0 or more.")
         if error_rows < 0:
             raise UserError(f"logger.error_rows is {error_rows}; it must be 0 or more.")
         self.project = project

@@ -1,6 +1,6 @@
 """Adam (Kingma & Ba 2015)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ class Adam(OptimizerRecipe):
         self,
         *,
         lr: float,
-        betas: Sequence[float],
+        betas: tuple[float, float],
         eps: float,
         weight_decay: float,
         decay: float,

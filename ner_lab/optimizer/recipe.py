@@ -48,6 +48,8 @@ class OptimizerRecipe(ABC):
         try:
             self.optimizer(nn.Linear(1, 1))
         except ValueError as error:
+            if not _said_by_torch(error):
+                raise
             raise UserError(f"optimizer: {error}.") from None
 
     @staticmethod
@@ -96,3 +98,11 @@ class OptimizerRecipe(ABC):
         """
         whole = {"sentence_mean": sentences, "token_mean": tokens, "sum": 1}[self.loss]
         return losses.sum() * (world / whole)
+
+
+def _said_by_torch(error: ValueError) -> bool:
+    """Whether torch raised it, and not code of ours on the way there."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and str(place.tb_frame.f_globals.get("__name__")).startswith("torch.")

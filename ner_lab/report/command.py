@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ner_lab.command import keyword_arguments, run_command
 from ner_lab.errors import UserError
+from ner_lab.plain_files import own_place
 from ner_lab.report import content, tables
 from ner_lab.report.findings import ROUNDS, Findings, find
 from ner_lab.report.page import page
@@ -47,7 +48,8 @@ def report(
     """Write the report of a folder of runs to `output`, by default FOLDER/report."""
     study = collect(folder)
     findings = find(study, split=split, baseline=baseline, rounds=rounds)
-    target = Path(output).expanduser() if output is not None else study.folder / "report"
+    target = Path(output).expanduser() if output is not None else own_place(study.folder / "report", study.folder)
+    own_place(target / "plots", target)
     target.mkdir(parents=True, exist_ok=True)
     figures = draw(findings, target / "plots")
     texts = {

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ner_lab.plain_files import own_place, read_text
 from ner_lab.report.records import FINISHED, SPLITS, parse_yaml
 from ner_lab.report.runs import Run, StudyRuns
 
@@ -60,11 +61,12 @@ def _config_differences(study: StudyRuns, runs: Sequence[Run]) -> list[str]:
     configs: list[tuple[Run, dict[str, str]]] = []
     for run in runs:
         try:
-            text = _OWN_TO_RUN.sub("", (run.folder / "config.yaml").read_text(encoding="utf-8"))
+            path = own_place(run.folder / "config.yaml", run.folder)
+            text = _OWN_TO_RUN.sub("", read_text(path))
         except (OSError, ValueError):
             continue
         if text not in flat:
-            content = parse_yaml(text)
+            content = parse_yaml(text, path)
             flat[text] = _flat(content) if isinstance(content, dict) else {}
         configs.append((run, flat[text]))
     swept = [key.lstrip("+~").rpartition("@")[2].replace("/", ".") for key in study.factors]

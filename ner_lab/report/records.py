@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ner_lab.data.cache import is_locked
+from ner_lab.plain_files import check_events, own_place, read_text
 
 FINISHED, FAILED, BROKEN = "finished", "failed", "broken"
 RUNNING, UNFINISHED, MISSING = "running", "unfinished", "missing"
@@ -16,6 +17,7 @@ that is none; at work now; begun and left without metrics.json; planned and not 
 SPLITS = ("dev", "test")
 
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LARGEST = 100_000_000  # bytes of a file that is read
 _KINDS = {"history": list, "parameters": dict, "train_on": list}
 
 
@@ -73,7 +75,7 @@ def _fault_of_scores(scores: object, split: str) -> str:
 def read_json(path: Path) -> object:
     """What stands in a file of JSON, or why it cannot be read."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_text(own_place(path, path.parent), _LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         return Unreadable(f"cannot be read as JSON ({_one_line(error)})")
 
@@ -81,14 +83,15 @@ def read_json(path: Path) -> object:
 def read_yaml(path: Path) -> object:
     """What stands in a file of YAML, or why it cannot be read."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
+        return parse_yaml(read_text(own_place(path, path.parent), _LARGEST), path)
     except (OSError, ValueError) as error:
         return Unreadable(f"cannot be read ({_one_line(error)})")
 
 
-def parse_yaml(text: str) -> object:
-    """The content of YAML, or why it cannot be read."""
+def parse_yaml(text: str, path: Path) -> object:
+    """The content of YAML that stands in `path`, or why it cannot be read."""
     try:
+        check_events(text, path)
         return yaml.load(text, Loader=_YAML)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return Unreadable(f"cannot be read as YAML ({_one_line(error)})")
@@ -105,8 +108,11 @@ def read_record(path: Path) -> dict[str, Any]:
     found = read_json(path)
     record = dict(found) if isinstance(found, dict) else {}
     for key in ("versions", "git", "machine"):
-        if not isinstance(record.get(key), dict):
-            record[key] = {}
+        stated = record.get(key)
+        kept = stated.items() if isinstance(stated, dict) else ()
+        record[key] = {name: value for name, value in kept if isinstance(value, str) or name in ("threads", "changed")}
+    if not isinstance(record.get("code"), str):
+        record["code"] = None
     return record
 
 

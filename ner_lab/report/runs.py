@@ -18,6 +18,7 @@ import numpy as np
 from ner_lab.choices import parse_configuration
 from ner_lab.errors import UserError
 from ner_lab.mistakes import Prediction, read_predictions
+from ner_lab.plain_files import own_place
 from ner_lab.report.records import (
     BROKEN,
     FAILED,
@@ -96,6 +97,11 @@ class Run:
         return np.array([counts for _, counts in self._sentences[split] or ()])
 
     def _read(self, path: Path, split: str) -> list[tuple[Prediction, tuple[int, int, int]]] | None:
+        try:
+            own_place(path, self.folder)
+        except UserError as error:
+            self.faults[split] = str(error)
+            return None
         try:
             text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
             if sentences := [_read_block(block) for part in text.split("\n\n") if (block := part.strip("\n"))]:
@@ -287,7 +293,14 @@ def _read_plan(path: Path) -> dict[str, Any]:
     if not isinstance(jobs, list) or not all(isinstance(job, dict) and needed <= job.keys() for job in jobs):
         raise UserError(f"{path}: no list `jobs` of folder, configuration and seed in it. Start the sweep again.")
     assert isinstance(plan, dict)
+    if outside := [job["folder"] for job in jobs if not _lies_within(job["folder"])]:
+        raise UserError(f"{path}: a job's folder is {outside[0]}. Jobs lie within the study's folder.")
     return plan
+
+
+def _lies_within(place: object) -> bool:
+    """Whether a job's folder is named within that of its study; it may be a link to elsewhere all the same."""
+    return isinstance(place, str) and not Path(place).is_absolute() and ".." not in Path(place).parts
 
 
 def _published(entry: Any, path: Path) -> Published:

@@ -27,7 +27,7 @@ from ner_lab.study.state import job_name
 from ner_lab.terminal import download_bar
 from ner_lab.threads import set_threads
 from ner_lab.train import (
-    check_seed,
+    check_values,
     config_of,
     facts_of,
     fail,
@@ -55,7 +55,7 @@ class Stack:
 
     def __init__(self, asked: Sequence[Asked], *, order: str = OWN, together: bool | None = None) -> None:
         for one in asked:
-            check_seed(one.cfg)
+            check_values(one.cfg)
         if order not in (OWN, SHARED):
             raise UserError(f"hydra.launcher.order is '{order}'. It takes {OWN} or {SHARED}.")
         self.asked = list(asked)

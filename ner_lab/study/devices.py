@@ -55,6 +55,8 @@ def gpus_to_deal(stated: Sequence[Any] | None) -> list[str]:
     """The GPUs of `hydra.launcher.gpus`, which must be such as we may use; all there are where it is null."""
     if stated is None:
         return gpus_at_hand()
+    if isinstance(stated, str) or not isinstance(stated, Sequence):
+        raise UserError(f"hydra.launcher.gpus is {stated}. It takes a list, [0,1], or null for all there are.")
     names = [str(gpu) for gpu in stated]
     if "CUDA_VISIBLE_DEVICES" in os.environ and (others := [name for name in names if name not in gpus_at_hand()]):
         raise UserError(

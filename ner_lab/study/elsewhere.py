@@ -43,7 +43,11 @@ def finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
             f"{run.path} holds a finished run of another config ({other[0]}). Choose another hydra.sweep.dir."
         )
     log.info("%s is finished already", run.path)
-    return float((read_metrics(run) or {})["dev"]["f1"])
+    if (dev := (read_metrics(run) or {}).get("dev")) is None:
+        raise UserError(
+            f"{run.metrics}: no scores of dev in it. Move {run.path} away, or choose another hydra.sweep.dir."
+        )
+    return float(dev["f1"])
 
 
 def note_failure(run: RunFolder, error: Exception, mistake: str | None) -> str:

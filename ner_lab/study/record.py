@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from ner_lab.choices import configuration_name, parse_configuration
 from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
+from ner_lab.plain_files import read_yaml
 from ner_lab.redact import redacted
 from ner_lab.study.jobs import Job
 from ner_lab.suggest import nearest
@@ -21,6 +20,7 @@ from ner_lab.whole import write_whole
 
 FILE = "study.yaml"
 _LOCK = ".lock"
+_LARGEST = 100_000_000  # bytes
 _OF_A_JOB = {"folder", "configuration", "label", "choices", "seed"}
 _FIGURES = {"dev", "test", "dev_std", "test_std", "n", "source"}
 
@@ -91,8 +91,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} there. Give the folder of a study, or start it: ner-lab sweep NAME.")
     try:
-        record = OmegaConf.to_container(OmegaConf.load(path))
-    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        record = OmegaConf.to_container(read_yaml(path, _LARGEST))
+    except (ValueError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}). Move it away and start the study again.") from None
     jobs = record.get("jobs") if isinstance(record, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) and job.keys() >= _OF_A_JOB for job in jobs):

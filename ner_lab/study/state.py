@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ner_lab.plain_files import own_place, read_text, read_yaml
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum
-from ner_lab.trusted import read_yaml
 
 DONE, FAILED, RUNNING, UNFINISHED, NEW = "done", "failed", "running", "unfinished", "left"
 """done: metrics.json without failure. failed: it ended, and says why. running: a process holds the folder.
@@ -16,6 +16,8 @@ unfinished: begun, then killed. left: not begun."""
 
 _INDIFFERENT = {"study", "logger", "run_name"}  # a result is the same whatever they are, and
 _INDIFFERENT_ANYWHERE = "cache_dir"
+_NUMBERS = ("train_seconds", "data_seconds", "train_tokens_per_second")
+_LARGEST = 100_000_000  # bytes of metrics.json
 
 
 def job_name(run: RunFolder) -> str:
@@ -36,7 +38,21 @@ def state_of(run: RunFolder) -> str:
 
 def read_metrics(run: RunFolder) -> dict[str, Any] | None:
     """metrics.json; None where there is none, or none that can be read."""
-    return _read(run.metrics)
+    metrics = _read(run.metrics)
+    return metrics if metrics is not None and _is_of_a_run(metrics) else None
+
+
+def _is_of_a_run(metrics: Mapping[str, Any]) -> bool:
+    """Whether what is reckoned with are numbers, as far as it is there."""
+    of_splits = [metrics[split] for split in ("dev", "test") if split in metrics]
+    epochs, sources = metrics.get("history", []), metrics.get("sources") or {}
+    if not isinstance(epochs, list) or not isinstance(sources, dict):
+        return False
+    if not all(isinstance(one, dict) for one in (*of_splits, *epochs, *sources.values())):
+        return False
+    numbers = [*(split.get("f1") for split in of_splits), *(metrics.get(name, 0) for name in _NUMBERS)]
+    numbers += [epoch.get(name, 0) for epoch in epochs for name in ("seconds", "tokens_per_second")]
+    return all(type(number) in (int, float) for number in numbers) and all("sha256" in one for one in sources.values())
 
 
 def failure_of(run: RunFolder) -> str:
@@ -55,7 +71,7 @@ def progress_of(run: RunFolder) -> dict[str, Any]:
 def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
     """How the config that a folder's run was made with differs from `cfg`: `key: then -> now`, none if it does not."""
     try:
-        then = flat_config(read_yaml(run.config))  # type: ignore[arg-type]
+        then = flat_config(read_yaml(own_place(run.config, run.path)))  # type: ignore[arg-type]
     except (OSError, ValueError, AttributeError) as error:
         return [f"config.yaml: cannot be read ({error})"]
     asked: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
@@ -90,7 +106,7 @@ def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[st
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(own_place(path, path.parent), _LARGEST))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -103,8 +103,7 @@ def _read_rows(rows: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> 
             dim, dim_line = fields, number
             if dim < 2:
                 raise UserError(
-                    f"{path}:{number}: expected a word and its vector, got {shown(line)}. "
-                    "Is this the file of vectors?"
+                    f"{path}:{number}: expected a word and its vector, got {shown(line)}. Is this the file of vectors?"
                 )
             if promised_dim and promised_dim != dim:
                 _check_promise(row, dim, promised_dim, f"{path}:{number}")

@@ -1,0 +1,73 @@
+"""Whether the values of a config are of the kinds that a part's constructor states."""
+
+import inspect
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+from omegaconf import OmegaConf
+
+from ner_lab.errors import UserError
+
+
+def check_kinds(target: Any, values: Mapping[str, Any], place: str) -> None:
+    """UserError for the first of `values` that is not what the annotation of `target`'s argument says.
+
+    What has no annotation, or one that says more than kinds of plain data, is left to the part itself.
+    """
+    called = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = typing.get_type_hints(called)
+    except (NameError, TypeError):  # annotations that stand for nothing outside of their file
+        return
+    for key, value in values.items():
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if key in hints and not _fits(plain, hints[key]):
+            raise UserError(f"{place}.{key} is {_shown(plain)}, expected {_words(hints[key])}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is tuple:
+        several = Ellipsis in inner
+        kinds = [inner[0]] * len(value) if several and isinstance(value, list | tuple) else list(inner)
+        fits = isinstance(value, list | tuple) and len(value) == len(kinds)
+        return fits and all(_fits(one, kind) for one, kind in zip(value, kinds, strict=True))
+    if origin in (Sequence, list):
+        return isinstance(value, list | tuple) and all(_fits(one, inner[0]) for one in value)
+    if origin in (Mapping, dict):
+        return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values())
+    if hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is str:
+        return isinstance(value, str)
+    return True
+
+
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", type(None): "null"}
+
+
+def _words(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_words(one) for one in inner)
+    if origin is tuple and Ellipsis not in inner:
+        return f"[{', '.join(_words(one) for one in inner)}]"
+    if origin in (Sequence, list, tuple):
+        return f"a list, each {_words(inner[0])}"
+    return _NAMES.get(hint, "keys and values" if origin is Mapping or origin is dict else "something else")
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else f"'{value}'"
+    return text if len(text) <= 60 else text[:57] + "...'"

@@ -1,0 +1,160 @@
+"""Settings that no part of a tagger takes: when to save and to stop, the study, and Lightning's trainer.
+
+Lightning finds some of what cannot be late, in the middle of training, or not at all.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.strategies import StrategyRegistry
+
+from ner_lab.errors import UserError
+from ner_lab.suggest import nearest
+
+_DAYS = re.compile(r"\d+:\d{1,2}:\d{1,2}:\d{1,2}")
+_PARTS_OF_TIME = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
+_MOST_EPOCHS = 1_000_000
+_PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32", "64", "16", "bf16")
+_CLUSTERS = ("NODE_RANK", "GROUP_RANK", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "KUBERNETES_PORT")
+"""Variables of which each says that something starts processes on several machines."""
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse, before anything is read or written, a setting outside of the parts that cannot be."""
+    _require("state_every", cfg.state_every, _or_null(lambda value: _number(value) and value >= 0), _SECONDS)
+    _require("explode_above", cfg.explode_above, lambda value: _number(value) and value > 0, _LOSS)
+    for key in ("factors", "published"):
+        _require(f"study.{key}", cfg.study.get(key), lambda value: isinstance(value, DictConfig), "{KEY: VALUE, ...}")
+    check_trainer(cfg.trainer)
+
+
+def check_trainer(trainer: DictConfig) -> None:
+    """Refuse settings of the trainer that cannot be, by their keys; others of Lightning's are left to it."""
+    stated: Any = OmegaConf.to_container(trainer, resolve=True)
+    for key, (fits, expected) in _TRAINER.items():
+        if key in stated:
+            _require(f"trainer.{key}", stated[key], fits, expected)
+    _check_hardware(stated)
+    every, epochs = stated.get("check_val_every_n_epoch", 1), stated.get("max_epochs")
+    if epochs is not None and every > epochs:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch is {every}, and trainer.max_epochs is {epochs}: dev would never be "
+            f"scored, and no epoch chosen. Take at most {epochs}."
+        )
+    if (nodes := stated.get("num_nodes", 1)) > 1 and not any(name in os.environ for name in _CLUSTERS):
+        raise UserError(
+            f"trainer.num_nodes is {nodes}, and nothing here says which of the machines this is: it would wait for the "
+            "others for ever. Start it by Slurm (srun) or torchrun, or set NODE_RANK and MASTER_ADDR on each."
+        )
+
+
+def _check_hardware(stated: Mapping[str, Any]) -> None:
+    """Whether this machine and Lightning have what is asked for."""
+    wanted, strategy = stated.get("accelerator"), stated.get("strategy", "auto")
+    found: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(str(wanted), ())
+    if kinds and not any(found[kind]() for kind in kinds):
+        raise UserError(
+            f"trainer.accelerator is {wanted}, and torch finds no such device here. Train on the CPU, trainer=cpu, or "
+            "check driver, CUDA_VISIBLE_DEVICES and torch's build."
+        )
+    strategies = ["auto", *StrategyRegistry.available_strategies()]
+    if strategy not in strategies:
+        raise UserError(
+            f"trainer.strategy is {strategy}{nearest(strategy, strategies)} It takes auto, ddp, or another "
+            "strategy of Lightning's by its name."
+        )
+    if wanted == "cpu":
+        _check_processes(stated.get("devices"))
+
+
+def _check_processes(devices: Any) -> None:
+    cores = os.cpu_count() or 1
+    most = max(8, 2 * cores)
+    if isinstance(devices, int) and devices > most:
+        raise UserError(
+            f"trainer.devices is {devices}: so many processes on {cores} cores only wait for each other. "
+            f"On a CPU it takes from 1 to {most}."
+        )
+
+
+def _require(key: str, value: Any, fits: Callable[[Any], bool], expected: str) -> None:
+    if not fits(value):
+        shown = {None: "null", True: "true", False: "false"}.get(value, value) if _plain(value) else value
+        raise UserError(f"{key} is {shown}. It takes {expected}.")
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _from_one(value: Any, most: int = 1_000_000_000) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _time(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value) and set(value) <= _PARTS_OF_TIME and all(_number(one) and one >= 0 for one in value.values())
+    return isinstance(value, str) and _DAYS.fullmatch(value) is not None
+
+
+def _batches(value: Any) -> bool:
+    return _from_one(value) or (type(value) is float and 0 < value <= 1)
+
+
+def _devices(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == "auto" or (re.fullmatch(r"-1|\d+(,\d+)*,?", value) is not None and value != "0")
+    if isinstance(value, list):
+        return bool(value) and all(type(one) is int and one >= 0 for one in value)
+    return _from_one(value) or (type(value) is int and value == -1)
+
+
+def _word(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+_SECONDS = "a number of seconds, 0 or more, or null"
+_LOSS = "a loss of a token, above 0"
+_TRAINER: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "accelerator": (
+        lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"),
+        "cpu, gpu or auto (also cuda and mps)",
+    ),
+    "devices": (_devices, "a number of processes or devices from 1, -1 or auto for all, or a list of them, [0,1]"),
+    "num_nodes": (_from_one, "a whole number of machines from 1"),
+    "strategy": (_word, "auto, ddp, or another strategy of Lightning's by its name"),
+    "precision": (lambda value: not _plain(value) and str(value) in _PRECISIONS, ", ".join(_PRECISIONS[:6])),
+    "max_epochs": (
+        lambda value: _from_one(value, _MOST_EPOCHS),
+        f"a whole number from 1 to {_MOST_EPOCHS:,}; early_stopping.patience or trainer.max_time end training before",
+    ),
+    "max_steps": (lambda value: _from_one(value) or value == -1, "a whole number from 1, or -1 for no limit"),
+    "max_time": (_or_null(_time), "days, hours, minutes and seconds, '00:02:30:00', or {hours: 2}, or null"),
+    "limit_train_batches": (
+        _or_null(_batches),
+        "a whole number of batches from 1, a share of them as 0.5, or null for all",
+    ),
+    "deterministic": (lambda value: _plain(value) or value == "warn", "true, false or warn"),
+    "accumulate_grad_batches": (_from_one, "a whole number of batches from 1"),
+    "check_val_every_n_epoch": (_from_one, "a whole number of epochs from 1"),
+    "log_every_n_steps": (lambda value: _from_one(value) or value == 0, "a whole number of steps from 1, or 0"),
+    "detect_anomaly": (lambda value: isinstance(value, bool), "true or false"),
+    "profiler": (
+        _or_null(lambda value: value in ("simple", "advanced", "pytorch")),
+        "simple, advanced, pytorch or null",
+    ),
+}
