@@ -128,13 +128,20 @@ def _of_a_class_of_theirs(error: BaseException, section: DictConfig, group: str)
 
 def check_parts(cfg: DictConfig) -> None:
     """Refuse what cannot be in any part, as far as it can be known before data are read: UserError."""
-    for group in ("char_encoder", "encoder", "decoder", "logger"):
-        _check_arguments(cfg[group], group)
-    for made in (data_options_of, word_embedding_of, feature_set_of, optimizer_of):
-        made(cfg)
+    for group in ("data", "word_embedding", "features", "char_encoder", "encoder", "decoder", "optimizer", "logger"):
+        check_part(cfg, group)
 
 
-def _check_arguments(section: DictConfig, group: str) -> None:
+def check_part(cfg: DictConfig, group: str) -> None:
+    """As `check_parts`, of one group."""
+    section = cfg.get(group)
+    if not isinstance(section, DictConfig) or section.get("_partial_") or group == "logger":
+        _check_arguments(section, group)  # it waits for sizes, or opens what it logs to
+    else:
+        _part(cfg, group)
+
+
+def _check_arguments(section: Any, group: str) -> None:
     target, name = _target_of(section, group)
     known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
     for key in map(str, section):

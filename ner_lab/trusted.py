@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ner_lab.compose import CONF_DIR
 from ner_lab.errors import UserError
 from ner_lab.plain_files import read_yaml
 
@@ -36,6 +35,8 @@ _TEXTS = {  # what the trainer takes words for; each stands for something that L
     "max_time": re.compile(r"[\d:]+"),
     "profiler": re.compile(r"simple|advanced|pytorch"),
 }
+_CONF = (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf")
+"""Where our own options lie, as `ner_lab.compose` has it, which needs Hydra."""
 _WANDB = "https://api.wandb.ai"
 
 
@@ -242,7 +243,7 @@ def _check_download(node: DictConfig, place: str, cfg: DictConfig, source: Path,
 def _our_downloads() -> Mapping[str, list[Any]]:
     """What our own options fetch: for each corpus, and under no name what else has an address."""
     ours: dict[str, list[Any]] = {"": []}
-    for file in CONF_DIR.glob("*/*.yaml"):
+    for file in next(place for place in _CONF if place.is_dir()).glob("*/*.yaml"):
         text = file.read_text(encoding="utf-8")
         said: Any = OmegaConf.create(text) if file.parent.name == "data" or "url: https" in text else {}
         if file.parent.name == "data":

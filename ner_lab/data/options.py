@@ -1,6 +1,6 @@
 """Everything the `data` config group can say, in one flat record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -80,10 +80,12 @@ class DataOptions:
         for name in ("dir", "train", "dev", "test", "cache_dir"):
             if getattr(self, name) == "":  # as an unset variable of the shell leaves it
                 raise UserError(f"data.{name} is empty. Give data.{name}=PATH, or leave it out.")
-        for name, kind in (("local", list), ("counts", dict)):
+        for name, kind, takes in (
+            ("local", Sequence, "a list of names, [train.txt]"),
+            ("counts", Mapping, "counts by their names"),
+        ):
             for split, value in getattr(self, name).items():
-                if not isinstance(value, kind):
-                    takes = "a list of names, [train.txt]" if kind is list else "counts by their names"
+                if not isinstance(value, kind) or isinstance(value, str):
                     raise UserError(f"data.{name}.{split} is {value!r}. It takes {takes}.")
         for name in ("batch_size", "min_count", "eval_batch_tokens"):
             value = getattr(self, name)
