@@ -32,6 +32,17 @@ def ids(cases: Sequence[Case]) -> list[str]:
     return [case.name for case in cases]
 
 
+LONG = {  # each composes an experiment, as its neighbours do that are tried every time
+    *("a key forced in", "a misspelt key of a part", "an empty value", "a misspelt key of Hydra's", "a list"),
+    *("an unknown launcher", "a flag of no kind", "a bracket left open", "nothing", "no class"),
+    *("a class of a package that is not there", "a default that is not there", "a paper with a key of no part"),
+}
+
+
+def some_in_soak(cases: Sequence[Case]) -> list[Any]:
+    return [pytest.param(case, id=case.name, marks=[pytest.mark.soak] if case.name in LONG else []) for case in cases]
+
+
 def refused(outcome: Outcome, says: Sequence[str]) -> None:
     assert outcome.code == 2, outcome.said
     assert "Traceback" not in outcome.said
@@ -327,7 +338,7 @@ def here(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", OVERRIDES, ids=ids(OVERRIDES))
+@pytest.mark.parametrize("case", some_in_soak(OVERRIDES))
 def test_an_override_that_cannot_be_is_refused(
     case: Case,
     small: list[str],
@@ -367,7 +378,7 @@ def test_what_is_given_twice_is_named_with_both_values(
 
 def own(name: str, content: str | bytes, *says: str, group: str = "encoder") -> Any:
     text = content.encode() if isinstance(content, str) else content
-    return pytest.param(group, text, says, id=name)
+    return pytest.param(group, text, says, id=name, marks=[pytest.mark.soak] if name in LONG else [])
 
 
 FILES = [

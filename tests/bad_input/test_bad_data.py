@@ -677,7 +677,7 @@ def composed(small: list[str]) -> Callable[[Sequence[str]], DictConfig]:
     """A config, of which only new choices of options are composed anew."""
     known: dict[tuple[str, ...], DictConfig] = {}
 
-    def compose(settings: Sequence[str]) -> DictConfig:
+    def compose(settings: Sequence[str], config_dirs: Sequence[str] = ()) -> DictConfig:
         choices = tuple(setting for setting in settings if "." not in setting.partition("=")[0])
         if choices not in known:
             known[choices] = compose_config([*choices, "logger=none", "threads=1"])
