@@ -1,15 +1,13 @@
 """Public files by name: fetched once, checked against a pinned sum, resumed when cut off."""
 
-import gzip
 import hashlib
 import logging
 import os
 import shutil
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path, PurePosixPath
@@ -17,7 +15,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from ner_lab.data.cache import lock
-from ner_lab.data.unpacking import bounded
+from ner_lab.data.unpacking import Damaged, find_member, gzip_content, zip_member
 from ner_lab.disk import is_of_the_disk
 from ner_lab.errors import UserError
 from ner_lab.whole import sync_folder, whole_file
@@ -76,40 +74,29 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
 
 def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
     """Write the member of a zip file to `target`, whole or not at all."""
-    if target.exists():
-        return target
-    try:
-        with zipfile.ZipFile(archive) as file:
-            name = find_member(file, member)
-            if name is None:
-                held = ", ".join(file.namelist()[:8])
-                raise UserError(f"{archive}: no '{member}' in it; it holds {held}. {hint}")
-            with file.open(name) as source:
-                _write(bounded(source, archive), target)
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # the last: a password is wanted
-        raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
-    return target
 
+    def choose(names: Sequence[str]) -> str:
+        name = find_member(names, member)
+        if name is None:
+            raise UserError(f"{archive}: no '{member}' in it; it holds {', '.join(names[:8])}. {hint}")
+        return name
 
-def find_member(archive: zipfile.ZipFile, name: str) -> str | None:
-    """The path within `archive` of the file called `name`, in whatever folder."""
-    return next((path for path in archive.namelist() if PurePosixPath(path).name == name), None)
+    return _extract(lambda: zip_member(archive, choose), archive, target, hint)
 
 
 def extract_gzip(archive: Path, target: Path, hint: str) -> Path:
     """Unpack a gzip file to `target`, whole or not at all."""
+    return _extract(lambda: gzip_content(archive), archive, target, hint)
+
+
+def _extract(opened: Callable[[], AbstractContextManager[IO[bytes]]], archive: Path, target: Path, hint: str) -> Path:
     if not target.exists():
         try:
-            with gzip.open(archive) as source:
-                _write(bounded(source, archive), target)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            with opened() as source, whole_file(target, "wb") as out:
+                shutil.copyfileobj(source, out)
+        except Damaged as error:
             raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
     return target
-
-
-def _write(source: IO[bytes], target: Path) -> None:
-    with whole_file(target, "wb") as out:
-        shutil.copyfileobj(source, out)
 
 
 def _transfer(url: str, part: Path, progress: Progress | None) -> None:

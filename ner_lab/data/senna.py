@@ -1,14 +1,12 @@
 """Files out of the published archive of SENNA (Collobert et al. 2011): its vectors, its lists of names."""
 
-import gzip
 import tarfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ner_lab.data.cache import lock
 from ner_lab.data.fetch import Download, Progress, fetch
-from ner_lab.data.unpacking import bounded
+from ner_lab.data.unpacking import Damaged, gzip_content
 from ner_lab.errors import UserError
 from ner_lab.whole import write_whole
 
@@ -40,11 +38,11 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
     """Only the files wanted leave the archive, under names of our own, once all of it is known to be sound."""
     contents: dict[str, bytes] = {}
     try:
-        with gzip.open(archive) as packed:
-            stream = bounded(packed, archive)
+        with gzip_content(archive) as stream:
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for member in tar:
-                    name = _wanted_name(member.name, wanted) if member.isfile() else None
+                    plain = member.isreg() and not member.issparse()  # one with holes is as large as it says
+                    name = _wanted_name(member.name, wanted) if plain else None
                     source = tar.extractfile(member) if name is not None and name not in contents else None
                     if name is not None and source is not None:
                         contents[name] = source.read()
@@ -53,7 +51,7 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
                     raise UserError(f"{archive}: no {name} in it. Is it SENNA 3.0?")
             while stream.read(1 << 20):  # to the end, where the sum of the whole stands
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (Damaged, tarfile.TarError, RecursionError) as error:  # the last: names upon names
         raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
     for name, content in contents.items():
         target = folder / name

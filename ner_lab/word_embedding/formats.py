@@ -1,10 +1,6 @@
 """File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
 
-import gzip
-import lzma
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -12,9 +8,8 @@ from typing import IO
 
 import numpy as np
 
-from ner_lab.data.fetch import find_member
 from ner_lab.data.mistaken import nature_of
-from ner_lab.data.unpacking import bounded
+from ner_lab.data.unpacking import Damaged, find_member, gzip_content, is_zip, zip_member
 from ner_lab.errors import UserError, shown
 from ner_lab.word_embedding.blocks import LONGEST_LINE, Block, note_twice
 
@@ -28,23 +23,16 @@ def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     """The bytes of a plain, .gz or .zip file. `member` names the file within a zip that holds several."""
     try:
         if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                yield bounded(file, path)
-        elif path.suffix == ".zip" or zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive, _open_member(archive, _choose(archive, member, path)) as unpacked:
-                yield bounded(unpacked, path)
+            with gzip_content(path) as file:
+                yield file
+        elif path.suffix == ".zip" or is_zip(path):
+            with zip_member(path, lambda names: _choose(names, member, path)) as file:
+                yield file
         else:
-            with path.open("rb", buffering=1 << 20) as plain:
-                yield plain
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile) as error:
+            with path.open("rb", buffering=1 << 20) as file:
+                yield file
+    except Damaged as error:
         raise UserError(f"{path}: the archive is damaged ({error}). {_what_instead(path)}Fetch it again.") from None
-
-
-def _open_member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    try:
-        return archive.open(name)
-    except (RuntimeError, NotImplementedError) as error:  # a password, a way of packing that Python lacks
-        raise UserError(f"{archive.filename}: {error}. Unpack it with another program.") from None
 
 
 def _what_instead(path: Path) -> str:
@@ -272,15 +260,14 @@ def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int], dim: int
     raise AssertionError("every vector is sound")
 
 
-def _choose(archive: zipfile.ZipFile, member: str | None, path: Path) -> str:
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+def _choose(names: Sequence[str], member: str | None, path: Path) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
         raise UserError(f"{path}: the archive holds no file. Fetch it again.")
     if member is None:
         raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
-    name = find_member(archive, member)
+    name = find_member(names, member)
     if name is None:
         raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}. Unpack the one you mean.")
     return name

@@ -137,6 +137,6 @@ def test_a_bomb_among_lexicons_is_stopped(members: list[tuple[str, bytes]], tmp_
     from ner_lab.data.senna import _unpack
 
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match=r"senna\.tgz: .* unpack to more than 100 times as many"):
+    with pytest.raises(UserError, match=r"senna\.tgz: .* unpack to more than [0-9,]+, as"):
         _unpack(tarred(tmp_path / "senna.tgz", members), tmp_path / "out", ["hash/ner.loc.lst"])
     assert files_below(tmp_path / "out") == set()
