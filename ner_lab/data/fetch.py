@@ -78,7 +78,7 @@ def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
     def choose(names: Sequence[str]) -> str:
         name = find_member(names, member)
         if name is None:
-            raise UserError(f"{archive}: no '{member}' in it; it holds {', '.join(names[:8])}. {hint}")
+            raise UserError(f"{archive}: no '{member}' in it; it holds {', '.join(names[:8])}.")
         return name
 
     return _extract(lambda: zip_member(archive, choose), archive, target, hint)
@@ -94,6 +94,8 @@ def _extract(opened: Callable[[], AbstractContextManager[IO[bytes]]], archive: P
         try:
             with opened() as source, whole_file(target, "wb") as out:
                 shutil.copyfileobj(source, out)
+        except UserError as error:
+            raise UserError(f"{error} {hint}") from None
         except Damaged as error:
             raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
     return target
