@@ -44,7 +44,7 @@ class CharCNN(nn.Module):
         fill_to: int | None = None,
     ) -> None:
         super().__init__()
-        at_least(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window, fill_to=fill_to)
+        at_least(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window)
         at_least(0, "char_encoder", padding=padding)
         probability("char_encoder", dropout=dropout)
         if activation not in ACTIVATIONS:
@@ -56,6 +56,7 @@ class CharCNN(nn.Module):
             )
         if fill_to is not None and fill_to < 1:
             raise UserError(f"char_encoder.fill_to is {fill_to}. It must be at least 1; null is no filling.")
+        at_least(1, "char_encoder", fill_to=fill_to)
         self.word_end = len(chars)
         symbols = len(chars) + (fill_to is not None)
         self.embedding = nn.Embedding(symbols, char_dim, padding_idx=0)

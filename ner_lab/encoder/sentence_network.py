@@ -46,7 +46,7 @@ class SentenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         require_input(input_dim)
-        at_least(1, "encoder", num_filters=num_filters, window=window, hidden_dim=hidden_dim, distance_dim=distance_dim)
+        at_least(1, "encoder", num_filters=num_filters, hidden_dim=hidden_dim, distance_dim=distance_dim)
         at_least(1, "encoder", most=10_000, max_distance=max_distance)
         probability("encoder", input_dropout=input_dropout)
         self.dropout = Dropout(input_dropout)

@@ -23,7 +23,6 @@ class WindowNetwork(nn.Module):
     def __init__(self, *, input_dim: int, hidden_dim: int, window: int, input_dropout: float) -> None:
         super().__init__()
         at_least(0, "encoder", hidden_dim=hidden_dim)
-        at_least(1, "encoder", window=window)
         probability("encoder", input_dropout=input_dropout)
         require_input(input_dim)
         self.dropout = Dropout(input_dropout)

@@ -487,8 +487,8 @@ def test_scores_of_sparse_features_are_refused_with_the_way_out() -> None:
     ("option", "said"),
     [
         ({"outside": "none"}, "decoder.outside is 'none'. It takes token or composed"),
-        ({"num_layers": 0}, "decoder.num_layers is 0. It must be at least 1"),
-        ({"chunk_layers": 0}, "decoder.chunk_layers is 0. It must be at least 1"),
+        ({"num_layers": 0}, "decoder.num_layers is 0. It must be a whole number from 1 to 100"),
+        ({"chunk_layers": 0}, "decoder.chunk_layers is 0. It must be a whole number from 1 to 100"),
         ({"tags": ["O", "B-LOC"]}, "IOB2 writes I-LOC"),
     ],
 )

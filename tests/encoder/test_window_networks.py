@@ -120,7 +120,7 @@ def test_windows_without_a_middle_are_refused(window: int) -> None:
 
 
 def test_further_mistakes_are_refused() -> None:
-    with pytest.raises(UserError, match=r"encoder\.max_distance is 0\. It must be at least 1"):
+    with pytest.raises(UserError, match=r"encoder\.max_distance is 0\. It must be a whole number from 1"):
         sentence_network(max_distance=0)
     with pytest.raises(UserError, match="nothing to read"):
         WindowNetwork(input_dim=0, hidden_dim=7, window=3, input_dropout=0.0)

@@ -291,7 +291,7 @@ def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
     [
         ("features.parts.context=null", "features.parts.context is no feature set."),
         ("+features.parts.mine={dim: 5}", "features.parts.mine is no feature set."),
-        ("features.parts=null", "features.parts is None."),
+        ("features.parts=null", "features.parts is null"),
         (
             "+features.parts.context.lowercas=true",
             "Context does not take 'lowercas' (conf: features.parts.context). Did you mean 'lowercase'? "
