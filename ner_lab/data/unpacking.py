@@ -54,6 +54,8 @@ def zip_member(archive: Path, choose: Callable[[Sequence[str]], str]) -> Iterato
 @contextmanager
 def gzip_content(archive: Path) -> Iterator[IO[bytes]]:
     """The bytes that a gzip file holds; Damaged as they are read."""
+    if not archive.stat().st_size:  # Python takes it for a sound one that holds nothing
+        raise Damaged("it is empty")
     with gzip.open(archive) as packed:
         yield bounded(packed, archive)
 

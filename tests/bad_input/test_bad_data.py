@@ -952,7 +952,7 @@ DOWNLOADS = [
     ("corpus.zip", "sha256:" + "0" * 64, "train.txt", ["its sha256 is", "expected 000000", "The file was deleted"]),
     ("page.zip", "sha256:" + "0" * 64, "train.txt", ["its sha256 is", "expected 000000"]),
     ("page.zip", None, "train.txt", ["page.zip: File is not a zip file", "Delete the file"]),
-    ("locked.zip", None, "train.txt", ["locked.zip: ", "password", "Delete the file"]),
+    ("locked.zip", None, "train.txt", ["locked.zip: ", "password", "Unpack it with another program"]),
     ("corpus.zip", None, "dev.txt", ["no 'dev.txt' in it; it holds train.txt"]),
     ("cut.gz", None, "train.txt", ["cut.gz: Compressed file ended before the end", "Delete the file"]),
     ("none.zip", None, "train.txt", ["could not be fetched: Not Found"]),

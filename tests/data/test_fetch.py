@@ -4,16 +4,25 @@ import gzip
 import hashlib
 import io
 import logging
+import os
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from ner_lab.data import fetch as fetching
 from ner_lab.data.fetch import Download, extract_gzip, extract_zip, fetch
 from ner_lab.data.unpacking import find_member
 from ner_lab.errors import UserError
@@ -36,8 +45,15 @@ class Site(ThreadingHTTPServer):
         self.cut_after: int | None = None
         """Bytes of a body after which the line goes dead"""
         self.redirects: dict[str, str] = {}
+        self.says: dict[str, str | None] = {}
+        """Headers in place of the true ones; None leaves one out"""
+        self.status: int | None = None
         self.requests: list[tuple[str, str | None]] = []
         """(path, what part of it was asked for)"""
+        self.headers: list[dict[str, str]] = []
+
+    def handle_error(self, *about: object) -> None:
+        """A client that goes is what some tests are about."""
 
     def url(self, path: str = "/corpus.txt") -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -50,6 +66,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.server.requests.append((self.path, wanted))
+        self.server.headers.append(dict(self.headers))
         self.close_connection = True
         if self.path in self.server.redirects:
             self.send_response(302)
@@ -65,11 +82,17 @@ class Handler(BaseHTTPRequestHandler):
         if first >= len(content) > 0:
             self.send_error(416)
             return
-        self._send(content[first:], partial=first > 0)
+        self._send(content[first:], first, len(content))
 
-    def _send(self, body: bytes, partial: bool) -> None:
-        self.send_response(206 if partial else 200)
+    def _send(self, body: bytes, first: int, size: int) -> None:
+        self.send_response(self.server.status or (206 if first else 200))
         self.send_header("Connection", "close")
+        true = {"Content-Range": f"bytes {first}-{size - 1}/{size}"} if first else {}
+        if not self.server.chunked:
+            true["Content-Length"] = str(len(body))
+        for name, value in (true | self.server.says).items():
+            if value is not None:
+                self.send_header(name, value)
         sent = body[: self.server.cut_after]
         if self.server.chunked:
             self.send_header("Transfer-Encoding", "chunked")
@@ -77,7 +100,6 @@ class Handler(BaseHTTPRequestHandler):
             end = b"\r\n0\r\n\r\n" if len(sent) == len(body) else b""
             self.wfile.write(f"{len(body):x}\r\n".encode() + sent + end)
         else:
-            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(sent)
 
@@ -127,8 +149,27 @@ def test_the_files_name_is_that_of_the_address_without_its_query() -> None:
 
 
 def test_a_file_that_is_there_already_needs_no_server(tmp_path: Path) -> None:
-    (tmp_path / "corpus.txt").write_bytes(b"here")
-    assert fetch(Download("https://example.org/corpus.txt", SUM), tmp_path, HINT).read_bytes() == b"here"
+    (tmp_path / "corpus.txt").write_bytes(CONTENT)
+    assert fetch(Download("https://example.org/corpus.txt", SUM), tmp_path, HINT).read_bytes() == CONTENT
+    assert fetch(Download("https://example.org/corpus.txt"), tmp_path, HINT).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_file_that_was_damaged_since_it_was_fetched_is_named_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(fetching, "_LARGE", 0 if large else 1 << 20)
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    download = Download("https://example.org/corpus.txt", SUM)
+    (folder / "corpus.txt").write_bytes(CONTENT)
+    fetch(download, folder, HINT)
+    damaged = CONTENT[:70] + b"?" + CONTENT[71:]
+    (folder / "corpus.txt").write_bytes(damaged)
+    os.utime(folder / "corpus.txt", (1, 1))
+    with pytest.raises(UserError, match=f"{folder}/corpus.txt: its sha256 is .* Delete it, and .* again. {HINT}"):
+        fetch(download, folder, HINT)
+    assert (folder / "corpus.txt").read_bytes() == damaged
 
 
 def test_a_file_without_a_length_arrives_too(site: Site, tmp_path: Path) -> None:
@@ -258,6 +299,91 @@ def test_a_file_that_the_server_lacks_is_an_error(site: Site, tmp_path: Path) ->
     assert f"{site.url('/none')} could not be fetched: Not Found." in refusal(Download(site.url("/none")), tmp_path)
 
 
+# servers that say what is not so
+
+
+@pytest.mark.parametrize("length", ["a lot", "-1", "1e9", "9" * 30, "²", ""])
+def test_a_length_that_makes_no_sense_is_as_none(site: Site, tmp_path: Path, length: str) -> None:
+    site.says["Content-Length"] = length
+    assert fetch(Download(site.url(), SUM), tmp_path, HINT).read_bytes() == CONTENT
+
+
+def test_a_length_that_is_too_small_ends_the_file_there(site: Site, tmp_path: Path) -> None:
+    site.says["Content-Length"] = "100"
+    assert f"its sha256 is {hashlib.sha256(CONTENT[:100]).hexdigest()}" in refusal(Download(site.url(), SUM), tmp_path)
+    assert parts(tmp_path) == []
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_more_than_may_ever_be_fetched_is_stopped_and_not_kept(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: bool
+) -> None:
+    monkeypatch.setattr(fetching, "_MOST", 3 << 20)
+    site.files["/big"] = bytes(4 << 20)
+    site.chunked = not announced
+    seen: list[tuple[int, int]] = []
+    with pytest.raises(UserError, match=f"sends 4,194,304 bytes or more, and no more than 3,145,728 .* {HINT}"):
+        fetch(Download(site.url("/big"), SUM), tmp_path, HINT, lambda *done: seen.append(done))
+    assert max([done for done, _ in seen], default=0) == (0 if announced else 3 << 20)
+    assert list(tmp_path.iterdir()) == [tmp_path / "big.lock"]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "bytes 0-10239/10240",
+        "bytes 4001-10239/10240",
+        "bytes */10240",
+        "bytes -4000",
+        "4000",
+        "bits 4000-10239/10240",
+        None,
+    ],
+)
+def test_another_part_than_the_one_asked_for_is_not_joined_to_what_is_there(
+    site: Site, tmp_path: Path, stated: str | None
+) -> None:
+    (tmp_path / "corpus.txt.part").write_bytes(CONTENT[:4000])
+    site.says["Content-Range"] = stated
+    download = Download(site.url(), SUM)
+    assert "another part of the file than was asked for; the next attempt begins anew" in refusal(download, tmp_path)
+    assert parts(tmp_path) == []
+    assert fetch(download, tmp_path, HINT).read_bytes() == CONTENT
+
+
+def test_a_part_that_nobody_asked_for_is_not_taken_for_the_whole(site: Site, tmp_path: Path) -> None:
+    site.status, site.says = 206, {"Content-Range": "bytes 0-10239/20480"}
+    assert "another part of the file than was asked for" in refusal(Download(site.url()), tmp_path)
+    assert parts(tmp_path) == []
+
+
+def test_without_a_sum_no_part_of_an_earlier_attempt_is_joined_to_a_later_one(site: Site, tmp_path: Path) -> None:
+    download = Download(site.url())
+    site.cut_after = 4000
+    assert "kept" not in refusal(download, tmp_path)
+    site.cut_after, site.files["/corpus.txt"] = None, CONTENT[::-1]
+    assert fetch(download, tmp_path, HINT).read_bytes() == CONTENT[::-1]
+    assert [part for _, part in site.requests] == [None, None]
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0" * 5000, b"HTTP/1.1 two hundred\r\n\r\n", b"x" * 100_000 + b"\r\n"])
+def test_an_answer_that_is_no_http_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/corpus.txt"
+        assert f"{url} could not be fetched: " in refusal(Download(url, SUM), tmp_path)
+        server.join()
+
+
 # where it may come from
 
 
@@ -290,6 +416,109 @@ def test_a_redirect_to_plain_http_elsewhere_is_refused(site: Site, tmp_path: Pat
     site.redirects["/old.txt"] = "http://example.invalid/corpus.txt"
     message = refusal(Download(site.url("/old.txt"), SUM), tmp_path)
     assert "it redirects to http://example.invalid/corpus.txt, and only https addresses are fetched" in message
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["ftp://127.0.0.1/a", "file:///etc/hostname", "data:text/plain,a", "http://[", "https://a..b/c", "", "//["],
+)
+def test_a_redirect_to_what_is_no_address_of_ours_is_an_error(site: Site, tmp_path: Path, place: str) -> None:
+    site.redirects["/old.txt"] = place
+    assert f"{site.url('/old.txt')} could not be fetched: " in refusal(Download(site.url("/old.txt")), tmp_path)
+    assert parts(tmp_path) == []
+
+
+def test_a_server_of_another_machine_cannot_lead_to_one_of_this() -> None:
+    asked = urllib.request.Request("https://example.org/corpus.txt")
+    for place in ["http://127.0.0.1:8080/admin", "http://localhost/", "http://example.org/corpus.txt"]:
+        with pytest.raises(urllib.error.URLError, match="only https addresses are fetched"):
+            fetching._SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "Found", HTTPMessage(), place)
+    led = fetching._SafeRedirects().redirect_request(
+        asked, io.BytesIO(), 302, "Found", HTTPMessage(), "https://example.net/corpus.txt"
+    )
+    assert led is not None
+    assert led.full_url == "https://example.net/corpus.txt"
+
+
+def test_nothing_is_sent_but_what_is_asked_for_and_by_whom(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".netrc").write_text("default login me password secret\n")
+    (tmp_path / "home" / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    site.redirects["/old.txt"] = site.url().replace("127.0.0.1", "localhost")
+    fetch(Download(site.url("/old.txt"), SUM), tmp_path, HINT)
+    assert len(site.headers) == 2
+    for headers in site.headers:
+        assert set(headers) == {"Host", "User-Agent", "Accept-Encoding", "Connection"}
+        assert headers["User-Agent"] == "ner_lab"
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path: Path) -> None:
+    message = refusal(Download("https://me:secret@example.org/corpus.txt", SUM), tmp_path)
+    assert message.startswith("https://...@example.org/corpus.txt: names and passwords in an address")
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://example.org", "without the name of a file"),
+        ("https://example.org/a/..", "without the name of a file"),
+        ("https://example.org/?f=corpus.txt", "without the name of a file"),
+        ("https://[::1/corpus.txt", "no address"),
+        ("https://example.org/korpus mit leerzeichen.txt", "%20"),
+        ("https://example.org/wörter.txt", "%20"),
+        ("https://example.org/a\r\nX-Evil: 1/b", "%20"),
+        ("https://example.org/a\0b", "%20"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_an_error_at_once(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"{said}.* {HINT}"):
+        fetch(Download(url, SUM), tmp_path / "new", HINT)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("checksum", ["sha256:abc", "sha512:" + "0" * 128, "0" * 64, "sha256:" + "G" * 64, "md5:", ""])
+def test_a_sum_that_no_file_can_have_is_an_error_at_once(tmp_path: Path, checksum: str) -> None:
+    assert f"its checksum is '{checksum}'" in refusal(Download("https://example.org/a.txt", checksum), tmp_path)
+
+
+def test_certificates_are_checked_whatever_the_program_around_has_switched_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ssl, "_create_default_https_context", ssl._create_unverified_context)
+    (handler,) = [one for one in fetching._opener().handlers if isinstance(one, urllib.request.HTTPSHandler)]
+    assert handler._context.verify_mode == ssl.CERT_REQUIRED
+    assert handler._context.check_hostname
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_with_a_certificate_of_its_own_making_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(
+        [*made, *names, "-keyout", tmp_path / "key", "-out", tmp_path / "cert"], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    with Site() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        download = Download(f"https://localhost:{server.server_port}/corpus.txt", SUM)
+        try:
+            assert "CERTIFICATE_VERIFY_FAILED" in refusal(download, tmp_path)
+            assert server.requests == []
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert"))
+            assert fetch(download, tmp_path, HINT).read_bytes() == CONTENT
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # archives

@@ -1,5 +1,6 @@
 """Word embeddings: tables that are filled, trained or left alone, and the kinds of files behind them."""
 
+import hashlib
 import math
 import zipfile
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import torch
 from sample import senna_archive
 
+from ner_lab.data.fetch import Download
 from ner_lab.errors import UserError
 from ner_lab.word_embedding.base import PretrainedEmbedding, WordTable
 from ner_lab.word_embedding.file import VectorFile
@@ -180,6 +182,8 @@ def test_glove_takes_the_member_of_its_dimension_out_of_the_published_zip(tmp_pa
         for dim in (2, 3):
             archive.writestr(f"glove.6B.{dim}d.txt", "a" + " 1.5" * dim + "\n")
     embedding = glove()  # nothing is fetched: the zip lies in the cache
+    checksum = hashlib.md5((tmp_path / "vectors" / "glove.6B.zip").read_bytes()).hexdigest()
+    embedding.download = Download(embedding.download.url, f"md5:{checksum}")
     words, matrix = embedding.rows(embedding.file(tmp_path, None), None)
     assert words == ["a"]
     assert matrix.tolist() == [[1.5, 1.5, 1.5]]
