@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from ner_lab.compose import compose_config, options_of
+from ner_lab.compose import options_of
 from ner_lab.data.markup import read_markup
 from ner_lab.data.sentence import Counts
 
@@ -37,21 +37,6 @@ def test_the_readme_lists_every_option_of_every_group(generator: ModuleType) -> 
     for group in groups:
         for option in options_of(group):
             assert f"`{option}`" in readme
-
-
-_NOT_COMPOSED = ("--config-dir", "resume=", "--from")  # a config of one's own, or a run's
-
-
-def test_overrides_in_the_readme_compose() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = [
-        line.partition("#")[0].split()[2:]
-        for line in readme.splitlines()
-        if line.startswith("ner-lab train") and "'" not in line and not any(part in line for part in _NOT_COMPOSED)
-    ]
-    assert len(commands) > 8
-    for overrides in commands:
-        compose_config(overrides)
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])

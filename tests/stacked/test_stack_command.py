@@ -132,22 +132,6 @@ def test_as_one_model_seeds_leave_the_stack_where_their_lone_runs_stop(
     assert len({metrics["epochs"] for metrics in lone}) > 1
 
 
-def test_a_seed_that_diverges_leaves_the_others_alone(small: list[str], tmp_path: Path) -> None:
-    overrides = [*small, "optimizer=sgd", "trainer.max_epochs=3"]
-    rates = {"good": 0.1, "mad": 1e30}
-    stack = Stack(
-        [Asked(compose_config([*overrides, f"optimizer.lr={rate}"]), tmp_path / name) for name, rate in rates.items()]
-    )
-    good, mad = stack.train()
-    assert isinstance(good, dict)
-    assert good["status"] == "ok"
-    assert good["epochs"] == 3
-    assert "training diverged" in str(mad)
-    assert metrics_of(tmp_path / "mad")["status"] == "failed"
-    lone = train(compose_config([*overrides, "optimizer.lr=0.1"]), tmp_path / "lone")
-    assert without_times(good) == close_to(without_times(lone))
-
-
 def test_members_may_differ_in_rates_dropout_and_clipping(small: list[str], tmp_path: Path) -> None:
     overrides = [*small, "trainer.max_epochs=3"]
     own = {
