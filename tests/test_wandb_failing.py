@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,9 +164,7 @@ def test_a_server_that_is_lost_in_the_middle_takes_no_number_with_it(
 ) -> None:
     with WandbServer() as server:
         behind_epoch_one(monkeypatch, lambda: setattr(server, "fails", fails))
-        begun = time.monotonic()
         trained(small, tmp_path / "run", server.url)
-        seconds = time.monotonic() - begun
         assert server.fails == fails
     assert numbers(tmp_path / "run") == untracked
     (said,) = warnings_of(caplog)
@@ -173,7 +172,6 @@ def test_a_server_that_is_lost_in_the_middle_takes_no_number_with_it(
     assert "wandb sync" in said
     # what wandb sync will send is whole as well
     assert [row["epoch"] for row in rows_of(tmp_path / "run") if "dev/f1" in row] == list(range(1, EPOCHS + 1))
-    assert seconds < 40  # of which the start, the tables, the artifacts and the end may wait for their limits
     assert server.exit_codes == []
 
 
@@ -239,10 +237,10 @@ def test_an_end_that_does_not_come_is_not_waited_for(
     opened = WandbTracker(**SETTINGS | {"base_url": "http://127.0.0.1:9", "mode": "offline", "finish_timeout": 0.2})
     opened.open(tmp_path, "run", {}, {})
     monkeypatch.setattr("ner_lab.logger.wandb.ENDING", 0.2)
-    monkeypatch.setattr(wandb.Run, "finish", lambda self, exit_code: time.sleep(60))
-    begun = time.monotonic()
-    opened.close(failed=False)
-    assert time.monotonic() - begun < 10
+    answer = threading.Event()
+    monkeypatch.setattr(wandb.Run, "finish", lambda self, exit_code: answer.wait())
+    opened.close(failed=False)  # returns although the end has not come
+    answer.set()
     (said,) = warnings_of(caplog)
     assert "does not take the end" in said
 

@@ -334,7 +334,7 @@ def pid_files(folder: Path, *jobs: int, name: str = "pid") -> list[Path]:
     return [folder / f"job={job}" / "seed=1" / name for job in jobs]
 
 
-def told(process: subprocess.Popen[str], seconds: float = 15) -> str:
+def told(process: subprocess.Popen[str], seconds: float = 60) -> str:
     return process.communicate(timeout=seconds)[0]
 
 
@@ -372,14 +372,14 @@ def test_who_cannot_wait_for_a_deaf_job_presses_ctrl_c_again(
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
-    assert told(process, 5).splitlines()[-1] == "interrupted"
+    assert told(process, 30).splitlines()[-1] == "interrupted"
     wait_until_gone(*(int(file.read_text()) for file in files))
 
 
 def test_a_sweep_that_ignores_ctrl_c_still_stops_its_jobs_when_it_is_stopped(
     tmp_path: Path, sweep: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    process = sweep(HANGS, ignored=[signal.SIGINT, signal.SIGHUP])  # as behind `&` in a script, or nohup
+    process = sweep(TIDY, ignored=[signal.SIGINT, signal.SIGHUP])  # as behind `&` in a script, or nohup
     (file,) = pid_files(tmp_path, 0)
     wait_for(file)
     for sign in (signal.SIGINT, signal.SIGHUP):
@@ -388,10 +388,9 @@ def test_a_sweep_that_ignores_ctrl_c_still_stops_its_jobs_when_it_is_stopped(
     assert process.poll() is None
     assert is_alive(int(file.read_text()))
     process.send_signal(signal.SIGTERM)
-    begun = time.monotonic()
     told(process)
-    assert time.monotonic() - begun < 5, "the job heard the first, gentlest signal"
     wait_until_gone(int(file.read_text()))
+    assert (file.parent / "tidied").exists(), "the job heard the first, gentlest signal"
 
 
 def test_signals_are_answered_as_before_once_jobs_are_done(tmp_path: Path) -> None:
