@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from rich.progress import TextColumn
 
 from ner_lab.data.batch import Batch
+from ner_lab.data.datamodule import batches_in_epoch
 from ner_lab.errors import UserError
 from ner_lab.terminal import bar, is_terminal
 
@@ -117,7 +118,7 @@ class EpochLog(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and is_terminal():
-            steps = trainer.num_training_batches * (trainer.max_epochs or 1)
+            steps = batches_in_epoch(trainer) * (trainer.max_epochs or 1)
             self._bar.start()
             self._task = self._bar.add_task("training", total=steps, loss="", f1="")
 
@@ -151,7 +152,13 @@ class EpochLog(pl.Callback):
                 "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
             )
         self.trained = trainer.current_epoch + 1
-        if self._epoch_seconds is None:  # not scored: cut off by max_steps, or dev is scored every few epochs
+        if self._epoch_seconds is None:
+            due = self.trained % (trainer.check_val_every_n_epoch or 1) == 0
+            if due and trainer.is_last_batch:  # not one that max_steps or max_time cut short
+                raise RuntimeError(
+                    f"epoch {self.trained} was trained to its end, and dev was not scored after it: the best epoch and "
+                    "early stopping would be wrong. What was trained until then is in the run folder."
+                )
             return
         self.tokens += self._epoch_tokens
         self.training_seconds += self._epoch_seconds

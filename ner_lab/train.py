@@ -157,7 +157,8 @@ def _train(
     diverged: Diverged | None = None
     try:
         if state is None or not state["place"]["ended"]:
-            trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+            data = NerDataModule(prepared, options, seed=cfg.seed, limit=cfg.trainer.limit_train_batches)
+            trainer.fit(module, datamodule=data)
     except Diverged as error:
         diverged = error
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -340,6 +341,7 @@ def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], lo
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     return instantiate(
         cfg.trainer,
+        limit_train_batches=None,  # the loader's: Lightning takes a share of the first epoch's length
         deterministic=_deterministic(cfg.trainer.deterministic),
         callbacks=callbacks,
         logger=loggers or False,
