@@ -156,6 +156,11 @@ def _check_arguments(section: Any, group: str) -> None:
     check_kinds(target, {key: value for key, value in stated.items() if not _holds_parts(value)}, group)
 
 
+def class_of(section: Any, group: str) -> Any:
+    """The class of a group's option."""
+    return _target_of(section, group)[0]
+
+
 def _target_of(section: Any, group: str) -> tuple[Any, str]:
     """The class of a section, and its name."""
     stated = section.get("_target_") if isinstance(section, DictConfig) else None

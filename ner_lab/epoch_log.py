@@ -47,11 +47,12 @@ def curves_of(entry: Mapping[str, Any]) -> dict[str, float]:
 class EpochLog(pl.Callback):
     """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch.
 
-    trained_on_dev: dev is training data, so its scores choose no epoch: the last one is kept.
+    trained_on_dev: dev is training data. keeps_last: the last epoch is kept, since dev chooses none.
     """
 
-    def __init__(self, *, trained_on_dev: bool = False) -> None:
+    def __init__(self, *, trained_on_dev: bool = False, keeps_last: bool = False) -> None:
         self.trained_on_dev = trained_on_dev
+        self.keeps_last = keeps_last or trained_on_dev
         self.history: list[dict[str, Any]] = []
         """An entry for each epoch that was scored."""
         self.steps: list[int] = []
@@ -114,7 +115,7 @@ class EpochLog(pl.Callback):
     @property
     def kept(self) -> int:
         """Number of the epoch whose checkpoint is kept."""
-        return self.trained if self.trained_on_dev else self.best["epoch"]
+        return self.trained if self.keeps_last else self.best["epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and is_terminal():
@@ -192,7 +193,7 @@ class EpochLog(pl.Callback):
         dev, note = ("dev (trained on)", "") if self.trained_on_dev else ("dev", f" (best {best['dev']['f1']:.2f})")
         if self._task is not None:
             self._bar.update(self._task, f1=f"{dev} F1 {f1:.2f}{note}")
-        mark = "*" if best is entry and not self.trained_on_dev else " "
+        mark = "*" if best is entry and not self.keeps_last else " "
         log.info(
             "epoch %*d/%d  loss %.4f  %s P %.2f R %.2f F1 %.2f%s  %.1f s  %s tokens/s",
             len(str(trainer.max_epochs)),

@@ -99,8 +99,10 @@ class Stack:
         callback = Members(self.members, self._end)
         trainer = trainer_of(cfg, runs[0], [callback], [])
         seeds = [one.cfg.seed for one in self.asked]
-        callback.loader = stack_loader(self.prepared, self.options, seeds, self.order, trainer, cfg.trainer.limit_train_batches)
-        callback.loader.batches_in_epoch  # refuses seeds that differ
+        callback.loader = stack_loader(
+            self.prepared, self.options, seeds, self.order, trainer, cfg.trainer.limit_train_batches
+        )
+        assert callback.loader.batches_in_epoch  # refuses seeds that differ
         labels = short_names(job_name(run) for run in runs)
         for member in self.members:
             member.label = labels[job_name(member.run)]
