@@ -139,8 +139,13 @@ OPEN_KEYS = {  # their keys are names the user gives
 }
 
 
-def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config") -> DictConfig:
-    """Compose without running anything; works inside a Hydra application and outside."""
+def compose_config(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config", *, with_hydra: bool = False
+) -> DictConfig:
+    """Compose without running anything; works inside a Hydra application and outside.
+
+    with_hydra: with the `hydra` node, which knows the option chosen in each group.
+    """
     register_resolvers()
     instance = GlobalHydra.instance()
     outer = instance.hydra
@@ -148,7 +153,7 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
     try:
         with files_named(config_dirs), initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
-            return compose(name, overrides=[*overrides, *path])
+            return compose(name, overrides=[*overrides, *path], return_hydra_config=with_hydra)
     finally:
         instance.hydra = outer
 

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.contract import check_contract, check_members, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
@@ -139,6 +140,8 @@ def _train(
 
     module = untrained_module(cfg, prepared)
     set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
+    if has_class_of_ones_own(cfg):
+        check_module(cfg, prepared, module)
     untrained = module.tagger.transition_scores()
     if first:
         say_what_is_trained(options, prepared, module.tagger, data_seconds)
@@ -254,6 +257,12 @@ def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
     if prepared.vectors is not None and isinstance(table, WordTable):
         table.fill(prepared.vectors)
     return module
+
+
+def check_module(cfg: DictConfig, prepared: Prepared, module: TaggerModule) -> list[tuple[str, str, str]]:
+    """Check the contract of all parts (`ner_lab.contract`); changes nothing. UserError for the first one broken."""
+    check_members(cfg, feature_set_of(cfg), module.recipe)
+    return check_contract(cfg, module.tagger, prepared.splits["train"], len(prepared.vocabs.tags))
 
 
 def config_of(module: TaggerModule) -> dict[str, Any]:
