@@ -14,42 +14,44 @@ from ner_lab.tags import OUTSIDE, split_tag
 
 HEAD = 200
 """Lines from the beginning of a file that are enough to tell what it is."""
-_COMMENT = re.compile(r"#+\s*[\w:.-]+\s*=|#+.*\s=\s|##|#\s*(begin|end) document|#\s*(newdoc|newpar|sent_id|text)\b")
+_SOME_TAGS = 3
+"""Different tags of parts of speech that make a column of them"""
+_COMMENT = re.compile(r"#+\s*[\w:.-]+\s*=|#+\s.*=|##|#\s*(begin|end) document|#\s*(newdoc|newpar|sent_id|text)\b")
 _SED = "for instance: sed -E '{}' {{name}} > NEW"
 
 _DIALECTS: tuple[tuple[str, str], ...] = (
     (
         r"(O|[BIESLU]-.+)[|,;](O|[BIESLU]-.+)",
-        "{tag} holds two tags, and a word has one. Keep the one you mean, or split the cell into two columns.",
+        "{tag} is no tag: these are two, and a word has one. Keep one, or split the cell into two columns.",
     ),
     (
         r"M-.+",
-        "{tag}: M- is the middle of an entity in BMES; here it is I-. Replace it, "
+        "{tag} is no tag: M- of BMES, the middle of an entity, is I- here. Replace it, "
         + _SED.format(r"s/([[:blank:]])M-/\1I-/"),
     ),
     (
         r"[BIESLUM]_.+",
-        "{tag} has an underscore after its first letter; a dash is expected. Replace it, "
+        "{tag} is no tag: a dash is expected in place of the underscore. Replace it, "
         + _SED.format(r"s/([[:blank:]][BIESLU])_/\1-/"),
     ),
     (
         r"[biesluo](-.+)?",
-        "{tag} has a small first letter; B-, I- and O are expected in capitals. Replace it, "
+        "{tag} is no tag: B-, I- and O are capital letters. Replace them, "
         + _SED.format(r"s/([[:blank:]])([bieslu]-|o\>)/\1\U\2/"),
     ),
     (
         r"[BIESLU]-?",
-        "{tag} has no entity type. If all entities are of one type, add a name for it, "
+        "{tag} is no tag: it has no entity type. If all entities are of one type, add a name for it, "
         + _SED.format(r"s/([[:blank:]][BIESLU])-?$/\1-ENTITY/"),
     ),
     (
         r"[-_*?]?",
-        "the tag is {tag}: this word has no annotation. Write O where it is no part of an entity, or leave its "
+        "{tag} is no tag: the word has no annotation. Write O where it is no part of an entity, or leave its "
         "sentence out.",
     ),
     (
         r"[BIESLU]-.*\s.*",
-        "the entity type in {tag} holds a blank. Replace it by another character in every tag, such as B-Drug_Name.",
+        "{tag} is no tag: its type holds a blank. Replace the blank in every tag, as in B-Drug_Name.",
     ),
 )
 """Cells that are nearly tags: pattern of the whole cell, and what to say."""
@@ -177,7 +179,7 @@ def _other_column(refused: Refused) -> tuple[int, str] | None:
 def _header(refused: Refused) -> tuple[int, str] | None:
     (number, line, _), *rest = refused.rows()
     below = [cells[refused.column] for _, _, cells in rest if len(cells) > refused.column and cells[0] != "#"]
-    if number != refused.number or not below or not all(map(is_tag, below[:20])):
+    if number != refused.number or not set(below) - {OUTSIDE} or not all(map(is_tag, below)):
         return None
     return number, (
         f"{shown(line, 40)} looks like a header: {shown(refused.tag or '')} is no tag, and the lines below have tags "
@@ -200,14 +202,17 @@ def _plain_tags(refused: Refused) -> tuple[int, str] | None:
     names = [cell for cell in dict.fromkeys(column) if cell != OUTSIDE]
     if tag not in names or any(map(is_tag, names)):
         return None
-    some = ", ".join(names[:4])
+    some = ", ".join(name[:20] for name in names[:4])
     if OUTSIDE in column:
         return refused.number, (
-            f"{shown(tag)} looks like an entity type without a prefix (column {refused.column} holds O, {some}). "
+            f"{shown(tag)} is no tag, but looks like an entity type without a prefix (column {refused.column} holds O, "
+            f"{some}). "
             f"Put I- before each type, for instance: sed -E 's/([[:blank:]])([^[:blank:]]+)$/\\1I-\\2/; "
             f"s/([[:blank:]])I-O$/\\1O/' {refused.name} > NEW"
         )
+    if len(names) < _SOME_TAGS:
+        return None
     return refused.number, (
-        f"{shown(tag)} is no entity tag: column {refused.column} holds {some} and no O. Are these part-of-speech tags? "
+        f"{shown(tag)} is no tag: column {refused.column} holds {some} and no O. Are these part-of-speech tags? "
         "Entity tags are O, and B- or I- with a type; set data.columns.tag if they are in another column."
     )

@@ -126,10 +126,10 @@ def _share(train: Split, share: float, seed: int) -> tuple[Split, Split]:
     units = documents if by_document else list(range(len(train.sentences)))
     number = max(1, round(share * len(units)))
     if number >= len(units):
-        only = f"one sentence of {len(train.sentences[0].words):,} words" if len(units) == 1 else "too few sentences"
+        words = sum(len(sentence.words) for sentence in train.sentences)
         raise UserError(
-            f"{train.path}: {only}, so no dev split can be held out. Give data.dev=FILE, and check that there is a "
-            "blank line after each sentence."
+            f"{train.path}: too few sentences to hold out a dev split ({len(train.sentences)}, of {words:,} words). "
+            "Give data.dev=FILE, and check that there is a blank line between sentences."
         )
     held = set(random.Random(seed).sample(units, number))
     kept: list[Sentence] = []

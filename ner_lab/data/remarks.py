@@ -30,10 +30,11 @@ class ImproperGold:
 
     def in_words(self, split: Split) -> str:
         """One line for all of it."""
+        strict = "" if split.scheme in OPENED_BY_I else "; strict scores do not repair them"
         kinds = ", ".join(f"{kind} ({place})" for kind, place in self.first.items())
         return (
             f"{split.name}: gold tags break {split.scheme} in {self.sentences:,} of {len(split.sentences):,} "
-            f"sentences: {kinds}. They are read as conlleval reads them; strict scores and predictions/ keep them as they are."
+            f"sentences: {kinds}. They are read as conlleval reads them{strict}."
         )
 
 
@@ -82,7 +83,7 @@ def remarks_on(splits: Mapping[str, Split], options: DataOptions, *, from_scratc
             f"dev: held out from train, {options.dev_share:g} of it ({len(splits['dev'].sentences):,} sentences, "
             f"data.dev_seed={options.dev_seed}). Give data.dev=FILE for a dev split of its own."
         )
-    if 0 < entities.get("dev", 0) < FEW_ENTITIES:
+    if 0 < entities.get("dev", 0) < FEW_ENTITIES and not options.trains_on_dev:
         remarks.append(
             f"dev: {entities['dev']} {'entity' if entities['dev'] == 1 else 'entities'}, below {FEW_ENTITIES}: "
             "dev F1 chooses the epoch largely by chance."
