@@ -275,6 +275,8 @@ def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger
     trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
     log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
     log.info("%s\n", data_summary(prepared))
+    for warning in prepared.warnings:
+        log.warning("%s", warning)
     log.info("%s\n", parameter_table(tagger))
 
 
@@ -290,6 +292,8 @@ def figures_of(
         "parameters": _parameters(tagger),
         "coverage": prepared.coverage,
         "sources": prepared.sources,
+        "warnings": prepared.warnings,
+        "improper_gold": prepared.improper_gold,
     }
 
 
