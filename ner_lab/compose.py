@@ -1,6 +1,6 @@
 """Configs: composed from the files of `conf/`, checked to the last key."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
 from yaml import YAMLError
 
 from ner_lab.choices import SEED, job_folder
@@ -151,6 +152,29 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
             return compose(name, overrides=[*overrides, *path])
     finally:
         instance.hydra = outer
+
+
+def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """A job of the study in `file`: its config, and the option it has of each group."""
+    register_resolvers()
+    instance = GlobalHydra.instance()
+    outer = instance.hydra
+    instance.hydra = None
+    try:
+        with files_named([str(file.parent)]), initialize_config_dir(str(file.parent.absolute()), version_base="1.3"):
+            path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
+            cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
+    finally:
+        instance.hydra = outer
+    choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def override_parser() -> Callable[[list[str]], list[Override]]:
+    """Hydra's parser of overrides."""
+    return OverridesParser.create().parse_overrides
 
 
 def quoted(text: str) -> str:
