@@ -41,7 +41,7 @@ def add(
     added = Added()
     found = [(study, list(_chosen(study, alone, added))) for study, alone in map(_runs_of, map(Path, folders))]
     begin(ledger)
-    shipped = studies(Path("sweeps").absolute(), SWEEPS_DIR)
+    shipped = studies(SWEEPS_DIR)
     for study, runs in found:
         own = study.planned is not None and study.name not in shipped
         if own and runs:

@@ -86,6 +86,6 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     keys = sorted(record)
     yield "{\n"
     for key in keys:
-        value = json.dumps(record[key], sort_keys=True, ensure_ascii=False, allow_nan=False)
+        value = json.dumps(record[key], ensure_ascii=False, allow_nan=False)
         yield f"{json.dumps(key)}: {value}{',' * (key != keys[-1])}\n"
     yield "}\n"

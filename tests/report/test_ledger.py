@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_study import RECORD, job, metrics, scores, write_plan, write_run
 from omegaconf import OmegaConf
 from sample import Outcome, metrics_of
 
 from ner_lab.choices import configuration_name
-from ner_lab.report.ledger import read_ledger, rows_in
+from ner_lab.errors import UserError
+from ner_lab.report.ledger import OTHERS, collect_from_ledger, read_ledger, rows_in, study_names
 from ner_lab.report.sentence_counts import decode, encode
 from ner_lab.results.command import add
 from ner_lab.results.configuration import Identity, identity_of, identity_of_job, rows_of
@@ -159,6 +161,78 @@ def test_predictions_that_were_not_scored_are_refused(made: Path, tmp_path: Path
     added = add([copy], tmp_path / "results")
     assert added.new == []
     assert "not what metrics.json scored" in added.refused[0]
+
+
+def graded(folder: Path) -> Path:
+    """A study of two configurations, of which the second finds less, with three seeds each."""
+    jobs = []
+    for decoder, misses in (("crf", 0), ("softmax", 2)):
+        for seed in (1, 2, 3):
+            entry = job(f"char_encoder=cnn,decoder={decoder}", seed)
+            wrong = range(misses + seed % 2)
+            record = {**RECORD, "choices": GROUPS | entry["choices"], "overrides": [f"seed={seed}"]}
+            content = metrics(seed) | {"test": scores(wrong=wrong)}
+            write_run(folder / entry["folder"], content, record=record, wrong=wrong)
+            jobs.append(entry)
+    return write_plan(folder, jobs, published={NAME: [{"test": 91.21, "source": "Someone 2016"}]})
+
+
+def test_a_ledger_gives_the_report_that_the_run_folders_give(
+    tmp_path: Path, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ner_lab.report.command.draw", lambda findings, folder: [])
+    study, ledger, out = graded(tmp_path / "study"), tmp_path / "results", tmp_path / "out"
+    add([study], ledger, notes=["one vector estimated"])
+    assert cli("report", str(study), "rounds=50").code == 0
+    shutil.rmtree(study / NAME)  # the ledger is enough
+    outcome = cli("report", str(ledger), f"output={out}", "rounds=50")
+    assert outcome.code == 0, outcome.err
+    for name in ("table.csv", "types.csv", "table.tex"):
+        assert (out / "letters" / name).read_text() == (study / "report" / name).read_text(), name
+    text = (out / "letters" / "report.md").read_text()
+    assert "one vector estimated (all runs)" in text
+    before = files_of(out)
+    assert cli("report", str(ledger), "study=letters", f"output={out}", "rounds=50").code == 0
+    assert files_of(out) == before
+    assert "Did you mean 'letters'?" in cli("report", str(ledger), "study=leters").err
+
+
+def test_of_two_runs_of_a_seed_the_one_of_the_code_with_most_seeds_counts(tmp_path: Path) -> None:
+    study, ledger = graded(tmp_path / "study"), tmp_path / "results"
+    add([study], ledger)
+    folder = study / NAME / "seed=2"
+    change(folder / "run.json", code="0123456789abcdef", git={"commit": "0" * 40, "changed": False})
+    change(folder / "metrics.json", train_seconds=9)
+    assert len(add([folder], ledger).new) == 1
+    found = collect_from_ledger(ledger, read_ledger(ledger), "letters")
+    assert [run.seed for run in found.configurations[0].runs] == [1, 2, 3]
+    assert {run.code for run in found.runs} == {RECORD["code"]}
+    assert [run.seed for run in found.superseded] == [2]
+
+
+def test_rows_of_a_study_that_have_no_run_are_planned_and_runs_of_no_study_are_reported_by_themselves(
+    made: Path, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "results"
+    add([made], ledger)
+    entries = read_ledger(ledger)
+    assert study_names(entries) == [OTHERS]
+    (run,) = collect_from_ledger(ledger, entries, OTHERS).runs
+    assert run.metrics["test"]["f1"] == metrics_of(made)["test"]["f1"]
+    planned = collect_from_ledger(ledger, entries, "ma_hovy2016_components")
+    assert planned.planned == 20
+    assert [row.label for row in planned.configurations] == ["BRNN", "BLSTM", "BLSTM-CNN", "BLSTM-CNN-CRF"]
+    assert {run.reason for run in planned.runs} == {"not run yet"}
+
+
+@pytest.mark.parametrize("damage", ['{"seed": 1', "[]", "{}", None])
+def test_a_damaged_record_is_named(damage: str | None, made: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "results"
+    (path,) = add([made], ledger).new
+    record = json.loads(path.read_text())
+    path.write_text(damage or json.dumps(record | {"test": record["test"] | {"sentence_counts": "1?"}}))
+    with pytest.raises(UserError, match=path.name):
+        collect_from_ledger(ledger, read_ledger(ledger), OTHERS)
 
 
 @pytest.mark.parametrize(
