@@ -23,7 +23,7 @@ one small file for each finished run; none is typed by hand, and no finished run
 
 F1 is in per cent, of whole entities, as conlleval counts; ± is the standard deviation over seeds, and the interval a
 95 % bootstrap interval of the mean over seeds. Epochs and configurations are chosen on dev, never on test. Published
-figures stem from other code, and often from other vectors. A number under `inputs` refers to the list below the table."""
+figures stem from other code, and often from other vectors. Numbers under `inputs` refer to the list below a table."""
 
 
 class Main(NamedTuple):
@@ -172,7 +172,12 @@ def _commits(row: Row) -> Cell:
 
 def _waiting(findings: Findings) -> list[list[Cell]]:
     return [
-        [Cell(findings.study.name), Cell(row.label), _published(row), Cell(row.published[0].source)]
+        [
+            Cell(findings.study.name),
+            Cell(row.label),
+            _published(row),
+            Cell("; ".join(dict.fromkeys(figure.source for figure in row.published))),
+        ]
         for row in findings.rows
         if row.published
     ]

@@ -1,7 +1,7 @@
 """`ner-lab results add`: finished runs into the ledger, a small file each."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def add(
     """
     ledger = Path(ledger).expanduser()
     added = Added()
-    found = [(study, list(_chosen(study, alone, added))) for study, alone in map(_runs_of, map(Path, folders))]
+    found = [_finished(Path(folder), added) for folder in folders]
     begin(ledger)
     shipped = studies(SWEEPS_DIR)
     for study, runs in found:
@@ -54,40 +54,42 @@ def add(
                 added.refused.append(str(error))
                 continue
             rows = rows_of(identity, shipped)
-            if study.planned is not None and not _beside(run):
+            if study.planned is not None and not (told := _beside(run)):
                 rows[study.name] = run.configuration
+            elif study.planned is not None and study.name not in rows:
+                said = ", ".join(f"{key}={value}" for key, value in told.items())
+                added.apart.append(f"{run.folder}: no row of {study.name}, for it had {said}")
             record["studies"] = [{"name": name, "configuration": rows[name]} for name in sorted(rows)]
             put(ledger, record, added, run.folder, replace=replace)
     return added
 
 
-def _runs_of(folder: Path) -> tuple[StudyRuns, Path | None]:
-    """The study that a folder holds; that of a run, if it is one, and then the run's folder."""
-    folder = folder.expanduser()
-    if not any((folder / name).is_file() for name in ("run.json", "metrics.json", "failure.json")):
-        return collect(folder), None
-    for above in [*folder.absolute().parents][:3]:
-        if (above / "study.yaml").is_file():
-            study = collect(above)
-            if any(run.folder == folder.absolute() for run in study.runs):
-                return study, folder.absolute()
-    return collect(folder), folder
+def _runs_of(folder: Path) -> tuple[StudyRuns, list[Run]]:
+    """The runs in a folder, and the study, or the tree, to which they belong: it may lie above the folder."""
+    folder = folder.expanduser().absolute()
+    for place in [folder, *folder.parents[:3]]:
+        if (place / "study.yaml").is_file():
+            study = collect(place)
+            if within := [run for run in study.runs if run.folder.is_relative_to(folder)]:
+                return study, within
+    tree = collect(folder)
+    return tree, tree.runs
 
 
-def _chosen(study: StudyRuns, alone: Path | None, added: Added) -> Iterator[Run]:
-    """The runs to be added; says of the others why not."""
-    left = []
-    for run in study.runs:
-        if alone is not None and run.folder != alone:
-            continue
+def _finished(folder: Path, added: Added) -> tuple[StudyRuns, list[Run]]:
+    """The finished runs in a folder; failed ones are refused, as is what was given by itself; others are named."""
+    study, runs = _runs_of(folder)
+    finished, left = [], []
+    for run in runs:
         if run.state == FINISHED:
-            yield run
-        elif alone is not None or run.state in (FAILED, BROKEN):
+            finished.append(run)
+        elif run.state in (FAILED, BROKEN) or run.folder == folder.expanduser().absolute():
             added.refused.append(f"{run.folder}: {run.state}: {run.reason}.")
         elif run.state != MISSING:
             left.append(study.place(run))
     if left:
         print(f"{study.name}: not finished, left out: {named(left).replace('`', '')}")
+    return study, finished
 
 
 def _beside(run: Run) -> dict[str, str]:
@@ -161,6 +163,8 @@ def _show(added: Added) -> None:
     for what, files in said.items():
         for file in files:
             print(f"{what}: {file}")
+    for line in added.apart:
+        print(line)
 
 
 def main() -> None:

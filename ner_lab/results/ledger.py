@@ -18,13 +18,18 @@ _OF_THE_LEDGER = ("studies", "notes")
 
 @dataclass
 class Added:
-    """What became of the runs: files that are new, replaced, extended or as they were; reasons for refusals."""
+    """What became of the runs.
+
+    new, replaced, extended, known: files of the ledger; `known` are as they were.
+    refused: why a run was refused. apart: why a run counts for no row of the study in whose folder it lies.
+    """
 
     new: list[Path] = field(default_factory=list)
     replaced: list[Path] = field(default_factory=list)
     extended: list[Path] = field(default_factory=list)
     known: list[Path] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
 
 def begin(ledger: Path) -> None:

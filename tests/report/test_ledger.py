@@ -1,6 +1,7 @@
 """The ledger: what `ner-lab results add` keeps of runs, refuses and leaves out."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ from sample import Outcome, metrics_of
 
 from ner_lab.choices import configuration_name
 from ner_lab.errors import UserError
+from ner_lab.report.findings import find
 from ner_lab.report.ledger import OTHERS, collect_from_ledger, read_ledger, rows_in, study_names
+from ner_lab.report.ledger_page import Main, page
 from ner_lab.report.sentence_counts import decode, encode
 from ner_lab.results.command import add
 from ner_lab.results.configuration import Identity, identity_of, identity_of_job, rows_of
@@ -23,6 +26,7 @@ GROUPS = {"data": "files", "word_embedding": "random", "char_encoder": "cnn", "f
 GROUPS |= {"decoder": "crf", "optimizer": "adam", "paper": "none", "trainer": "cpu", "logger": "none"}
 CHOICES = {"char_encoder": "cnn", "decoder": "crf"}
 NAME = configuration_name(CHOICES)
+STUDIES = ("letters", "ma_hovy2016_components")
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +154,10 @@ def test_a_second_study_adds_its_name_to_a_run(made: Path, tmp_path: Path) -> No
 def test_a_run_told_more_than_its_study_says_is_no_row_of_it(made: Path, tmp_path: Path) -> None:
     study = study_of(made, tmp_path / "study", seeds=(1,))
     change(study / NAME / "seed=1" / "run.json", overrides=[f"{NAME.replace(',', ' ')}", "trainer.max_epochs=5"])
-    add([study], tmp_path / "results")
+    added = add([study], tmp_path / "results")
     ((_, record),) = read_ledger(tmp_path / "results")
     assert "letters" not in rows_in(record)
+    assert added.apart[0].endswith("no row of letters, for it had trainer.max_epochs=5")
 
 
 def test_predictions_that_were_not_scored_are_refused(made: Path, tmp_path: Path) -> None:
@@ -195,6 +200,27 @@ def test_a_ledger_gives_the_report_that_the_run_folders_give(
     assert cli("report", str(ledger), "study=letters", f"output={out}", "rounds=50").code == 0
     assert files_of(out) == before
     assert "Did you mean 'letters'?" in cli("report", str(ledger), "study=leters").err
+
+
+def test_the_page_of_a_ledger_has_published_and_reached_figures_side_by_side(tmp_path: Path) -> None:
+    study, ledger = graded(tmp_path / "study"), tmp_path / "results"
+    add([study / NAME], ledger, notes=["one vector estimated"])
+    studies = [find(collect_from_ledger(ledger, read_ledger(ledger), name), rounds=50) for name in STUDIES]
+    text = page(
+        studies, [Main("Ours", "letters", NAME), Main("Theirs", "ma_hovy2016_components", "BRNN")], {"letters": "l.svg"}
+    )
+    (row,) = re.findall(r"^\| cnn +\| crf .*", text, re.MULTILINE)
+    summary = next(row.f1["test"] for row in studies[0].rows if row.name == NAME)
+    assert [cell.strip() for cell in row.split("|")[3:-1]] == [
+        *("91.21", f"{summary.mean:.2f} ± {summary.std:.2f}", "3", f"{summary.low:.2f} to {summary.high:.2f}"),
+        *(f"−{91.21 - summary.mean:.2f}", "80.00 ± 0.00", "1", RECORD["git"]["commit"][:8]),
+    ]
+    assert "\n1. one vector estimated\n" in text
+    assert "\nPublished: Someone 2016.\n" in text
+    assert "](l.svg)" in text
+    assert re.search(r"^\| Ours +\| +91.21 \| \d", text, re.MULTILINE)
+    assert re.search(r"^\| Theirs +\| +85.44 \| not run yet +\| +0 ", text, re.MULTILINE)
+    assert re.search(r"^\| ma\\_hovy2016\\_components \| BLSTM-CNN-CRF +\| 91.21; 90.64 \(n 86\) ", text, re.MULTILINE)
 
 
 def test_of_two_runs_of_a_seed_the_one_of_the_code_with_most_seeds_counts(tmp_path: Path) -> None:
