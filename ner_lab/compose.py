@@ -140,8 +140,13 @@ OPEN_KEYS = {  # their keys are names the user gives
 }
 
 
-def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config") -> DictConfig:
-    """Compose without running anything; works inside a Hydra application and outside."""
+def compose_config(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config", *, with_hydra: bool = False
+) -> DictConfig:
+    """Compose without running anything; works inside a Hydra application and outside.
+
+    with_hydra: with the `hydra` node, which knows the option chosen in each group.
+    """
     register_resolvers()
     instance = GlobalHydra.instance()
     outer = instance.hydra
@@ -149,7 +154,7 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
     try:
         with files_named(config_dirs), initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
-            return compose(name, overrides=[*overrides, *path])
+            return compose(name, overrides=[*overrides, *path], return_hydra_config=with_hydra)
     finally:
         instance.hydra = outer
 
@@ -160,8 +165,9 @@ def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dic
     instance = GlobalHydra.instance()
     outer = instance.hydra
     instance.hydra = None
+    folder = str(file.parent.absolute())
     try:
-        with files_named([str(file.parent)]), initialize_config_dir(str(file.parent.absolute()), version_base="1.3"):
+        with files_named([folder]), initialize_config_dir(folder, version_base="1.3"):
             path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
             cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
     finally:

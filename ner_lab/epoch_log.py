@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from rich.progress import TextColumn
 
 from ner_lab.data.batch import Batch
+from ner_lab.data.datamodule import batches_in_epoch
 from ner_lab.errors import UserError
 from ner_lab.terminal import bar, is_terminal
 
@@ -46,11 +47,12 @@ def curves_of(entry: Mapping[str, Any]) -> dict[str, float]:
 class EpochLog(pl.Callback):
     """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch.
 
-    trained_on_dev: dev is training data, so its scores choose no epoch: the last one is kept.
+    trained_on_dev: dev is training data. keeps_last: the last epoch is kept, since dev chooses none.
     """
 
-    def __init__(self, *, trained_on_dev: bool = False) -> None:
+    def __init__(self, *, trained_on_dev: bool = False, keeps_last: bool = False) -> None:
         self.trained_on_dev = trained_on_dev
+        self.keeps_last = keeps_last or trained_on_dev
         self.history: list[dict[str, Any]] = []
         """An entry for each epoch that was scored."""
         self.steps: list[int] = []
@@ -113,11 +115,11 @@ class EpochLog(pl.Callback):
     @property
     def kept(self) -> int:
         """Number of the epoch whose checkpoint is kept."""
-        return self.trained if self.trained_on_dev else self.best["epoch"]
+        return self.trained if self.keeps_last else self.best["epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and is_terminal():
-            steps = trainer.num_training_batches * (trainer.max_epochs or 1)
+            steps = batches_in_epoch(trainer) * (trainer.max_epochs or 1)
             self._bar.start()
             self._task = self._bar.add_task("training", total=steps, loss="", f1="")
 
@@ -151,7 +153,13 @@ class EpochLog(pl.Callback):
                 "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
             )
         self.trained = trainer.current_epoch + 1
-        if self._epoch_seconds is None:  # not scored: cut off by max_steps, or dev is scored every few epochs
+        if self._epoch_seconds is None:
+            due = self.trained % (trainer.check_val_every_n_epoch or 1) == 0
+            if due and trainer.is_last_batch:  # not one that max_steps or max_time cut short
+                raise RuntimeError(
+                    f"epoch {self.trained} was trained to its end, and dev was not scored after it: the best epoch and "
+                    "early stopping would be wrong. What was trained until then is in the run folder."
+                )
             return
         self.tokens += self._epoch_tokens
         self.training_seconds += self._epoch_seconds
@@ -185,7 +193,7 @@ class EpochLog(pl.Callback):
         dev, note = ("dev (trained on)", "") if self.trained_on_dev else ("dev", f" (best {best['dev']['f1']:.2f})")
         if self._task is not None:
             self._bar.update(self._task, f1=f"{dev} F1 {f1:.2f}{note}")
-        mark = "*" if best is entry and not self.trained_on_dev else " "
+        mark = "*" if best is entry and not self.keeps_last else " "
         log.info(
             "epoch %*d/%d  loss %.4f  %s P %.2f R %.2f F1 %.2f%s  %.1f s  %s tokens/s",
             len(str(trainer.max_epochs)),

@@ -34,6 +34,8 @@ class TaggerModule(pl.LightningModule):
         self.recipe = optimizer_of(cfg)
         self.dev_score = SpanF1(labels, self.vocabs.tags.scheme)
         self.dev_loss, self.dev_loss_tokens = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
+        self.dev_predicted: object = 0
+        """Entities predicted on dev when it was scored last."""
         self._reset()
 
     def on_fit_start(self) -> None:
@@ -46,6 +48,7 @@ class TaggerModule(pl.LightningModule):
     def _reset(self) -> None:
         """What `averages` are of: sums over the epoch's steps, and what they are divided by."""
         self._steps = self._tokens = self._norms = 0
+        self._window = (0, 0)  # sentences and tokens since the last step
         self._loss: Tensor | float = 0.0
         self._norm: Tensor | float = 0.0
         self.batch_loss = torch.zeros(())
@@ -68,7 +71,12 @@ class TaggerModule(pl.LightningModule):
         losses = self.tagger(batch)
         if not batch.counts:
             losses = losses * 0
-        loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
+        accumulated = self.trainer.accumulate_grad_batches
+        if accumulated == 1:
+            loss = self.recipe.reduce(losses, batch.global_sentences, batch.global_tokens, self.trainer.world_size)
+        else:  # batches of one step are summed, whatever Lightning divides by, and divided together before the step
+            loss = losses.sum() * (self.trainer.world_size * accumulated)
+            self._window = (self._window[0] + batch.global_sentences, self._window[1] + batch.global_tokens)
         # added up here and logged once an epoch: logged at every step, it would take a tenth of the step
         self.batch_loss = losses.detach().sum()
         self._loss = self._loss + self.batch_loss
@@ -110,6 +118,7 @@ class TaggerModule(pl.LightningModule):
     def dev_figures(self) -> dict[str, Tensor]:
         """What the batches of dev came to, by the names it is logged under; counting begins anew."""
         score = self.dev_score.compute()
+        self.dev_predicted = score["predicted"]
         figures = {"dev/loss": self.dev_loss.compute() / self.dev_loss_tokens.compute()}
         for name in ("precision", "recall", "f1", "accuracy"):
             figures[f"dev/{name}"] = torch.tensor(score[name])
@@ -131,6 +140,9 @@ class TaggerModule(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if self.trainer.accumulate_grad_batches > 1:
+            self.recipe.scale_gradients(trained, 1 / self.recipe.divisor(*self._window))
+            self._window = (0, 0)
         norm = self.recipe.clip_gradients(trained, measure=self._steps % NORM_EVERY == 0)
         self._steps += 1
         self.batch_norm = norm

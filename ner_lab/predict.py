@@ -94,10 +94,12 @@ class TrainedTagger:
 
     def warn_of_columns(self) -> None:
         """Say once what words alone lack."""
-        if self._unread:
-            lacking = ", ".join(self._unread)
-            log.warning("words alone lack columns that this tagger was trained with (%s): expect less", lacking)
-            self._unread = ()
+        unread, self._unread = self._unread, ()
+        if unread:
+            log.warning(
+                "words alone lack columns that this tagger was trained with (%s): expect lower scores",
+                ", ".join(unread),
+            )
 
 
 def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:

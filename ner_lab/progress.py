@@ -9,6 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from ner_lab.data.datamodule import batches_in_epoch
+
 _INTERVAL = 1.0  # seconds between two writings
 
 
@@ -44,7 +46,7 @@ class ProgressFile(pl.Callback):
             return
         self._written = now
         epochs = trainer.max_epochs or 1
-        of_this = steps / max(1, int(trainer.num_training_batches))
+        of_this = steps / max(1, batches_in_epoch(trainer))
         progress = {
             "epoch": trainer.current_epoch + 1,
             "epochs": epochs,

@@ -16,6 +16,11 @@ from pytorch_lightning.strategies import StrategyRegistry
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
 
+_STRATEGIES = (
+    *("auto", "single_device", "ddp"),
+    *("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true"),
+)
+"""Strategies that leave the trained weights and the history in the process that writes the run folder."""
 _DAYS = re.compile(r"\d+:\d{1,2}:\d{1,2}:\d{1,2}")
 _PARTS_OF_TIME = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"}
 _MOST_EPOCHS = 1_000_000
@@ -63,14 +68,27 @@ def _check_hardware(stated: Mapping[str, Any]) -> None:
             f"trainer.accelerator is {wanted}, and torch finds no such device here. Train on the CPU, trainer=cpu, or "
             "check driver, CUDA_VISIBLE_DEVICES and torch's build."
         )
-    strategies = ["auto", *StrategyRegistry.available_strategies()]
-    if strategy not in strategies:
+    if strategy not in _STRATEGIES:
+        known = strategy in StrategyRegistry.available_strategies()
+        why = ", which starts or divides processes in a way that loses what they train." if known else ""
         raise UserError(
-            f"trainer.strategy is {strategy}{nearest(strategy, strategies)} It takes auto, ddp, or another "
-            "strategy of Lightning's by its name."
+            f"trainer.strategy is {strategy}{why or nearest(strategy, _STRATEGIES)} "
+            f"It must be one of {', '.join(_STRATEGIES)}."
+        )
+    if strategy == "single_device" and _number_of(stated.get("devices")) > 1:
+        raise UserError(
+            f"trainer.strategy is single_device, and trainer.devices is {stated['devices']}: all but one would be "
+            "idle. Set trainer.devices=1, or trainer.strategy=ddp."
         )
     if wanted == "cpu":
         _check_processes(stated.get("devices"))
+
+
+def _number_of(devices: Any) -> int:
+    """Devices that a setting names; 1 where it leaves the number open."""
+    if isinstance(devices, str):
+        return len([one for one in devices.split(",") if one.strip()])
+    return len(devices) if isinstance(devices, list) else int(devices or 1)
 
 
 def _check_processes(devices: Any) -> None:
@@ -136,7 +154,7 @@ _TRAINER: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "devices": (_devices, "a number of processes or devices from 1, -1 or auto for all, or a list of them, [0,1]"),
     "num_nodes": (_from_one, "a whole number of machines from 1"),
-    "strategy": (_word, "auto, ddp, or another strategy of Lightning's by its name"),
+    "strategy": (_word, ", ".join(_STRATEGIES)),
     "precision": (lambda value: not _plain(value) and str(value) in _PRECISIONS, ", ".join(_PRECISIONS[:6])),
     "max_epochs": (
         lambda value: _from_one(value, _MOST_EPOCHS),

@@ -18,7 +18,8 @@ class EarlyStop(pl.Callback):
     """Ends training after a number of bad epochs, one behind another.
 
     An epoch is bad if none of the figures that the rule watches is better than in all epochs before.
-    Epochs in which dev is not scored are neither good nor bad.
+    Epochs in which dev is not scored are neither good nor bad, and so are those before the first in which an entity is
+    predicted on dev: their F1 is 0 however much is learnt.
 
     rule: `f1`, dev F1; or `loss_and_accuracy`, dev loss and dev accuracy of tokens, of which one
         must get better (the code of Ma & Hovy 2016, with a patience of 5; there the accuracy is that
@@ -35,14 +36,17 @@ class EarlyStop(pl.Callback):
             )
         self.patience = patience
         self.bad_epochs = 0
+        self.has_predicted = False
+        """Whether an entity was predicted on dev in any epoch so far."""
         self._signs = _RULES[rule]
         self._best = dict.fromkeys(self._signs, -math.inf)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"bad_epochs": self.bad_epochs, "best": dict(self._best)}
+        return {"bad_epochs": self.bad_epochs, "best": dict(self._best), "has_predicted": self.has_predicted}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.bad_epochs, self._best = state_dict["bad_epochs"], dict(state_dict["best"])
+        self.has_predicted = state_dict["has_predicted"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the epoch just scored."""
@@ -52,6 +56,7 @@ class EarlyStop(pl.Callback):
             if figure > self._best[name]:
                 self._best[name] = figure
                 better = True
-        self.bad_epochs = 0 if better else self.bad_epochs + 1
+        self.has_predicted = self.has_predicted or bool(pl_module.dev_predicted)
+        self.bad_epochs = 0 if better or not self.has_predicted else self.bad_epochs + 1
         if self.patience is not None and self.bad_epochs >= self.patience:
             trainer.should_stop = True

@@ -25,8 +25,8 @@ ner-lab sweep NAME|FOLDER --watch                       the same, kept up to dat
 ner-lab sweep                                           the studies there are
 
 NAME is a file of sweeps/, here or in the package, or a path to one. A study's jobs lie in
-outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, makes anew what failed
-or was cut off, and adds what is new, such as further seeds:
+outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, resumes what was
+stopped or killed, repeats what failed, and adds what is new, such as further seeds:
 
   ner-lab sweep chars_by_decoder 'seed=range(1,6)'
   ner-lab sweep chars_by_decoder hydra.launcher.n_jobs=2 trainer=ddp

@@ -19,7 +19,8 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from ner_lab.build import check_parts, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.contract import check_contract, check_members, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
@@ -100,7 +101,17 @@ def check_values(cfg: DictConfig) -> None:
     check_seed(cfg)
     check_settings(cfg)
     check_parts(cfg)
+    check_counting(cfg)
     stopping_of(cfg, data_options_of(cfg))
+
+
+def check_counting(cfg: DictConfig) -> None:
+    """Refuse several epochs of a model that counts: each would count every sentence again."""
+    if getattr(class_of(cfg.decoder, "decoder"), "trained_by_counting", False) and cfg.trainer.max_epochs != 1:
+        raise UserError(
+            f"trainer.max_epochs is {cfg.trainer.max_epochs}, and this decoder is trained by counting: every further "
+            "epoch would count each sentence again. Set trainer.max_epochs=1."
+        )
 
 
 def check_seed(cfg: DictConfig) -> None:
@@ -129,12 +140,19 @@ def _train(
 
     module = untrained_module(cfg, prepared)
     set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
+    if has_class_of_ones_own(cfg):
+        check_module(cfg, prepared, module)
     untrained = module.tagger.transition_scores()
     if first:
         say_what_is_trained(options, prepared, module.tagger, data_seconds)
 
-    epochs = EpochLog(trained_on_dev=options.trains_on_dev)
-    best = BestEpoch(run, last=options.trains_on_dev)
+    keeps_last = options.trains_on_dev
+    if not keeps_last and (reason := why_dev_cannot_choose(prepared)) is not None:
+        keeps_last, stopping = True, EarlyStop(rule=cfg.early_stopping.rule, patience=None)
+        if first:
+            log.warning("%s", reason)
+    epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
+    best = BestEpoch(run, last=keeps_last)
     about = {"sources": prepared.sources, "code": code_sum(), "versions": versions()}
     watch = Watch(
         run,
@@ -157,12 +175,13 @@ def _train(
     diverged: Diverged | None = None
     try:
         if state is None or not state["place"]["ended"]:
-            trainer.fit(module, datamodule=NerDataModule(prepared, options, seed=cfg.seed))
+            data = NerDataModule(prepared, options, seed=cfg.seed, limit=cfg.trainer.limit_train_batches)
+            trainer.fit(module, datamodule=data)
     except Diverged as error:
         diverged = error
     except SystemExit:  # Lightning's answer to Ctrl-C
         if trainer.interrupted:
-            which = "last" if options.trains_on_dev else "best"
+            which = "last" if keeps_last else "best"
             kept = f"; the {which} epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
             log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
             raise KeyboardInterrupt from None
@@ -177,8 +196,21 @@ def _train(
     if not trainer.is_global_zero:
         return {}
     metrics = finish(cfg, run, tracker, options, prepared, epochs, figures, untrained)
-    _close(metrics, run)
+    _close(metrics, run, "last" if keeps_last else "best")
     return metrics
+
+
+def why_dev_cannot_choose(prepared: Prepared) -> str | None:
+    """Why dev F1 is 0 whatever is learnt, in one line with the consequence; None where it can choose an epoch."""
+    train, dev = (prepared.counts[split].per_type for split in ("train", "dev"))
+    if any(dev[name] for name in dev if train.get(name)):
+        return None
+    lacking = ", ".join(sorted(name for name in dev if dev[name]))
+    what = f"dev has only entity types that train lacks ({lacking})" if lacking else "dev has no entity"
+    return (
+        f"{what}, so dev F1 cannot choose an epoch: the last epoch is kept, and early stopping is off. Give another "
+        "data.dev, or hold out a share of train: data.dev=null data.dev_share=0.1"
+    )
 
 
 def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: RunFolder) -> None:
@@ -227,6 +259,12 @@ def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
     return module
 
 
+def check_module(cfg: DictConfig, prepared: Prepared, module: TaggerModule) -> list[tuple[str, str, str]]:
+    """Check the contract of all parts (`ner_lab.contract`); changes nothing. UserError for the first one broken."""
+    check_members(cfg, feature_set_of(cfg), module.recipe)
+    return check_contract(cfg, module.tagger, prepared.splits["train"], len(prepared.vocabs.tags))
+
+
 def config_of(module: TaggerModule) -> dict[str, Any]:
     """The config that a module was built from, as plain data."""
     return module.hparams["config"]
@@ -237,6 +275,8 @@ def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger
     trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
     log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
     log.info("%s\n", data_summary(prepared))
+    for warning in prepared.warnings:
+        log.warning("%s", warning)
     log.info("%s\n", parameter_table(tagger))
 
 
@@ -252,6 +292,8 @@ def figures_of(
         "parameters": _parameters(tagger),
         "coverage": prepared.coverage,
         "sources": prepared.sources,
+        "warnings": prepared.warnings,
+        "improper_gold": prepared.improper_gold,
     }
 
 
@@ -279,7 +321,7 @@ def finish(
     if not epochs.history:
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
     tagger = load(run.path, trust=packages_of(cfg)).tagger  # as any later reader will
-    splits = _score_kept(tagger, run, prepared, options.eval_batch_tokens)
+    splits = score_kept(tagger, run, prepared, options.eval_batch_tokens)
     failure = _failure(splits["dev"]["f1"], cfg.fail_below)
     metrics = {
         "status": "ok" if failure is None else "failed",
@@ -340,6 +382,7 @@ def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], lo
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     return instantiate(
         cfg.trainer,
+        limit_train_batches=None,  # the loader's: Lightning takes a share of the first epoch's length
         deterministic=_deterministic(cfg.trainer.deterministic),
         callbacks=callbacks,
         logger=loggers or False,
@@ -380,7 +423,7 @@ def _rounded(scores: Tensor) -> Any:
     return [round(score, 4) if math.isfinite(score) else None for score in scores.tolist()]
 
 
-def _score_kept(tagger: Tagger, run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
+def score_kept(tagger: Tagger, run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
     """Score dev and test with the epoch kept, and write its predictions."""
     vocabs = prepared.vocabs
     splits: dict[str, Any] = {}
@@ -394,15 +437,20 @@ def _score_kept(tagger: Tagger, run: RunFolder, prepared: Prepared, batch_tokens
     return splits
 
 
-def _close(metrics: dict[str, Any], run: RunFolder) -> None:
+def _close(metrics: dict[str, Any], run: RunFolder, which: str) -> None:
+    """Log the scores of the `best` or `last` epoch, which was kept, and the next steps."""
     trained_on = metrics["train_on"]
     scores: dict[str, Any] = {
         f"{name} (trained on)" if name in trained_on else name: metrics[name]
         for name in ("dev", "test")
         if name in metrics
     }
-    which = "last" if "dev" in trained_on else "best"
     log.info("\n%s epoch %d of %d\n\n%s\n", which, metrics["best_epoch"], metrics["epochs"], score_table(scores))
+    if not metrics["dev"]["predicted"] and metrics["dev"]["gold"]:
+        log.warning(
+            "no entity was predicted on dev. More epochs may help (trainer.max_epochs, early_stopping.patience=null), "
+            "or another optimizer or learning rate (optimizer=adam, optimizer.lr)."
+        )
     if metrics["failure"] is not None:
         log.warning("this run is marked failed: %s.", metrics["failure"])
     folder = _shown(run.path)

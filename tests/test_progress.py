@@ -17,7 +17,7 @@ def trainer_at(epoch: int, *, epochs: int = 4, batches: float = 10, f1: float | 
     return SimpleNamespace(
         current_epoch=epoch,
         max_epochs=epochs,
-        num_training_batches=batches,
+        train_dataloader=SimpleNamespace(batches_in_epoch=batches),
         is_global_zero=first,
         callback_metrics=metrics,
     )

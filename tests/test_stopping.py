@@ -17,7 +17,7 @@ def stopped_after(stop: EarlyStop, epochs: list[Epoch]) -> int | None:
     trainer = SimpleNamespace(should_stop=False, callback_metrics={})
     for number, (f1, loss, accuracy) in enumerate(epochs, start=1):
         trainer.callback_metrics = {"dev/f1": f1, "dev/loss": loss, "dev/accuracy": accuracy}
-        stop.on_validation_end(trainer, None)  # type: ignore[arg-type]
+        stop.on_validation_end(trainer, SimpleNamespace(dev_predicted=int(f1 > 0)))  # type: ignore[arg-type]
         if trainer.should_stop:
             return number
     return None
@@ -38,6 +38,12 @@ def test_a_better_f1_sets_the_count_of_bad_epochs_back() -> None:
 
 def test_an_equal_f1_is_not_better() -> None:
     assert stopped_after(EarlyStop(rule="f1", patience=3), by_f1(5, 5, 5, 5, 5)) == 4
+
+
+def test_epochs_before_the_first_predicted_entity_use_up_no_patience() -> None:
+    assert stopped_after(EarlyStop(rule="f1", patience=2), by_f1(*[0] * 20, 3, 2, 1)) == 23
+    assert stopped_after(EarlyStop(rule="f1", patience=2), by_f1(*[0] * 20)) is None
+    assert stopped_after(EarlyStop(rule="f1", patience=2), by_f1(3, 0, 0)) == 3, "once predicted, 0 counts"
 
 
 def test_an_epoch_is_bad_only_if_loss_and_accuracy_both_fail_to_get_better() -> None:
@@ -86,6 +92,8 @@ def test_training_ends_at_the_first_run_of_bad_epochs_that_is_long_enough(
     def bad(number: int) -> bool:
         f1, loss, accuracy = epochs[number]
         before = epochs[:number]
+        if not any(epoch[0] > 0 for epoch in epochs[: number + 1]):
+            return False  # no entity was predicted yet
         if rule == "f1":
             return any(f1 <= other[0] for other in before)
         return any(loss >= other[1] for other in before) and any(accuracy <= other[2] for other in before)

@@ -2,11 +2,13 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from sample import (
     DEV,
@@ -20,9 +22,10 @@ from sample import (
     write_corpus,
 )
 
+from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
 from ner_lab.compose import compose_config
-from ner_lab.data.batch import eval_batches
-from ner_lab.data.prepare import encode
+from ner_lab.data.batch import Batch, BatchMaker, eval_batches
+from ner_lab.data.prepare import encode, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.epoch_log import Diverged, EpochLog
 from ner_lab.errors import UserError
@@ -30,7 +33,8 @@ from ner_lab.evaluate import evaluate
 from ner_lab.lit import TaggerModule
 from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.train import score_kept as scored_splits
+from ner_lab.train import train, untrained_module
 
 TIMES = {"train_seconds", "train_tokens_per_second", "data_seconds", "seconds", "tokens_per_second"}
 
@@ -123,6 +127,16 @@ def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: t
     for split in ("dev", "test"):
         path = Path("predictions") / f"{split}.conll"
         assert (run / path).read_bytes() == (folder / path).read_bytes()
+
+
+def test_what_is_doubtful_about_the_data_is_said_once_at_each_start_and_kept(
+    run: Path, console_run: tuple[Path, Outcome]
+) -> None:
+    folder, outcome = console_run  # which found the data prepared by the other
+    warnings = metrics_of(folder)["warnings"]
+    assert warnings == metrics_of(run)["warnings"]
+    assert [line.split(":")[0] for line in warnings] == ["dev", "train"]  # few entities, and vectors from few words
+    assert outcome.err.splitlines() == warnings
 
 
 def test_metrics_hold_what_a_report_needs(run: Path) -> None:
@@ -473,3 +487,82 @@ def test_seed_and_threads_must_be_numbers_that_can_be(
     cfg[key] = value
     with pytest.raises(UserError, match=f"{key} is {value}. It must be a whole number"):
         train(cfg, tmp_path)
+
+
+class Batches:
+    """A loader of these batches."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+
+@pytest.mark.parametrize("loss", ["sum", "sentence_mean", "token_mean"])
+def test_accumulated_batches_move_the_weights_as_one_batch_of_their_sentences(
+    loss: str, small: list[str], tmp_path: Path
+) -> None:
+    """With a last step of fewer batches: twelve sentences, in steps of eight and four."""
+    usual = [*small, *NO_DROPOUT, "trainer.precision=64-true", "optimizer=sgd", "optimizer.momentum=0"]
+    cfg = compose_config([*usual, f"optimizer.loss={loss}", "optimizer.lr=0.01", "optimizer.clip=norm"])
+    prepared = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
+    maker = BatchMaker(prepared.splits["train"])
+
+    def weights_after(batches: list[range], accumulated: int) -> dict[str, torch.Tensor]:
+        module = untrained_module(cfg, prepared)
+        items = [(np.array(one), len(one), int(maker.lengths[list(one)].sum()), True) for one in batches]
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            precision="64-true",
+            accumulate_grad_batches=accumulated,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, Batches([maker[item] for item in items]))
+        return module.tagger.state_dict()
+
+    at_once = weights_after([range(8), range(8, 12)], 1)
+    accumulated = weights_after([range(2), range(2, 5), range(5, 6), range(6, 8), range(8, 11), range(11, 12)], 4)
+    for name, weight in at_once.items():
+        torch.testing.assert_close(accumulated[name], weight, rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("dev", "reason"),
+    [("It rained O\n", "dev has no entity"), ("Oslo S-CITY\n", r"dev has only entity types that train lacks \(CITY\)")],
+)
+def test_a_dev_set_that_cannot_choose_an_epoch_is_reported_and_the_last_epoch_kept(
+    dev: str, reason: str, small: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = dev.replace("It rained O", "It O\nrained O")
+    (tmp_path / "dev.conll").write_text(words)
+    given = [f"data.dev={tmp_path / 'dev.conll'}", "trainer.max_epochs=3", "early_stopping.patience=1"]
+    metrics = trained(tmp_path / "run", *small, *given)
+    assert (metrics["epochs"], metrics["best_epoch"]) == (3, 3)
+    (said,) = [record.getMessage() for record in caplog.records if "cannot choose an epoch" in record.getMessage()]
+    assert re.match(
+        rf"{reason}, so .* the last epoch is kept, and early stopping is off\. Give another data\.dev", said
+    )
+    assert RunFolder(tmp_path / "run").read_checkpoint()["epoch"] == 2
+
+
+@pytest.mark.parametrize(("predicted", "warned"), [(0, True), (1, False)])
+def test_a_run_that_predicts_no_entity_says_so_and_what_may_help(
+    predicted: int, warned: bool, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    score_kept = scored_splits
+
+    def scored(*arguments: Any) -> dict[str, Any]:
+        splits = score_kept(*arguments)
+        splits["dev"]["predicted"] = predicted
+        return splits
+
+    monkeypatch.setattr("ner_lab.train.score_kept", scored)
+    trained(tmp_path, *small, "trainer.max_epochs=1")
+    said = [record.getMessage() for record in caplog.records if "no entity was predicted on dev" in record.getMessage()]
+    assert len(said) == warned
+    assert all("early_stopping.patience=null" in one for one in said)

@@ -1,5 +1,7 @@
 """The LightningDataModule: loaders over prepared splits, in an order Lightning never changes."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 
@@ -15,13 +17,18 @@ class NerDataModule(pl.LightningDataModule):
 
     `batch_size` is the global one: each process gets its part of every batch. Dev is parted
     without repeating a sentence, so summed counts are exact.
+
+    limit: batches of train in an epoch, a number or a share; see `BatchLoader`.
     """
 
-    def __init__(self, prepared: Prepared, options: DataOptions, *, seed: int) -> None:
+    def __init__(
+        self, prepared: Prepared, options: DataOptions, *, seed: int, limit: int | float | None = None
+    ) -> None:
         super().__init__()
         self.prepared = prepared
         self.options = options
         self.seed = seed
+        self.limit = limit
 
     def train_dataloader(self) -> BatchLoader:
         split = self.prepared.splits["train"]
@@ -36,7 +43,10 @@ class NerDataModule(pl.LightningDataModule):
             rank=rank,
             world=world,
         )
-        return self._loader(maker, plan)
+        loader = self._loader(maker, plan, self.limit)
+        # without a length, Lightning fetches a first batch before it sets the epoch
+        loader.set_epoch(getattr(self.trainer, "current_epoch", 0))
+        return loader
 
     def val_dataloader(self) -> BatchLoader:
         return self._eval_loader(self.prepared.splits["dev"])
@@ -56,10 +66,16 @@ class NerDataModule(pl.LightningDataModule):
         )
         return self._loader(BatchMaker(split), plan)
 
-    def _loader(self, maker: BatchMaker, plan: BatchPlan) -> BatchLoader:
+    def _loader(self, maker: BatchMaker, plan: BatchPlan, limit: int | float | None = None) -> BatchLoader:
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-        return BatchLoader(maker, plan, device)
+        return BatchLoader(maker, plan, device, limit=limit)
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+
+def batches_in_epoch(trainer: pl.Trainer) -> int:
+    """Number of batches of train in the current epoch; it may differ from one epoch to the next."""
+    loader: Any = trainer.train_dataloader
+    return loader.batches_in_epoch

@@ -1,4 +1,4 @@
-"""From an order of sentences to batches that lie where they are trained on."""
+"""From a plan of batches to batches on the device they are trained on."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +15,28 @@ T = TypeVar("T")
 class BatchLoader:
     """All batches of an epoch, in the plan's order.
 
+    It has no length: Lightning would read that once, for the first epoch, and cut longer epochs to it and leave dev
+    unscored in shorter ones. Without a length it reads each epoch to its end.
+
+    limit: batches of an epoch at most (int), or the share of its batches (float, rounded down, at least one).
+
     Many are laid out together. For a GPU that is done in a thread, while those before are trained on;
     they are copied there in one go, and a batch is views of what lies there: a step copies nothing,
     and waits for nothing. What is held at once is two such layouts of some 8,000 tokens each, however
     large the corpus.
     """
 
-    def __init__(self, maker: BatchMaker, plan: BatchPlan, device: torch.device) -> None:
+    def __init__(
+        self, maker: BatchMaker, plan: BatchPlan, device: torch.device, *, limit: int | float | None = None
+    ) -> None:
         self.maker = maker
         self.plan = plan
         self.device = device
+        self.limit = limit
         # where Lightning looks for a `set_epoch` to call before each epoch
         self.sampler, self.batch_sampler = self, None
         self._skipped = 0
+        self._counted = (-1, 0)  # an epoch and the batches planned for it
 
     def set_epoch(self, epoch: int) -> None:
         self.plan.set_epoch(epoch)
@@ -39,7 +48,7 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         skipped, self._skipped = self._skipped, 0
-        layouts = self.maker.layouts(islice(self.plan, skipped, None))
+        layouts = self.maker.layouts(islice(self.plan, skipped, self.batches_in_epoch))
         if self.device.type == "cpu":
             for layout in layouts:
                 yield from layout
@@ -47,8 +56,15 @@ class BatchLoader:
             for layout in one_ahead(layouts):
                 yield from layout.to(self.device)
 
-    def __len__(self) -> int:
-        return len(self.plan)
+    @property
+    def batches_in_epoch(self) -> int:
+        """Number of batches in the epoch that was set last."""
+        if self._counted[0] != self.plan.epoch:
+            self._counted = (self.plan.epoch, len(self.plan))
+        planned = self._counted[1]
+        if self.limit is None:
+            return planned
+        return min(planned, max(1, int(planned * self.limit)) if isinstance(self.limit, float) else self.limit)
 
 
 def one_ahead(values: Iterator[T]) -> Iterator[T]:

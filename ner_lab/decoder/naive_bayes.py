@@ -17,6 +17,9 @@ class NaiveBayes(nn.Module):
     tags: the tags by number. smoothing: added to every count of a tag.
     """
 
+    trained_by_counting = True
+    """Every epoch adds its counts to those before: there must be one."""
+
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
         super().__init__()
         check_smoothing(smoothing)

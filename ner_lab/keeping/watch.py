@@ -105,7 +105,7 @@ class Watch(pl.callbacks.Checkpoint):
         loss = module.batch_loss * (trainer.world_size / batch.global_tokens)
         self.divergence.add(Step(trainer.current_epoch + 1, batch_idx + 1, loss, batch.sentences, rate))
         done = batch_idx + 1
-        last = done >= trainer.num_training_batches
+        last = trainer.is_last_batch
         if done % self._looks_every and not last:
             return
         bad = self.divergence.first()

@@ -96,8 +96,15 @@ class OptimizerRecipe(ABC):
         Processes average their gradients, hence the factor `world`: the average of the parts is
         then the loss of the whole batch, however its sentences were parted.
         """
-        whole = {"sentence_mean": sentences, "token_mean": tokens, "sum": 1}[self.loss]
-        return losses.sum() * (world / whole)
+        return losses.sum() * (world / self.divisor(sentences, tokens))
+
+    def divisor(self, sentences: int, tokens: int) -> int:
+        """What the summed loss of so many sentences and tokens is divided by."""
+        return {"sentence_mean": sentences, "token_mean": tokens, "sum": 1}[self.loss]
+
+    def scale_gradients(self, parameters: Sequence[nn.Parameter], factor: float) -> None:
+        """Multiply all gradients in place."""
+        torch._foreach_mul_([self._values(parameter) for parameter in parameters if parameter.grad is not None], factor)
 
 
 def _said_by_torch(error: ValueError) -> bool:

@@ -62,8 +62,7 @@ class Labeller:
         """Where a word's vector follows from its spelling."""
         lengths = np.array([len(words) for words in sentences])
         starts = np.cumsum(lengths) - lengths
-        rows = self._spellings.rows(list(chain.from_iterable(sentences)))
-        vectors = self._spellings.vectors
+        rows, vectors = self._spellings.rows(list(chain.from_iterable(sentences)))
         labels = np.zeros(len(rows), dtype=np.int64)
         for chosen in batches_of(lengths, self._options.eval_batch_tokens):
             own = lengths[chosen]

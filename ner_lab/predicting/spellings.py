@@ -1,6 +1,8 @@
 """Vectors of spellings, kept from one text to the next."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,9 @@ class Spellings:
     A text says most of its words again and again, so each spelling is encoded once. When there are
     too many, all are forgotten: what a text is about now soon stands there again.
 
+    Safe in threads, and after an exception: a row is known only once its vector is filled, a filled row is never
+    changed, and a call gets the table that its rows belong to.
+
     table: spellings -> their table of forms, under the tagger's normalisation.
     most: spellings kept at most, unless one call has more.
     """
@@ -29,56 +34,67 @@ class Spellings:
         self._most = most
         self._rows: dict[str, int] = {}
         self._state: list[tuple[int, int]] = []
-        self.vectors = torch.empty(0, embedder.spelling_dim)
-        """(spellings, dim)"""
+        self._vectors = torch.empty(0, embedder.spelling_dim)  # (spellings, dim)
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def rows(self, words: Sequence[str]) -> np.ndarray:
-        """The row in `vectors` of each word; good until the next call."""
-        self._notice_changes()
-        new = [word for word in dict.fromkeys(words) if word not in self._rows]
-        if len(self._rows) + len(new) > self._most:
-            self._rows = {}
-            new = list(dict.fromkeys(words))
-        if new:
-            self._add(new)
-        return np.fromiter(map(self._rows.__getitem__, words), dtype=np.int64, count=len(words))
+    def rows(self, words: Sequence[str]) -> tuple[np.ndarray, Tensor]:
+        """The row of each word (words,), and the vectors (spellings, dim) they are rows of."""
+        with self._lock:
+            self._notice_changes()
+            new = [word for word in dict.fromkeys(words) if word not in self._rows]
+            if len(self._rows) + len(new) > self._most:
+                self._forget()
+                new = list(dict.fromkeys(words))
+            if new:
+                self._add(new)
+            return np.fromiter(map(self._rows.__getitem__, words), dtype=np.int64, count=len(words)), self._vectors
 
     def _add(self, new: list[str]) -> None:
         new.sort(key=len)
-        known = len(self._rows)
+        before = known = len(self._rows)
         self._make_room(known + len(new))
-        self._rows |= zip(new, range(known, known + len(new)), strict=True)
         for part in _of_like_length(new):
             table = self._table(part)
             found = self._embedder.of_spellings(
                 *(self._tensor(numbers) for numbers in (table.words, table.chars, table.lengths))
             )
-            self.vectors[known : known + len(part)] = found
+            self._vectors[known : known + len(part)] = found
             known += len(part)
+        self._rows |= zip(new, range(before, known), strict=True)
 
     def _notice_changes(self) -> None:
         """Forget all where weights were moved, loaded or trained since."""
         state = [(weights.data_ptr(), weights._version) for weights in self._embedder.parameters()]
         if state != self._state:
             self._state = state
-            self._rows = {}
-            device = next((weights.device for weights in self._embedder.parameters()), None)
-            self.vectors = torch.empty(0, self._embedder.spelling_dim, device=device)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Begin with a new table: calls under way in other threads keep theirs."""
+        self._rows = {}
+        device = next((weights.device for weights in self._embedder.parameters()), None)
+        self._vectors = torch.empty(0, self._embedder.spelling_dim, device=device)
 
     def _make_room(self, number: int) -> None:
-        if number <= len(self.vectors):
+        if number <= len(self._vectors):
             return
-        room = max(number, min(2 * len(self.vectors), self._most))
-        vectors = self.vectors.new_empty(room, self._embedder.spelling_dim)
+        room = max(number, min(2 * len(self._vectors), self._most))
+        vectors = self._vectors.new_empty(room, self._embedder.spelling_dim)
         if self._rows:
-            vectors[: len(self._rows)] = self.vectors[: len(self._rows)]
-        self.vectors = vectors
+            vectors[: len(self._rows)] = self._vectors[: len(self._rows)]
+        self._vectors = vectors
 
     def _tensor(self, numbers: np.ndarray) -> Tensor:
-        return torch.from_numpy(numbers).to(self.vectors.device)
+        return torch.from_numpy(numbers).to(self._vectors.device)
 
 
 def _of_like_length(words: list[str]) -> Iterator[list[str]]:

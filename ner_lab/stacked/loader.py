@@ -35,8 +35,9 @@ class StackLoader:
             for batches in zip(*(self.loaders[number] for number in self.going), strict=True):
                 yield list(batches)
 
-    def __len__(self) -> int:
-        steps = {len(loader) for loader in self.loaders}
+    @property
+    def batches_in_epoch(self) -> int:
+        steps = {loader.batches_in_epoch for loader in self.loaders}
         if len(steps) > 1:
             raise UserError(
                 "data.batch_tokens without data.group_by_length cuts the epochs of different seeds into different "

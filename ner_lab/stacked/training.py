@@ -99,7 +99,10 @@ class Stack:
         callback = Members(self.members, self._end)
         trainer = trainer_of(cfg, runs[0], [callback], [])
         seeds = [one.cfg.seed for one in self.asked]
-        callback.loader = stack_loader(self.prepared, self.options, seeds, self.order, trainer)
+        callback.loader = stack_loader(
+            self.prepared, self.options, seeds, self.order, trainer, cfg.trainer.limit_train_batches
+        )
+        assert callback.loader.batches_in_epoch  # refuses seeds that differ
         labels = short_names(job_name(run) for run in runs)
         for member in self.members:
             member.label = labels[job_name(member.run)]
@@ -156,16 +159,29 @@ def build_members(cfgs: Sequence[DictConfig], prepared: Prepared) -> tuple[list[
 
 
 def stack_loader(
-    prepared: Prepared, options: DataOptions, seeds: Sequence[int], order: str, trainer: pl.Trainer | None = None
+    prepared: Prepared,
+    options: DataOptions,
+    seeds: Sequence[int],
+    order: str,
+    trainer: pl.Trainer | None = None,
+    limit: int | float | None = None,
 ) -> StackLoader:
     """The batches of all members, each in its own order, or all in the first one's; they lie where `trainer` trains."""
     chosen = seeds if order == OWN else seeds[:1]
-    return StackLoader([loaders_of(prepared, options, seed, trainer).train_dataloader() for seed in chosen], len(seeds))
+    return StackLoader(
+        [loaders_of(prepared, options, seed, trainer, limit).train_dataloader() for seed in chosen], len(seeds)
+    )
 
 
-def loaders_of(prepared: Prepared, options: DataOptions, seed: int, trainer: pl.Trainer | None) -> NerDataModule:
+def loaders_of(
+    prepared: Prepared,
+    options: DataOptions,
+    seed: int,
+    trainer: pl.Trainer | None,
+    limit: int | float | None = None,
+) -> NerDataModule:
     """The data as a member's lone run has them."""
-    data = NerDataModule(prepared, options, seed=seed)
+    data = NerDataModule(prepared, options, seed=seed, limit=limit)
     data.trainer = trainer
     return data
 

@@ -72,6 +72,10 @@ VALUES = [
     Case("far more processes than cores", "trainer.devices=9999", ("trainer.devices is 9999", "cores")),
     Case("an accelerator of no kind", "trainer.accelerator=abacus", ("trainer.accelerator is abacus", "cpu, gpu")),
     Case("an accelerator we know nothing of", "trainer.accelerator=tpu", ("trainer.accelerator is tpu", "cpu, gpu")),
+    *(
+        Case(f"strategy {name}", f"trainer.strategy={name}", (f"trainer.strategy is {name}, which", "ddp"))
+        for name in ("ddp_fork", "ddp_spawn", "ddp_notebook", "ddp_fork_find_unused_parameters_true", "fsdp")
+    ),
     Case("an unknown strategy", "trainer.strategy=dpp", ("trainer.strategy is dpp", "Did you mean 'ddp'?")),
     Case("a precision of no kind", "trainer.precision=17", ("trainer.precision is 17", "32-true", "bf16-mixed")),
     Case("a precision by a word", "trainer.precision=high", ("trainer.precision is high", "32-true")),
@@ -151,6 +155,18 @@ def test_a_value_that_cannot_be_is_refused_before_anything_is_written(
     for part in case.says:
         assert part in said, said
     assert not listing(tmp_path)
+
+
+@pytest.mark.parametrize("devices", ["2", "[0,1]", "'0,1'"])
+def test_one_device_is_not_given_several(devices: str, usual: DictConfig) -> None:
+    cfg = setting(setting(usual, "trainer.strategy=single_device"), f"trainer.devices={devices}")
+    with pytest.raises(UserError, match=r"trainer\.devices is .*: all but one would be idle"):
+        check_settings(cfg)
+
+
+def test_a_model_that_counts_is_not_trained_for_several_epochs() -> None:
+    with pytest.raises(UserError, match=r"max_epochs is 6.* would count each sentence again"):
+        check_values(compose_config(["paper=hmm", "data=builtin", "trainer.max_epochs=6"]))
 
 
 def test_what_may_be_passes(usual: DictConfig) -> None:

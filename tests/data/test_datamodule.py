@@ -58,13 +58,13 @@ class Witness(pl.LightningModule):
         return self.weight.sum()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Never reached: these trainers do not validate."""
+        """Reached only where a trainer is to score dev."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trainer_for(epochs: int, folder: Path) -> pl.Trainer:
+def trainer_for(epochs: int, folder: Path, limit_val_batches: int = 0) -> pl.Trainer:
     return pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -73,7 +73,8 @@ def trainer_for(epochs: int, folder: Path) -> pl.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        limit_val_batches=0,
+        limit_val_batches=limit_val_batches,
+        num_sanity_val_steps=0,
         default_root_dir=str(folder),
     )
 
@@ -147,7 +148,7 @@ def test_dev_and_test_are_read_whole_within_their_budget_with_no_word_hidden(
     loader = module.val_dataloader() if name == "dev" else module.test_dataloader()
     split = prepared.splits[name]
     batches = list(loader)
-    assert len(batches) == len(loader) > 1
+    assert len(batches) == loader.batches_in_epoch > 1
     assert sorted(numbers(batches)) == list(range(len(split)))
     for batch in batches:
         assert int(batch.mask.sum()) <= 1000
@@ -211,3 +212,50 @@ def test_three_processes_share_each_split_exactly_and_take_equally_many_steps(
         assert {part.global_sentences for part in parts} == {len(batch)}
     if loader == "train_dataloader":
         assert sum(not part.counts for share in shares for part in share) == 2
+
+
+BATCHINGS = {
+    "tokens": {"batch_tokens": 100, "group_by_length": False},
+    "tokens, grouped by length": {"batch_tokens": 100},
+    "sentences": {"batch_size": 37},
+}
+
+
+class Scored(Witness):
+    """Notes the epochs after which dev was scored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scored: list[int] = []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self.scored.append(self.current_epoch)
+
+
+@pytest.mark.parametrize("batching", list(BATCHINGS))
+def test_every_epoch_trains_every_sentence_once_and_is_scored(
+    batching: str, prepared: Prepared, options: DataOptions, tmp_path: Path
+) -> None:
+    witness = Scored()
+    data = NerDataModule(prepared, replace(options, **BATCHINGS[batching]), seed=2)
+    trainer_for(6, tmp_path, limit_val_batches=1).fit(witness, datamodule=data)
+    for batches in witness.epochs.values():
+        assert sorted(number for batch in batches for number in batch) == list(range(len(prepared.splits["train"])))
+    assert witness.scored == list(witness.epochs) == list(range(6))
+    if batching == "tokens":
+        assert len({len(batches) for batches in witness.epochs.values()}) > 1, "these epochs differ in batches"
+
+
+@pytest.mark.parametrize(("limit", "batches"), [(2, [2] * 3), (0.5, None), (10_000, None), (None, None)])
+def test_a_limit_holds_for_each_epoch_by_its_own_number_of_batches(
+    limit: int | float | None, batches: list[int] | None, prepared: Prepared, options: DataOptions, tmp_path: Path
+) -> None:
+    cut = {"batch_tokens": 100, "group_by_length": False}
+    witness = Scored()
+    data = NerDataModule(prepared, replace(options, **cut), seed=SEED, limit=limit)
+    trainer_for(3, tmp_path, limit_val_batches=1).fit(witness, datamodule=data)
+    whole = [len(planned(prepared, epoch, batch_size=None, **cut)) for epoch in range(3)]
+    share = limit if isinstance(limit, float) else 1.0
+    assert [len(one) for one in witness.epochs.values()] == (batches or [int(share * number) for number in whole])
+    assert witness.scored == [0, 1, 2]

@@ -1,6 +1,10 @@
 """The quick ways of tagging against the tagger itself, sentence by sentence."""
 
 import pickle
+import random
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import DEV, TEST, TRAIN, marked
 
-from ner_lab.data.prepare import encode, form_table
+from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.compose import compose_config
+from ner_lab.data.prepare import encode, form_table, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.predict import TrainedTagger, load
 from ner_lab.predicting.chunks import Chunk
@@ -109,8 +115,8 @@ def test_a_spellings_vector_is_the_embedders_whatever_is_kept(run: Path, texts: 
     spellings = spellings_of(tagger, most=4)
     for words in texts:
         with torch.inference_mode():
-            rows = torch.from_numpy(spellings.rows(words))
-            found = spellings.vectors[rows]
+            rows, vectors = spellings.rows(words)
+            found = vectors[torch.from_numpy(rows)]
             table = form_table(words, tagger.vocabs, tagger.options)
             expected = tagger.tagger.embedder.of_spellings(
                 torch.from_numpy(table.words), torch.from_numpy(table.chars), torch.from_numpy(table.lengths)
@@ -148,3 +154,53 @@ def test_a_word_without_end_does_not_make_room_for_the_others(tagger: TrainedTag
         spellings.rows([*short, "x" * 20_000])
     assert all(count == 1 or count * longest <= 2**14 for count, longest in widths)
     assert sum(count for count, _ in widths) == 3001
+
+
+def untrained(small: list[str], *overrides: str) -> TrainedTagger:
+    cfg = compose_config([*small, *overrides])
+    prepared = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
+    torch.manual_seed(1)
+    return TrainedTagger(build_tagger(cfg, prepared.vocabs), prepared.vocabs, cfg)
+
+
+def test_an_exception_in_the_middle_leaves_no_wrong_vector(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = untrained(small, "features=none")
+    expected = slowly(tagger, WORDS)
+
+    def failing(*arguments: torch.Tensor) -> torch.Tensor:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tagger.tagger.embedder, "of_spellings", failing)
+        with pytest.raises(MemoryError):
+            tagger.labeller.labels(WORDS)
+    assert tagger.labeller.labels(WORDS).tolist() == expected
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Threads take turns all the time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("features", ["none", "caps", "huang"])
+@pytest.mark.parametrize(
+    "decoder", ["softmax", "crf", "crf_chiu", "crf_pairwise", "memm", "memm_mccallum", "stack_lstm"]
+)
+def test_eight_threads_tag_as_one(decoder: str, features: str, small: list[str]) -> None:
+    if decoder == "stack_lstm" and features == "huang":
+        features = "huang features.wiring=encoder"  # it takes no scores of tags
+    tagger = untrained(small, f"decoder={decoder}", *f"features={features}".split())
+    tagger.labeller._spellings._most = 30  # so that it forgets and begins again all the time
+    chosen = WORDS[:3] if decoder == "stack_lstm" else WORDS
+    sentences = [[*words[::step], f"word{step}{number}"] for number, words in enumerate(chosen) for step in (1, 2, -1)]
+    expected = [tagger.predict([words]) for words in sentences]
+    orders = [random.Random(thread).sample(range(len(sentences)), len(sentences)) for thread in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda order: [tagger.predict([sentences[number]]) for number in order], orders)
+        for order, tags in zip(orders, found, strict=True):
+            assert tags == [expected[number] for number in order]
