@@ -12,18 +12,20 @@ from ner_lab.report.findings import named
 from ner_lab.report.records import BROKEN, FAILED, FINISHED, MISSING
 from ner_lab.report.runs import Run, StudyRuns, collect
 from ner_lab.results.configuration import beside, rows_of
-from ner_lab.results.ledger import Added, begin, put, write_study
+from ner_lab.results.ledger import Added, begin, match, put, studies_of, write_study
 from ner_lab.results.record import identity_of_run, record_of
 from ner_lab.study.files import SWEEPS_DIR, studies
 
 _KEYS = ("ledger",)
 _USAGE = """ner-lab results add RUN_OR_STUDY... [--note TEXT] [--replace] [ledger=results]
+ner-lab results match [ledger=results]
 
-Adds finished runs to the ledger, a small file each: configuration, seed, scores, counts of each sentence, learning
-curve, time, machine, versions, commit, checksums of the inputs. No text of the corpus and no place on this machine.
+`add` puts finished runs into the ledger, a small file each: configuration, seed, scores, counts of each sentence,
+learning curve, time, machine, versions, commit, checksums of the inputs. No text of the corpus and no place on this machine.
 `ner-lab report results` makes tables, plots and tests of it. Adding a run again changes nothing; from another study
 it adds the study's name. Runs of a study that are not finished are named and left out. A failed or unfinished
-run is refused (exit code 2), and so is a second run of one configuration and seed on one commit.
+run is refused (exit code 2), and so is a second run of one configuration and seed on one commit. A run belongs to
+every study of sweeps/ that has its configuration; `match` looks for these again, after studies have changed.
 
 --note TEXT   on the inputs of these runs, such as "58,513 of 400,000 vectors estimated"; may be repeated
 --replace     put a run in the place of another of its configuration, seed and commit
@@ -59,7 +61,7 @@ def add(
             elif study.planned is not None and study.name not in rows:
                 said = ", ".join(f"{key}={value}" for key, value in told.items())
                 added.apart.append(f"{run.folder}: no row of {study.name}, for it had {said}")
-            record["studies"] = [{"name": name, "configuration": rows[name]} for name in sorted(rows)]
+            record["studies"] = studies_of(rows)
             put(ledger, record, added, run.folder, replace=replace)
     return added
 
@@ -139,15 +141,21 @@ def _command() -> None:
     if {"-h", "--help"} & set(arguments):
         print(_USAGE)
         return
-    if not arguments or arguments[0] != "add":
-        raise UserError(f"results: what to do? There is `add`.\n\n{_USAGE}")
+    if not arguments or arguments[0] not in ("add", "match"):
+        raise UserError(f"results: what to do? There are `add` and `match`.\n\n{_USAGE}")
     folders, notes, replace, others = _options(arguments[1:])
     own, data = keyword_arguments(others, _KEYS, _USAGE)
     if data:
         raise UserError(f"'{data[0]}': results takes no data options.\n\n{_USAGE}")
+    ledger = own.get("ledger", "results")
+    if arguments[0] == "match":
+        if folders or notes or replace:
+            raise UserError(f"match takes ledger=DIR alone.\n\n{_USAGE}")
+        _show(Added(extended=match(Path(ledger).expanduser(), studies(SWEEPS_DIR))))
+        return
     if not folders:
         raise UserError(f"which runs? Give folders of runs or studies, outputs/NAME.\n\n{_USAGE}")
-    added = add(folders, own.get("ledger", "results"), notes=notes, replace=replace)
+    added = add(folders, ledger, notes=notes, replace=replace)
     _show(added)
     if added.refused:
         raise UserError("\n".join(added.refused))

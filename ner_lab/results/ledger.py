@@ -1,14 +1,15 @@
 """Writing the ledger: what is added to it, what is there already, and what is refused."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ner_lab.errors import UserError
 from ner_lab.plain_files import own_place
-from ner_lab.report.ledger import FORMAT, MARK, STUDIES, is_ledger, read_entry
+from ner_lab.report.ledger import FORMAT, MARK, STUDIES, is_ledger, read_entry, read_ledger, rows_in
+from ner_lab.results.configuration import Identity, rows_of
 from ner_lab.results.record import place_of
 from ner_lab.whole import write_whole
 
@@ -50,7 +51,8 @@ def put(ledger: Path, record: Mapping[str, Any], added: Added, run: Path, *, rep
         added.new.append(path)
         return
     there = read_entry(path, ledger)
-    both = {**record, **{key: _merged(there[key], record[key]) for key in _OF_THE_LEDGER}}
+    both = {**record, "notes": list(dict.fromkeys([*there["notes"], *record["notes"]]))}
+    both["studies"] = studies_of({**rows_in(there), **rows_in(record)})
     if _content(there) != _content(record):
         if not replace:
             added.refused.append(
@@ -67,6 +69,23 @@ def put(ledger: Path, record: Mapping[str, Any], added: Added, run: Path, *, rep
         added.known.append(path)
 
 
+def match(ledger: Path, files: Mapping[str, Path]) -> list[Path]:
+    """Look for each record's rows in the studies of `files` again, after these have changed; gives the files changed."""
+    changed = []
+    for path, record in read_ledger(ledger):
+        found = rows_of(Identity(record["choices"], record["settings"]), files)
+        studies = studies_of({**rows_in(record), **found})
+        if studies != record["studies"]:
+            _write(path, {**record, "studies": studies})
+            changed.append(path)
+    return changed
+
+
+def studies_of(rows: Mapping[str, str]) -> list[dict[str, str]]:
+    """`studies` of a record: the configuration it is of in each."""
+    return [{"name": name, "configuration": rows[name]} for name in sorted(rows)]
+
+
 def write_study(ledger: Path, name: str, study: Mapping[str, Any]) -> None:
     """Keep what a study says whose file does not come with the package."""
     _write(own_place(ledger / STUDIES / f"{name}.json", ledger), study)
@@ -75,10 +94,6 @@ def write_study(ledger: Path, name: str, study: Mapping[str, Any]) -> None:
 def _content(record: Mapping[str, Any]) -> dict[str, Any]:
     """What the run itself left."""
     return json.loads(json.dumps({key: value for key, value in record.items() if key not in _OF_THE_LEDGER}))
-
-
-def _merged(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
-    return [*one, *(entry for entry in other if entry not in one)]
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

@@ -264,8 +264,9 @@ def test_a_damaged_record_is_named(damage: str | None, made: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "There is `add`"),
+        ([], "There are `add` and `match`"),
         (["add"], "which runs?"),
+        (["match", "RUN"], "match takes ledger=DIR alone"),
         (["add", "nowhere"], "no such folder"),
         (["add", "RUN", "--note"], "--note: which?"),
         (["add", "RUN", "--replcae"], "--replcae"),
@@ -300,6 +301,23 @@ def test_a_configuration_has_a_row_in_every_study_that_has_it() -> None:
     }
     cut = Identity(found.choices, {"trainer.max_epochs": "5"})
     assert rows_of(cut, some) == {}
+
+
+def test_rows_are_looked_for_again_when_studies_have_changed(
+    made: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    ledger = tmp_path / "results"
+    (path,) = add([made], ledger).new
+    record = json.loads(path.read_text())
+    stale = [{"name": name, "configuration": "once=so"} for name in ("decoders", "letters")]
+    choices = identity_of_job(SWEEPS_DIR / "decoders.yaml", ("decoder=crf",)).choices
+    path.write_text(json.dumps(record | {"choices": choices, "settings": {}, "studies": stale}))
+    assert cli("results", "match", f"ledger={ledger}").out.startswith("added to what was there: ")
+    ((_, found),) = read_ledger(ledger)
+    assert rows_in(found)["decoders"] == "decoder=crf"
+    assert rows_in(found)["four_papers_one_protocol"] == "char_encoder=cnn,decoder=crf,encoder=bilstm,features=none"
+    assert rows_in(found)["letters"] == "once=so"
+    assert cli("results", "match", f"ledger={ledger}").out == ""
 
 
 def test_places_and_settings_of_the_machine_make_no_configuration() -> None:
