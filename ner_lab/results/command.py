@@ -21,7 +21,7 @@ _USAGE = """ner-lab results add RUN_OR_STUDY... [--note TEXT] [--replace] [ledge
 ner-lab results match [ledger=results]
 
 `add` puts finished runs into the ledger, a small file each: configuration, seed, scores, counts of each sentence,
-learning curve, time, machine, versions, commit, checksums of the inputs. No text of the corpus and no place on this machine.
+learning curve, time, machine, versions, commit, checksums of the inputs. No text of the corpus, no path.
 `ner-lab report results` makes tables, plots and tests of it. Adding a run again changes nothing; from another study
 it adds the study's name. Runs of a study that are not finished are named and left out. A failed or unfinished
 run is refused (exit code 2), and so is a second run of one configuration and seed on one commit. A run belongs to

@@ -70,7 +70,7 @@ def put(ledger: Path, record: Mapping[str, Any], added: Added, run: Path, *, rep
 
 
 def match(ledger: Path, files: Mapping[str, Path]) -> list[Path]:
-    """Look for each record's rows in the studies of `files` again, after these have changed; gives the files changed."""
+    """Look for each record's rows in the studies of `files` again, once these have changed; gives what changed."""
     changed = []
     for path, record in read_ledger(ledger):
         found = rows_of(Identity(record["choices"], record["settings"]), files)
