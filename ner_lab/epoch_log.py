@@ -59,6 +59,8 @@ class EpochLog(pl.Callback):
         """Steps done by the end of each epoch of the history."""
         self.trained = 0
         """Number of the last epoch trained, scored or not."""
+        self.unscored: list[int] = []
+        """Epochs that were trained to their end and due to be scored on dev, and were not."""
         self.tokens = 0
         self.training_seconds = 0.0
         """Spent in training steps: without dev scoring and checkpoints."""
@@ -77,6 +79,7 @@ class EpochLog(pl.Callback):
             "history": list(self.history),
             "steps": list(self.steps),
             "trained": self.trained,
+            "unscored": list(self.unscored),
             "tokens": self.tokens,
             "training_seconds": self.training_seconds,
             "epoch_tokens": self._epoch_tokens,
@@ -88,6 +91,7 @@ class EpochLog(pl.Callback):
         """Go on from there; the epoch under way is taken up when it starts."""
         self.history, self.steps = list(state_dict["history"]), list(state_dict["steps"])
         self.trained, self.tokens = state_dict["trained"], state_dict["tokens"]
+        self.unscored = list(state_dict.get("unscored", ()))  # states of older versions lack it
         self.training_seconds = state_dict["training_seconds"]
         self._begun = {name: state_dict[name] for name in ("epoch_tokens", "epoch_seconds", "learning_rate")}
 
@@ -111,6 +115,14 @@ class EpochLog(pl.Callback):
     def best(self) -> dict[str, Any]:
         """The entry of the first epoch with the best dev F1."""
         return max(self.history, key=lambda entry: (entry["dev"]["f1"], -entry["epoch"]))
+
+    @property
+    def unscored_failure(self) -> str | None:
+        """What is missing from the history, as the reason of a failed run; None if it is complete."""
+        if not self.unscored:
+            return None
+        numbers = ", ".join(map(str, self.unscored))
+        return f"dev was not scored after epoch {numbers}: the epoch kept and early stopping may be wrong"
 
     @property
     def kept(self) -> int:
@@ -156,10 +168,7 @@ class EpochLog(pl.Callback):
         if self._epoch_seconds is None:
             due = self.trained % (trainer.check_val_every_n_epoch or 1) == 0
             if due and trainer.is_last_batch:  # not one that max_steps or max_time cut short
-                raise RuntimeError(
-                    f"epoch {self.trained} was trained to its end, and dev was not scored after it: the best epoch and "
-                    "early stopping would be wrong. What was trained until then is in the run folder."
-                )
+                self.unscored.append(self.trained)
             return
         self.tokens += self._epoch_tokens
         self.training_seconds += self._epoch_seconds

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from rich.progress import TextColumn
 
-from ner_lab.data.batch import BatchPlan, eval_batches
+from ner_lab.data.batch import BatchPlan, eval_batches, tokens_at_once
 from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
 from ner_lab.metric import SpanF1
@@ -86,7 +86,7 @@ def score(
 
     word_classes: of each spelling (`Vocabs.word_classes`), for scores by class.
     """
-    guesses = predict_labels(tagger, split, batch_tokens, show_bar=True)
+    guesses = predict_labels(tagger, split, tokens_at_once(batch_tokens, len(labels)), show_bar=True)
     metric = SpanF1(labels, scheme, sync_on_compute=False)
     gold, predicted = [], []
     for number, guess in enumerate(guesses):

@@ -38,6 +38,16 @@ def check_settings(cfg: DictConfig) -> None:
     check_trainer(cfg.trainer)
 
 
+def note_on_precision(precision: object) -> str | None:
+    """In one line, why dev scores of the history can differ from those of metrics.json; None where they do not."""
+    if not str(precision).startswith(("16", "bf16")):
+        return None
+    return (
+        f"trainer.precision={precision}: the history scores dev in this precision, and metrics.json scores the epoch "
+        "kept in 32-true, as evaluate and predict do; the two can differ"
+    )
+
+
 def check_trainer(trainer: DictConfig) -> None:
     """Refuse settings of the trainer that cannot be, by their keys; others of Lightning's are left to it."""
     stated: Any = OmegaConf.to_container(trainer, resolve=True)
@@ -67,6 +77,12 @@ def _check_hardware(stated: Mapping[str, Any]) -> None:
         raise UserError(
             f"trainer.accelerator is {wanted}, and torch finds no such device here. Train on the CPU, trainer=cpu, or "
             "check driver, CUDA_VISIBLE_DEVICES and torch's build."
+        )
+    on_cpu = wanted == "cpu" or (wanted == "auto" and not any(is_there() for is_there in found.values()))
+    if on_cpu and str(stated.get("precision")) in ("16-mixed", "16"):
+        raise UserError(
+            f"trainer.precision is {stated['precision']}, which needs a GPU: on a CPU, Lightning would train in "
+            "bf16-mixed instead. Set trainer.precision=32-true, or bf16-mixed."
         )
     if strategy not in _STRATEGIES:
         known = strategy in StrategyRegistry.available_strategies()

@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, word_embedding_of
+from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, optimizer_of, word_embedding_of
 from ner_lab.contract import check_contract, check_members, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
@@ -36,7 +36,7 @@ from ner_lab.predict import load
 from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum, versions
 from ner_lab.scoring import score, score_table
-from ner_lab.settings import check_settings, check_trainer
+from ner_lab.settings import check_settings, check_trainer, note_on_precision
 from ner_lab.stopping import EarlyStop
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.tagger import Tagger
@@ -106,11 +106,19 @@ def check_values(cfg: DictConfig) -> None:
 
 
 def check_counting(cfg: DictConfig) -> None:
-    """Refuse several epochs of a model that counts: each would count every sentence again."""
-    if getattr(class_of(cfg.decoder, "decoder"), "trained_by_counting", False) and cfg.trainer.max_epochs != 1:
+    """Refuse settings under which a model that counts would count a sentence several times, or only a part of it."""
+    if not getattr(class_of(cfg.decoder, "decoder"), "trained_by_counting", False):
+        return
+    if cfg.trainer.max_epochs != 1:
         raise UserError(
             f"trainer.max_epochs is {cfg.trainer.max_epochs}, and this decoder is trained by counting: every further "
             "epoch would count each sentence again. Set trainer.max_epochs=1."
+        )
+    recipe = optimizer_of(cfg)
+    if (recipe.lr, recipe.clip, recipe.loss) != (1, "none", "sum"):
+        raise UserError(
+            f"optimizer has lr={recipe.lr:g}, clip={recipe.clip}, loss={recipe.loss}, and this decoder is trained by "
+            "counting, a step of 1 for each event. Set optimizer=sgd_counts."
         )
 
 
@@ -151,6 +159,8 @@ def _train(
         keeps_last, stopping = True, EarlyStop(rule=cfg.early_stopping.rule, patience=None)
         if first:
             log.warning("%s", reason)
+    if first and (note := note_on_precision(cfg.trainer.precision)) is not None:
+        log.warning("%s", note)
     epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
     best = BestEpoch(run, last=keeps_last)
     about = {"sources": prepared.sources, "code": code_sum(), "versions": versions()}
@@ -197,6 +207,8 @@ def _train(
         return {}
     metrics = finish(cfg, run, tracker, options, prepared, epochs, figures, untrained)
     _close(metrics, run, "last" if keeps_last else "best")
+    if epochs.unscored_failure is not None:
+        raise RuntimeError(f"{epochs.unscored_failure}. The run is marked failed; all its results are in {run.path}.")
     return metrics
 
 
@@ -319,10 +331,12 @@ def finish(
     untrained: transition scores before training.
     """
     if not epochs.history:
+        if epochs.unscored:
+            raise RuntimeError(f"{epochs.unscored_failure}.")
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
     tagger = load(run.path, trust=packages_of(cfg)).tagger  # as any later reader will
     splits = score_kept(tagger, run, prepared, options.eval_batch_tokens)
-    failure = _failure(splits["dev"]["f1"], cfg.fail_below)
+    failure = epochs.unscored_failure or _failure(splits["dev"]["f1"], cfg.fail_below)
     metrics = {
         "status": "ok" if failure is None else "failed",
         "failure": failure,

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
 from ner_lab.char_encoder.none import NoChars
 from ner_lab.compose import compose_config
-from ner_lab.data.batch import BatchPlan
+from ner_lab.data.batch import BatchPlan, tokens_at_once
 from ner_lab.data.conll import ColumnFormat, _lines, read_split
 from ner_lab.data.prepare import prepare
 from ner_lab.embedder import _MOST_LETTERS, Embedder, _parts
@@ -113,6 +113,24 @@ def test_a_long_sentence_or_word_costs_its_own_length_and_not_that_of_all_others
     # letters are laid out for the spellings of a batch or a part, whose number is bounded by their width
     own = TOKENS * WIDTH if what == "sentence" else max(_MOST_LETTERS * 8, LETTERS * WIDTH)
     assert found <= without + own
+
+
+def test_many_tags_make_evaluation_batches_smaller(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 types are 81 tags, and 400 sentences at once would take 400 times the square of that, or 10 MB."""
+    monkeypatch.setattr("ner_lab.data.batch._MOST_PAIRS", 2**20)
+    sentences = [Marked([f"w{number}", "fell"], [Span(f"T{number % 20}", 0, 1)]) for number in range(400)]
+    file = write_corpus(tmp_path / "many.conll", sentences)
+    chosen = [*settings(small, file), "trainer.limit_train_batches=1", "data.batch_size=4", f"data.dev={file}"]
+    for command in ("train", "evaluate", "predict"):
+        assert largest_of(command, chosen, file, tmp_path / "run", tmp_path / "run") <= 4 * 2**20, command
+
+
+def test_few_tags_leave_evaluation_batches_as_set() -> None:
+    assert tokens_at_once(2000, 17) == tokens_at_once(2000, 4 * 30 + 1) == 2000
+    assert tokens_at_once(2000, 1201) == 23
+    assert tokens_at_once(2000, 20_000) == 1
 
 
 def test_a_sentence_of_the_length_of_hundreds_is_a_batch_by_itself() -> None:

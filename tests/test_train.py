@@ -489,6 +489,33 @@ def test_seed_and_threads_must_be_numbers_that_can_be(
         train(cfg, tmp_path)
 
 
+def test_an_epoch_that_was_not_scored_marks_the_run_failed_and_loses_nothing(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = EpochLog.on_validation_start
+
+    def skipped(self: EpochLog, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch != 1:
+            usual(self, trainer, pl_module)
+
+    monkeypatch.setattr(EpochLog, "on_validation_start", skipped)
+    with pytest.raises(RuntimeError, match=r"dev was not scored after epoch 2: .* marked failed; all its results"):
+        trained(tmp_path, *small, "trainer.max_epochs=3")
+    metrics = metrics_of(tmp_path)
+    assert metrics["status"] == "failed"
+    assert "after epoch 2" in metrics["failure"]
+    assert [entry["epoch"] for entry in metrics["history"]] == [1, 3]
+    assert metrics["test"]["gold"] > 0
+
+
+def test_epochs_that_a_setting_leaves_unscored_are_no_failure(small: list[str], tmp_path: Path) -> None:
+    every_second = trained(tmp_path / "a", *small, "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2")
+    cut_short = trained(tmp_path / "b", *small, "trainer.max_epochs=9", "trainer.max_steps=5")
+    for metrics, scored in ((every_second, [2]), (cut_short, [1])):
+        assert metrics["status"] == "ok"
+        assert [entry["epoch"] for entry in metrics["history"]] == scored
+
+
 class Batches:
     """A loader of these batches."""
 

@@ -16,6 +16,9 @@ from ner_lab.data.layout import Singletons, lay_out
 _MOST_PLACES = 2**16
 """Of a batch (sentences times the longest of them), if more than half of them would be padding."""
 
+_MOST_PAIRS = 2**25
+"""Numbers that scores of each token of an evaluation batch for each pair of tags may be: 128 MB in single precision."""
+
 Item = tuple[np.ndarray, int, int, bool]
 """A batch to be: numbers of this process's sentences, sentences and tokens over all processes, whether they count."""
 
@@ -234,6 +237,11 @@ class Layout:
 
 
 _TENSORS = [field.name for field in fields(Batch) if field.type is Tensor]
+
+
+def tokens_at_once(batch_tokens: int, tags: int) -> int:
+    """Tokens of an evaluation batch: `batch_tokens`, or fewer where scores of all pairs of `tags` take much memory."""
+    return max(1, min(batch_tokens, _MOST_PAIRS // tags**2))
 
 
 def eval_batches(split: EncodedSplit, batch_tokens: int) -> Iterator[Batch]:

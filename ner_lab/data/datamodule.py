@@ -5,7 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ner_lab.data.batch import BatchMaker, BatchPlan
+from ner_lab.data.batch import BatchMaker, BatchPlan, tokens_at_once
 from ner_lab.data.encode import EncodedSplit
 from ner_lab.data.loader import BatchLoader
 from ner_lab.data.options import DataOptions
@@ -59,7 +59,7 @@ class NerDataModule(pl.LightningDataModule):
         plan = BatchPlan(
             split.sentence_lengths,
             batch_size=None,
-            batch_tokens=self.options.eval_batch_tokens,
+            batch_tokens=tokens_at_once(self.options.eval_batch_tokens, len(self.prepared.vocabs.tags)),
             shuffle=False,
             rank=rank,
             world=world,

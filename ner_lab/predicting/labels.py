@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ner_lab.data.batch import eval_batches
+from ner_lab.data.batch import eval_batches, tokens_at_once
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import encode, form_table
 from ner_lab.data.sentence import Sentence
@@ -29,6 +29,7 @@ class Labeller:
         self._options = options
         self._features = features
         self._spellings = Spellings(tagger.embedder, partial(form_table, vocabs=vocabs, options=options))
+        self._tokens_at_once = tokens_at_once(options.eval_batch_tokens, len(vocabs.tags))
         scheme = vocabs.tags.scheme
         self._written = None if scheme in OPENED_BY_I else as_written(vocabs.tags.items, scheme)
 
@@ -64,7 +65,7 @@ class Labeller:
         starts = np.cumsum(lengths) - lengths
         rows, vectors = self._spellings.rows(list(chain.from_iterable(sentences)))
         labels = np.zeros(len(rows), dtype=np.int64)
-        for chosen in batches_of(lengths, self._options.eval_batch_tokens):
+        for chosen in batches_of(lengths, self._tokens_at_once):
             own = lengths[chosen]
             steps = np.arange(own[0])
             mask = steps < own[:, None]
@@ -83,7 +84,7 @@ class Labeller:
         ]
         split, _ = encode(rows, self._vocabs, self._options, self._features)
         labels = np.zeros(len(split.forms), dtype=np.int64)
-        for batch in eval_batches(split, self._options.eval_batch_tokens):
+        for batch in eval_batches(split, self._tokens_at_once):
             mask = batch.mask.numpy()
             steps = np.arange(mask.shape[1])
             tokens = split.starts[batch.sentences.numpy()][:, None] + steps

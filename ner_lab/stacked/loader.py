@@ -6,6 +6,12 @@ from ner_lab.data.batch import Batch
 from ner_lab.data.loader import BatchLoader
 from ner_lab.errors import UserError
 
+BATCHES_DIFFER = (
+    "data.batch_tokens without data.group_by_length cuts the epochs of different seeds into different numbers of "
+    "batches, and a stack needs one number. Give data.group_by_length=true or data.batch_size, or train the seeds as "
+    "jobs of their own (hydra/launcher=process)."
+)
+
 
 class StackLoader:
     """At each step a batch of each member that is still trained, in the member's own order.
@@ -22,6 +28,7 @@ class StackLoader:
     def set_epoch(self, epoch: int) -> None:
         for loader in self.loaders:
             loader.set_epoch(epoch)
+        assert self.batches_in_epoch  # refuses epochs that differ between members
 
     def keep(self, going: Sequence[int]) -> None:
         """Go on with these members alone."""
@@ -39,9 +46,5 @@ class StackLoader:
     def batches_in_epoch(self) -> int:
         steps = {loader.batches_in_epoch for loader in self.loaders}
         if len(steps) > 1:
-            raise UserError(
-                "data.batch_tokens without data.group_by_length cuts the epochs of different seeds into different "
-                "numbers of batches, and a stack needs one number. Give data.group_by_length=true or "
-                "data.batch_size, or train the seeds as jobs of their own (hydra/launcher=process)."
-            )
+            raise UserError(BATCHES_DIFFER)
         return steps.pop()

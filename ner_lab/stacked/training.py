@@ -20,7 +20,7 @@ from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.stacked.lit import StackModule
-from ner_lab.stacked.loader import StackLoader
+from ner_lab.stacked.loader import BATCHES_DIFFER, StackLoader
 from ner_lab.stacked.members import Asked, Member, Members
 from ner_lab.stacked.streams import Stream
 from ner_lab.study.state import job_name
@@ -58,6 +58,14 @@ class Stack:
             check_values(one.cfg)
         if order not in (OWN, SHARED):
             raise UserError(f"hydra.launcher.order is '{order}'. It takes {OWN} or {SHARED}.")
+        cfg = asked[0].cfg
+        if order == OWN and len(asked) > 1 and cfg.data.batch_tokens is not None and not cfg.data.group_by_length:
+            raise UserError(BATCHES_DIFFER)
+        if cfg.trainer.accumulate_grad_batches > 1:
+            raise UserError(
+                "trainer.accumulate_grad_batches cannot be above 1 in a stack. Raise data.batch_size, or train the "
+                "runs as jobs of their own (hydra/launcher=process)."
+            )
         self.asked = list(asked)
         self.order = order
         self.together = together
@@ -102,7 +110,6 @@ class Stack:
         callback.loader = stack_loader(
             self.prepared, self.options, seeds, self.order, trainer, cfg.trainer.limit_train_batches
         )
-        assert callback.loader.batches_in_epoch  # refuses seeds that differ
         labels = short_names(job_name(run) for run in runs)
         for member in self.members:
             member.label = labels[job_name(member.run)]

@@ -16,7 +16,7 @@ from ner_lab.command import mistake_behind
 from ner_lab.compose import CONF_DIR, compose_config, options_of
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.errors import UserError
-from ner_lab.settings import check_settings
+from ner_lab.settings import check_settings, note_on_precision
 from ner_lab.train import check_values
 
 
@@ -77,6 +77,9 @@ VALUES = [
         for name in ("ddp_fork", "ddp_spawn", "ddp_notebook", "ddp_fork_find_unused_parameters_true", "fsdp")
     ),
     Case("an unknown strategy", "trainer.strategy=dpp", ("trainer.strategy is dpp", "Did you mean 'ddp'?")),
+    Case(
+        "a precision that needs a GPU", "trainer.precision=16-mixed", ("trainer.precision is 16-mixed", "needs a GPU")
+    ),
     Case("a precision of no kind", "trainer.precision=17", ("trainer.precision is 17", "32-true", "bf16-mixed")),
     Case("a precision by a word", "trainer.precision=high", ("trainer.precision is high", "32-true")),
     Case("no batch of an epoch", "trainer.limit_train_batches=0", ("trainer.limit_train_batches is 0", "from 1")),
@@ -164,9 +167,27 @@ def test_one_device_is_not_given_several(devices: str, usual: DictConfig) -> Non
         check_settings(cfg)
 
 
-def test_a_model_that_counts_is_not_trained_for_several_epochs() -> None:
-    with pytest.raises(UserError, match=r"max_epochs is 6.* would count each sentence again"):
-        check_values(compose_config(["paper=hmm", "data=builtin", "trainer.max_epochs=6"]))
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("trainer.max_epochs=6", r"max_epochs is 6.* would count each sentence again"),
+        ("optimizer.lr=2", r"lr=2, clip=none, loss=sum.* Set optimizer=sgd_counts"),
+        ("optimizer.clip=value", "clip=value"),
+        ("optimizer.loss=token_mean", "loss=token_mean"),
+    ],
+)
+@pytest.mark.parametrize("paper", ["hmm", "naive_bayes"])
+def test_a_model_that_counts_is_trained_in_one_epoch_by_steps_of_one(paper: str, setting: str, said: str) -> None:
+    check_values(compose_config([f"paper={paper}", "data=builtin"]))
+    with pytest.raises(UserError, match=said):
+        check_values(compose_config([f"paper={paper}", "data=builtin", setting]))
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "bf16-mixed", "16", "64-true", "32-true", 32])
+def test_it_is_noted_where_dev_is_scored_in_another_precision_than_metrics(precision: object) -> None:
+    note = note_on_precision(precision)
+    assert (note is not None) == ("16" in str(precision))
+    assert note is None or ("32-true" in note and "\n" not in note)
 
 
 def test_what_may_be_passes(usual: DictConfig) -> None:

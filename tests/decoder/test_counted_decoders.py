@@ -318,8 +318,8 @@ def test_smoothing_that_leaves_counts_at_zero_is_refused(build: Callable[..., De
     [
         (
             ["decoder=hmm", "features=words", "optimizer=adam"],
-            "decoder=hmm holds numbers that are no counts: it is trained by counting. "
-            "Give optimizer=sgd_counts trainer.max_epochs=1.",
+            "optimizer has lr=0.003, clip=norm, loss=sentence_mean, and this decoder is trained by counting, a step of "
+            "1 for each event. Set optimizer=sgd_counts.",
         ),
         (
             ["decoder=hmm", "features=caps", "optimizer=sgd_counts"],

@@ -32,6 +32,10 @@ KINDS = {
     "weight decay": ["optimizer=sgd", "optimizer.momentum=0.5", "optimizer.weight_decay=0.01", "threads=2"],
     "pairwise": ["optimizer=sgd_lample", "decoder=crf_pairwise", "char_encoder=bilstm", "char_encoder.hidden_dim=4"],
     "last epoch": ["data.train_on=[train,dev]", "early_stopping.patience=null"],
+    "any order": [
+        *("data.batch_tokens=20", "data.group_by_length=false", "trainer.accumulate_grad_batches=2"),
+        *("optimizer=sgd", "optimizer.momentum=0.5", "optimizer.loss=token_mean"),
+    ],
     "early stop": ["early_stopping.patience=1", "optimizer.lr=0.0001"],
 }
 
@@ -149,7 +153,7 @@ def test_a_run_killed_at_a_random_point_ends_as_one_never_killed(
     ("owner", "name"),
     [
         (training, "load"),  # behind the last epoch
-        (training, "_score_kept"),
+        (training, "score_kept"),
         (RunFolder, "write_metrics"),
         (RunFolder, "drop_state"),
     ],
@@ -216,6 +220,32 @@ def test_a_run_told_to_stop_saves_its_state_and_goes_on_from_there(
     assert steps == [(epoch, batch) for epoch in range(EPOCHS) for batch in range(STEPS)], "each step once"
     assert left_by(tmp_path) == never_stopped("adam")
     assert not list((tmp_path / "checkpoints").glob("state*"))
+
+
+@pytest.mark.parametrize("stop_at", [0, 9])
+def test_every_epoch_trains_each_sentence_once_and_is_scored_whatever_its_number_of_batches(
+    stop_at: int, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """stop_at: the step at which the run is stopped, to be resumed; 0 for never."""
+    overrides = [*settings(small, "any order"), "trainer.max_epochs=5"]
+    usual = TaggerModule.training_step
+    seen: dict[int, list[list[int]]] = {}
+
+    def watched(self: TaggerModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        seen.setdefault(self.current_epoch, []).append(batch.sentences.tolist())
+        if sum(map(len, seen.values())) == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return usual(self, batch, batch_idx)
+
+    monkeypatch.setattr(TaggerModule, "training_step", watched)
+    if stop_at:
+        with pytest.raises(Interrupted):
+            train(config(overrides), tmp_path)
+    metrics = train(config(overrides), tmp_path)
+    assert [entry["epoch"] for entry in metrics["history"]] == [1, 2, 3, 4, 5]
+    for batches in seen.values():
+        assert sorted(sentence for batch in batches for sentence in batch) == list(range(12))
+    assert len({len(batches) for batches in seen.values()}) > 1, "these epochs differ in batches"
 
 
 def test_before_training_there_is_nothing_to_save_and_a_signal_ends_at_once(

@@ -175,11 +175,19 @@ def test_runs_of_other_shapes_are_stacks_of_their_own(small: list[str]) -> None:
     assert stacks_of(cfgs, 2) == [[0, 2], [4], [1, 3], [5]]
 
 
-def test_batches_of_tokens_in_any_order_are_refused(small: list[str], tmp_path: Path) -> None:
-    overrides = [*small, "data.batch_tokens=12", "data.group_by_length=false"]
-    stack = Stack([Asked(compose_config([*overrides, f"seed={seed}"]), tmp_path / str(seed)) for seed in range(1, 6)])
-    with pytest.raises(UserError, match=r"Give data\.group_by_length"):
-        stack.train()
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["data.batch_tokens=12", "data.group_by_length=false"], r"Give data\.group_by_length"),
+        (["trainer.accumulate_grad_batches=2"], r"Raise data\.batch_size"),
+    ],
+)
+def test_batches_of_which_members_may_have_unlike_numbers_are_refused(
+    settings: list[str], said: str, small: list[str], tmp_path: Path
+) -> None:
+    asked = [Asked(compose_config([*small, *settings, f"seed={seed}"]), tmp_path / str(seed)) for seed in range(1, 3)]
+    with pytest.raises(UserError, match=said):
+        Stack(asked)
 
 
 def test_the_command_trains_what_a_sweep_then_finds_finished(
