@@ -16,6 +16,7 @@ _COMMANDS = {
     "predict": ("ner_lab.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
     "compare": ("ner_lab.compare.command", "two runs side by side:     ner-lab compare DIR DIR"),
     "report": ("ner_lab.report.command", "tables, plots and tests:   ner-lab report outputs/chars_by_decoder"),
+    "results": ("ner_lab.results.command", "keep runs in the ledger:   ner-lab results add outputs/NAME"),
     "dashboard": ("ner_lab.dashboard", "the same at W&B:           ner-lab dashboard chars_by_decoder entity=me"),
     "data": ("ner_lab.corpus", "count or fetch a corpus:   ner-lab data stats data=builtin"),
 }

@@ -1,6 +1,6 @@
 """Configs: composed from the files of `conf/`, checked to the last key."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ner_lab.choices import SEED, job_folder
 from ner_lab.errors import UserError
@@ -156,6 +156,30 @@ def compose_config(
             return compose(name, overrides=[*readable(overrides), *path], return_hydra_config=with_hydra)
     finally:
         instance.hydra = outer
+
+
+def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """A job of the study in `file`: its config, and the option it has of each group."""
+    register_resolvers()
+    instance = GlobalHydra.instance()
+    outer = instance.hydra
+    instance.hydra = None
+    folder = str(file.parent.absolute())
+    try:
+        with files_named([folder]), initialize_config_dir(folder, version_base="1.3"):
+            path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
+            cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
+    finally:
+        instance.hydra = outer
+    choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def override_parser() -> Callable[[list[str]], list[Override]]:
+    """Hydra's parser of overrides."""
+    return OverridesParser.create().parse_overrides
 
 
 def quoted(text: str) -> str:

@@ -55,7 +55,9 @@ MAY_KNOW = {
     "mistakes": {"errors", "span_scores", "tags"},
     "report": {
         *("choices", "command", "data", "errors", "mistakes", "plain_files", "suggest", "tags", "terminal", "whole"),
+        "study.files",
     },
+    "results": {"choices", "command", "compose", "errors", "plain_files", "report", "study.files", "whole"},
     "compare": {
         *("command", "data", "errors", "mistakes", "plain_files", "report", "span_scores", "tags", "terminal", "whole"),
     },

@@ -145,7 +145,7 @@ def find(study: StudyRuns, *, split: str | None = None, baseline: str | None = N
     base = _baseline(study, rows, split, baseline, notes)
     comparisons = _comparisons(rows, base, split, rounds) if base is not None else []
     effects, interactions = _factorial(study, rows, split, notes)
-    notes += [*differences(study), *_cautions(study, rows, split), *_about_the_data(study)]
+    notes += [*study.notes, *differences(study), *_cautions(study, rows, split), *_about_the_data(study)]
     return Findings(study, split, rows, base, comparisons, effects, interactions, notes, rounds)
 
 
