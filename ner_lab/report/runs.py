@@ -253,22 +253,62 @@ def _planned(folder: Path) -> StudyRuns:
         else:
             stray.append(place)
     runs, superseded = _newest(runs)
+    published, notes = _of_the_same_data(
+        {
+            str(name): [_published(entry, folder / "study.yaml") for entry in entries]
+            for name, entries in (plan.get("published") or {}).items()
+        },
+        plan.get("data"),
+        runs,
+    )
     return StudyRuns(
         folder=folder,
         name=str(plan.get("name") or folder.name),
         question=str(plan.get("question") or ""),
         factors=factors,
         baseline=plan.get("baseline"),
-        published={
-            str(name): [_published(entry, folder / "study.yaml") for entry in entries]
-            for name, entries in (plan.get("published") or {}).items()
-        },
+        published=published,
         configurations=configurations(runs, factors),
         planned=len(plan["jobs"]),
         command=[str(word) for word in plan.get("command") or ()],
         superseded=superseded,
         stray=stray,
+        notes=notes,
     )
+
+
+def _of_the_same_data(
+    published: Mapping[str, Sequence[Published]], corpus: str | None, runs: Sequence[Run]
+) -> tuple[dict[str, Sequence[Published]], list[str]]:
+    """The published figures of configurations that were run on the corpus they are of, and a note on the others."""
+    others: dict[str, str] = {}
+    for run in runs:
+        if run.configuration in published and run.state == FINISHED and (reason := _other_data(run, corpus)):
+            others.setdefault(run.configuration, reason)
+    kept = {name: figures for name, figures in published.items() if name not in others}
+    if not others:
+        return kept, []
+    reasons = ", ".join(dict.fromkeys(others.values()))
+    return kept, [
+        f"The published figures are of {corpus}. They are left out for {len(others)} "
+        f"{'configuration' if len(others) == 1 else 'configurations'} that ran on other data ({reasons})."
+    ]
+
+
+def _other_data(run: Run, corpus: str | None) -> str | None:
+    """By which setting a run's data differ from a corpus; None where they do not, or where that is not known."""
+    config = read_config(run.folder)
+    data, trainer = config.get("data"), config.get("trainer")
+    if corpus is None or not isinstance(data, dict):
+        return None
+    if data.get("name") != corpus:
+        return f"data.name={data.get('name')}"
+    if given := [split for split in ("train", "dev", "test") if data.get(split) is not None]:
+        return f"data.{given[0]}=FILE"
+    if data.get("counts") and not data.get("verify", True):
+        return "data.verify=false"
+    limit = trainer.get("limit_train_batches") if isinstance(trainer, dict) else None
+    return None if limit is None else f"trainer.limit_train_batches={limit}"
 
 
 def _tree(folder: Path) -> StudyRuns:

@@ -75,6 +75,7 @@ def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: S
         "question": study.question,
         "factors": _factors(study, all_jobs),
         "baseline": None if study.baseline is None else _configuration(str(study.baseline), places),
+        "data": study.get("data"),
         "published": {
             _configuration(str(name), places): _entries(str(name), figures) for name, figures in published.items()
         },
