@@ -202,7 +202,7 @@ def _target_of(section: Any, group: str) -> tuple[Any, str]:
             raise
         raise UserError(
             f"{group}: {stated} cannot be imported: {error}. Check group and file in _target_; a package of your own "
-            "must be installed, or lie on PYTHONPATH."
+            "must be installed, be beside the folder given as --config-dir, or be on PYTHONPATH."
         ) from error
     if (target := getattr(module, name, None)) is None:
         raise UserError(f"{group}: {place} has no '{name}'{nearest(name, vars(module))}")

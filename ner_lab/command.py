@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
@@ -46,7 +47,10 @@ def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str
 
 
 def config_dirs_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Folders of configs of the user's own (`--config-dir DIR`), and the other arguments."""
+    """Folders of configs of the user's own (`--config-dir DIR`), and the other arguments.
+
+    A package beside such a folder can be imported from then on, whatever folder the command was started in.
+    """
     dirs, others = [], []
     words = iter(arguments)
     for word in words:
@@ -58,6 +62,8 @@ def config_dirs_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if not os.path.isdir(folder):
             raise UserError(f"--config-dir {folder}: no such folder. Give one with GROUP/OPTION.yaml files in it.")
         dirs.append(folder)
+        if (beside := str(Path(folder).absolute().parent)) not in sys.path:
+            sys.path.append(beside)
     return dirs, others
 
 

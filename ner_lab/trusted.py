@@ -14,6 +14,7 @@ import functools
 import importlib
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -176,6 +177,7 @@ def _is_setting(key: str, node: DictConfig) -> bool:
 def _check_target(target: str, place: str, source: Path, packages: set[str]) -> None:
     group, package = place.partition(".")[0], target.partition(".")[0]
     if package in packages:
+        _import_trusted(package, f"{source}: {place}._target_ is {target}")
         if _is_defined(target, package):
             return
         raise UserError(
@@ -191,6 +193,29 @@ def _check_target(target: str, place: str, source: Path, packages: set[str]) -> 
             f"was run. If {package} is a package of your own, say so: {TRUST}={package} ner-lab ..., or "
             f"ner_lab.load(DIR, trust=['{package}'])."
         )
+
+
+def _import_trusted(package: str, what: str) -> None:
+    """Import a package that the user trusts; it may be in the working folder. UserError where it is not found."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            return  # what it imports itself is missing, which is reported where its class is imported
+        here = os.getcwd()
+        sys.path.append(here)  # for this package alone: nothing else is looked for there
+        importlib.invalidate_caches()
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError:
+            raise UserError(
+                f"{what}, and there is no package {package} here. Run the command in the folder that contains it, or "
+                "install it, or set PYTHONPATH."
+            ) from None
+        finally:
+            sys.path.remove(here)
+    except ImportError:
+        return
 
 
 def _is_class_of(target: str, room: str) -> bool:

@@ -1,5 +1,7 @@
 """A part of one's own: one Python file, one YAML file, and nothing else is touched."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,3 +147,36 @@ def test_a_class_that_is_not_there_is_named(
     cfg = compose_config([*without_letters(small), "char_encoder=mean"], [str(own_parts)])
     with pytest.raises(UserError, match=f"^char_encoder: .*{message}"):
         train(cfg, tmp_path / "run")
+
+
+def test_a_package_beside_the_folder_of_configs_needs_no_python_path(
+    own_parts: Path,
+    small: list[str],
+    tmp_path: Path,
+    cli: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As README has it: `my_lab/` beside `my_conf/`, and later in the working folder, for a run that trusts it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    place = tmp_path / "beside"
+    shutil.copytree(tmp_path / "code" / "own_parts", place / "beside_parts")
+    shutil.copytree(own_parts, place / "conf")
+    option = place / "conf" / "char_encoder" / "mean.yaml"
+    option.write_text(option.read_text().replace("own_parts", "beside_parts"))
+    run = tmp_path / "run"
+    given = [*without_letters(small), "char_encoder=mean", "trainer.max_epochs=1", f"hydra.run.dir={run}"]
+    outcome = cli("train", *given, "--config-dir", str(place / "conf"))
+    assert outcome.code == 0, outcome.said
+    for name in [name for name in sys.modules if name.partition(".")[0] == "beside_parts"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one != str(place)])
+    monkeypatch.setenv("NER_LAB_TRUST", "beside_parts")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="there is no package beside_parts here"):
+        load(run)
+    monkeypatch.chdir(place)
+    assert load(run).predict([["Oslo"]])
+    assert str(place) not in sys.path
+    monkeypatch.setenv("NER_LAB_TRUST", "")
+    with pytest.raises(UserError, match="NER_LAB_TRUST=beside_parts"):
+        load(run)
