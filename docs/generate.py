@@ -1,5 +1,5 @@
 """Write what the documentation says of `conf/` and `sweeps/`, tables in README.md, docs/config.md, docs/studies.md, and
-of what the benchmarks measured, docs/performance.md.
+of what the benchmarks measured, docs/performance.md, and of what the ledger in results/ holds, docs/results.md.
 
 python docs/generate.py            write all
 python docs/generate.py --check    exit 1 where they are not current
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import performance
+import results_page
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -179,19 +180,22 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "config.md": config_reference(),
         ROOT / "docs" / "studies.md": studies_page(),
         performance.PAGE: performance.text(performance.load()),
+        results_page.PAGE: results_page.text(results_page.load()),
     }
 
 
 def main() -> int:
     """Write the pages, or check them."""
-    stale = [page for page, text in pages().items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    made = pages()
+    stale = [page for page, text in made.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
         for page in stale:
             print(f"{page.relative_to(ROOT)} is not current: make docs")
         return 1 if stale else 0
-    for page, text in pages().items():
+    for page, text in made.items():
         page.write_text(text, encoding="utf-8")
     performance.draw(performance.load())
+    results_page.draw(results_page.load())
     return 0
 
 

@@ -16,13 +16,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.compose import CONF_DIR, all_keys, check_words, compose_config, options_of, plain_value
+from ner_lab.compose import CONF_DIR, apply_overrides, check_words, told_twice
 from ner_lab.errors import UserError
 from ner_lab.plain_files import own_place
 from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder, code_sum, versions
 from ner_lab.study.state import read_metrics
-from ner_lab.suggest import nearest
 from ner_lab.trusted import check_server, from_stranger
 
 log = logging.getLogger(__name__)
@@ -76,24 +75,26 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     record = run.read_record()
     choices = dict(record["choices"])
     cfg, reset = from_stranger(run.read_config(trained=False))
-    folder = None
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise UserError(f"'{override}': expected KEY=VALUE behind {_FROM} {source}.")
-        check_words([override])
-        if key == _FOLDER:
-            folder = Path(value).expanduser()
-        else:
-            _override(cfg, choices, key, value)
-            reset = [one for one in reset if f"{one}.".partition(f"{key}.")[0]]
-    folder = (folder or _new_folder(cfg)).absolute()
+    check_words(overrides)
+    folders = [value for key, _, value in (one.partition("=") for one in overrides) if key == _FOLDER]
+    given = [one for one in overrides if not one.startswith(f"{_FOLDER}=")]
+    if papers := [one for one in given if one.startswith("paper=")]:
+        raise UserError(f"{papers[0]}: a run holds all that its paper said. Train the paper: ner-lab train {papers[0]}")
+    for twice in told_twice(given):
+        log.warning("%s", twice)
+    chosen = apply_overrides(cfg, given)
+    choices |= chosen
+    keys = [one.lstrip("+~").partition("=")[0] for one in given]
+    reset = [one for one in reset if not any(f"{one}.".startswith(f"{key}.") for key in keys)]
+    folder = (Path(folders[-1].strip("'\"")).expanduser() if folders else _new_folder(cfg)).absolute()
     # processes of a distributed run start with our arguments: they are to find the same folder
     sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)), f"{_FOLDER}={folder}"]
-    told = [*record["overrides"], *(one for one in overrides if not one.startswith(_FOLDER))]
+    # what the run was told of a part that is replaced holds no more
+    before = [one for one in record["overrides"] if one.lstrip("+~").partition("=")[0].partition(".")[0] not in chosen]
+    told = [*before, *given]
     metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record, reset))
     then = read_metrics(run)
-    if metrics and then is not None and len(told) == len(record["overrides"]):
+    if metrics and then is not None and not given:
         _compare(then, metrics, run.path)
 
 
@@ -107,24 +108,6 @@ def _run_folder(asked: str, folder: str) -> RunFolder:
                 f"{asked}: no {file.name} there, so it is not the folder of a run, or of one that never began."
             )
     return run
-
-
-def _override(cfg: DictConfig, choices: dict[str, str], key: str, value: str) -> None:
-    """Set a key of the config, or take another option of a group."""
-    if (CONF_DIR / key).is_dir():
-        if key == "paper":
-            raise UserError(
-                f"{key}={value}: a run holds all that its paper said. Train the paper: ner-lab train paper=..."
-            )
-        if value not in options_of(key):
-            raise UserError(f"{key} has no option '{value}'{nearest(value, options_of(key))}")
-        cfg[key] = compose_config([f"{key}={value}"])[key]
-        choices[key] = value
-        return
-    holder = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
-    if not isinstance(holder, DictConfig) or key.rpartition(".")[2] not in holder:
-        raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
-    OmegaConf.update(cfg, key, plain_value(key, value))
 
 
 def _new_folder(cfg: DictConfig) -> Path:

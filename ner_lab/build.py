@@ -10,6 +10,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from ner_lab.arguments import check_kinds
 from ner_lab.data.options import DataOptions
@@ -64,6 +65,20 @@ def _refuse(needed: float, largest: str) -> None:
         )
 
 
+def _check_output_dim(cfg: DictConfig, group: str, part: Any) -> None:
+    """Refuse a part that is no module, or does not give the size of its output."""
+    target = str(cfg[group]["_target_"])
+    if not isinstance(part, nn.Module):
+        raise UserError(f"{target} (conf: {group}) makes {type(part).__name__}, expected a torch.nn.Module.")
+    size = getattr(part, "output_dim", None)
+    if type(size) is not int or size < 0:
+        given = "has no output_dim" if size is None else f"has output_dim {size!r}"
+        raise UserError(
+            f"{target} (conf: {group}) {given}, expected the size of its vectors as a whole number: set "
+            "self.output_dim in __init__."
+        )
+
+
 def _wire(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     tags, scheme = vocabs.tags.items, vocabs.tags.scheme
     words = word_embedding_of(cfg).layer(
@@ -71,9 +86,14 @@ def _wire(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     )
     chars = _sized(cfg, "char_encoder", chars=vocabs.chars.items)
     features = feature_set_of(cfg).layers(vocabs.features, tags)
+    for group, part in (("word_embedding", words), ("char_encoder", chars), ("features", features)):
+        _check_output_dim(cfg, group, part)
     embedder = Embedder(words, chars, features)
     encoder = _sized(cfg, "encoder", input_dim=embedder.output_dim)
+    _check_output_dim(cfg, "encoder", encoder)
     decoder = _sized(cfg, "decoder", input_dim=encoder.output_dim, tags=tags, scheme=scheme)
+    if missing := [name for name in ("loss", "decode") if not callable(getattr(decoder, name, None))]:
+        raise UserError(f"{cfg.decoder['_target_']} (conf: decoder) has no {' and no '.join(missing)}.")
     return Tagger(embedder, encoder, decoder)
 
 
@@ -102,7 +122,7 @@ def _sized(cfg: DictConfig, group: str, **sizes: Any) -> Any:
     part = _part(cfg, group)
     try:
         return part(**sizes)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _of_a_class_of_theirs(error, cfg[group], group) from error
 
 
@@ -121,7 +141,13 @@ def _part(cfg: DictConfig, group: str) -> Any:
 def _of_a_class_of_theirs(error: BaseException, section: DictConfig, group: str) -> BaseException:
     """What a class of the user's own says of its values, as a mistake of the user's; any other error as it is."""
     target = str(section["_target_"])
-    if isinstance(error, UserError) or not isinstance(error, ValueError) or target.startswith("ner_lab."):
+    if isinstance(error, UserError) or target.startswith("ner_lab."):
+        return error
+    if isinstance(error, TypeError):
+        return UserError(
+            f"{group}: {target} cannot be made: {error}. docs/parts.md says which arguments its constructor is given."
+        )
+    if not isinstance(error, ValueError):
         return error
     return UserError(f"{group}: {target} does not take its values: {error}. Set other ones, {group}.KEY=VALUE.")
 
@@ -143,11 +169,13 @@ def check_part(cfg: DictConfig, group: str) -> None:
 
 def _check_arguments(section: Any, group: str) -> None:
     target, name = _target_of(section, group)
-    known = [parameter for parameter in inspect.signature(target).parameters if parameter != "self"]
+    parameters = inspect.signature(target).parameters.values()
+    known = [one.name for one in parameters if one.name != "self" and one.kind != one.VAR_KEYWORD]
+    takes_any = any(one.kind == one.VAR_KEYWORD for one in parameters)
     for key in map(str, section):
         if OmegaConf.is_missing(section, key):
             raise UserError(f"{group}.{key} has no default. Give {group}.{key}=...")
-        if not key.startswith("_") and key not in known:
+        if not key.startswith("_") and key not in known and not takes_any:
             raise UserError(
                 f"{name} does not take '{key}' (conf: {group}){nearest(key, known)} It takes: {', '.join(known)}."
             )

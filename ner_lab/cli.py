@@ -10,11 +10,13 @@ from pathlib import Path
 _COMMANDS = {
     "train": ("ner_lab.job", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
     "stack": ("ner_lab.stack", "train several seeds at once: ner-lab stack seed=1,2,3,4,5"),
+    "check": ("ner_lab.check", "try it without training:   ner-lab check --config-dir my_conf char_encoder=mine"),
     "sweep": ("ner_lab.sweep", "run an ablation study:     ner-lab sweep chars_by_decoder"),
     "evaluate": ("ner_lab.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),
     "predict": ("ner_lab.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
     "compare": ("ner_lab.compare.command", "two runs side by side:     ner-lab compare DIR DIR"),
     "report": ("ner_lab.report.command", "tables, plots and tests:   ner-lab report outputs/chars_by_decoder"),
+    "results": ("ner_lab.results.command", "keep runs in the ledger:   ner-lab results add outputs/NAME"),
     "dashboard": ("ner_lab.dashboard", "the same at W&B:           ner-lab dashboard chars_by_decoder entity=me"),
     "data": ("ner_lab.corpus", "count or fetch a corpus:   ner-lab data stats data=builtin"),
 }

@@ -1,6 +1,6 @@
 """Configs: composed from the files of `conf/`, checked to the last key."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ner_lab.choices import SEED, job_folder
 from ner_lab.errors import UserError
@@ -139,8 +139,13 @@ OPEN_KEYS = {  # their keys are names the user gives
 }
 
 
-def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config") -> DictConfig:
-    """Compose without running anything; works inside a Hydra application and outside."""
+def compose_config(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), name: str = "config", *, with_hydra: bool = False
+) -> DictConfig:
+    """Compose without running anything; works inside a Hydra application and outside.
+
+    with_hydra: with the `hydra` node, which knows the option chosen in each group.
+    """
     register_resolvers()
     instance = GlobalHydra.instance()
     outer = instance.hydra
@@ -148,9 +153,33 @@ def compose_config(overrides: Sequence[str], config_dirs: Sequence[str] = (), na
     try:
         with files_named(config_dirs), initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
-            return compose(name, overrides=[*overrides, *path])
+            return compose(name, overrides=[*readable(overrides), *path], return_hydra_config=with_hydra)
     finally:
         instance.hydra = outer
+
+
+def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+    """A job of the study in `file`: its config, and the option it has of each group."""
+    register_resolvers()
+    instance = GlobalHydra.instance()
+    outer = instance.hydra
+    instance.hydra = None
+    folder = str(file.parent.absolute())
+    try:
+        with files_named([folder]), initialize_config_dir(folder, version_base="1.3"):
+            path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
+            cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
+    finally:
+        instance.hydra = outer
+    choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def override_parser() -> Callable[[list[str]], list[Override]]:
+    """Hydra's parser of overrides."""
+    return OverridesParser.create().parse_overrides
 
 
 def quoted(text: str) -> str:
@@ -175,12 +204,73 @@ def data_section(
     if base is None or any(item.startswith("data=") for item in overrides):
         return compose_config([*overrides], config_dirs)
     cfg = OmegaConf.create({"data": base.data})
-    for item in overrides:
-        key, _, value = item.lstrip("+").partition("=")
-        if OmegaConf.select(cfg, key.rpartition(".")[0]) is None or key.split(".")[1] not in cfg.data:
-            raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
-        OmegaConf.update(cfg, key, plain_value(key, value))
+    apply_overrides(cfg, overrides, config_dirs)
     return cfg
+
+
+def apply_overrides(cfg: DictConfig, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> dict[str, str]:
+    """Change a composed config as Hydra would have composed it: groups before keys, values by Hydra's grammar.
+
+    Returns the option chosen for each group. UserError for a group or key that the config does not have, for several
+    values of a key, and for a value of another kind than the one before.
+    """
+    check_words(overrides)
+    parsed = OverridesParser.create().parse_overrides(readable(overrides))
+    for override in parsed:
+        if override.is_sweep_override():
+            raise UserError(f"'{override.input_line}' gives several values, and this is one run. Give one.")
+    groups = {str(one.key_or_group): one for one in parsed if is_group(str(one.key_or_group), config_dirs)}
+    chosen = {group: str(one.value()) for group, one in groups.items()}
+    for group, option in chosen.items():
+        options = options_of(group, config_dirs)
+        if option not in options:
+            raise UserError(
+                f"{group} has no option '{option}'{nearest(option, options)} Options: {', '.join(options)}."
+            )
+        cfg[group] = compose_config([f"{group}={option}"], config_dirs)[group]
+    for override in parsed:
+        if (key := str(override.key_or_group)) not in chosen:
+            _apply_key(cfg, key, override)
+    return chosen
+
+
+def _apply_key(cfg: DictConfig, key: str, override: Override) -> None:
+    place, _, name = key.rpartition(".")
+    holder = OmegaConf.select(cfg, place) if place else cfg
+    is_new = override.is_add() and any(f"{key}.".startswith(f"{free}.") for free in OPEN_KEYS)
+    if not is_new and (not isinstance(holder, DictConfig) or name not in holder):
+        raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
+    if override.is_delete():
+        del holder[name]
+        return
+    before = OmegaConf.create(OmegaConf.to_container(cfg))
+    OmegaConf.update(cfg, key, override.value(), force_add=is_new)
+    if not is_new and key not in OPEN_KEYS:
+        assert isinstance(before, DictConfig)
+        was = OmegaConf.select(before, place) if place else before
+        _check_kind(key, OmegaConf.select(cfg, place) if place else cfg, was, name)
+
+
+def _folders(config_dirs: Sequence[str]) -> list[str]:
+    return [str(CONF_DIR), *config_dirs]
+
+
+def is_group(key: str, config_dirs: Sequence[str] = ()) -> bool:
+    """Whether a key is a config group, of ours or of the user's own folders."""
+    return "." not in key and any(Path(folder, key).is_dir() for folder in _folders(config_dirs))
+
+
+def readable(words: Sequence[str]) -> list[str]:
+    """A command line with its values beyond ASCII in quotes, without which Hydra's grammar refuses such letters."""
+    return [_readable(word) for word in words]
+
+
+def _readable(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if word.startswith("-") or not equals or value.isascii() or set(value) & set("'\"[]{}()$"):
+        return word
+    parts = value.split(",")  # the values of a sweep
+    return f"{key}={','.join(part if part.isascii() else quoted(part) for part in parts)}"
 
 
 def all_keys() -> list[str]:
@@ -200,10 +290,10 @@ def all_keys() -> list[str]:
     return sorted(keys - {""})
 
 
-def options_of(group: str) -> list[str]:
-    """The options of a config group."""
-    hidden = {"base"}
-    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml") if file.stem not in hidden)
+def options_of(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
+    """The options of a config group, with those of the user's own folders."""
+    files = [file for folder in _folders(config_dirs) for file in Path(folder, group).glob("*.yaml")]
+    return sorted({file.stem for file in files} - {"base"})
 
 
 def options_with(group: str, name: str) -> list[str]:
@@ -228,7 +318,10 @@ _WITH_ANY_VALUE = {"--config-dir", "-cd", "--config-path", "-cp"}  # names of fo
 def check_words(arguments: Sequence[str]) -> None:
     """Refuse, with a next step, command lines that Hydra would answer with a traceback or with words of its own."""
     for before, word in zip(["", *arguments], arguments, strict=False):
-        if word.startswith(("-", "~")) or before in _WITH_A_VALUE:
+        if word.startswith("~"):
+            _check_deletion(word)
+            continue
+        if word.startswith("-") or before in _WITH_A_VALUE:
             continue
         key, equals, value = word.partition("=")
         group = key.lstrip("+")
@@ -240,6 +333,25 @@ def check_words(arguments: Sequence[str]) -> None:
                 f"{word}: a group takes one option, {group}={'|'.join(options_of(group))}."
                 + (f" Without any it is {group}=none." if none else "")
             )
+
+
+def _check_deletion(word: str) -> None:
+    """Only what a user names can be removed: every other key is one that a class needs."""
+    key = word[1:].partition("=")[0]
+    inside = any(key.startswith(f"{free}.") for free in OPEN_KEYS)
+    if inside or "@" in key or key.startswith("hydra"):
+        return
+    if is_group(key):
+        none = f" Without any it is {key}=none." if "none" in options_of(key) else ""
+        raise UserError(f"{word}: {key} needs one option: {key}={'|'.join(options_of(key))}.{none}")
+    known = all_keys()
+    keys = ", ".join(one for one in known if one.startswith(f"{key}."))
+    if not keys and key not in known:
+        raise UserError(f"{word}: unknown config key '{key}'{nearest(key, known)}")
+    raise UserError(
+        f"{word}: {key} cannot be left out. Give "
+        + (f"its keys other values ({keys})." if keys else f"it another value, {key}=...")
+    )
 
 
 def flags_last(arguments: Sequence[str]) -> list[str]:
@@ -288,16 +400,6 @@ def told_twice(overrides: Sequence[str]) -> list[str]:
         for key, values in found.items()
         if len(set(values)) > 1
     ]
-
-
-def plain_value(key: str, text: str) -> Any:
-    """A value of the command line, where Hydra does not read it; UserError where it is no YAML."""
-    try:
-        return OmegaConf.from_dotlist([f"value={text}"]).value
-    except YAMLError:
-        raise UserError(
-            f"{key}={text}: the value cannot be read. Close its brackets, or write it in quotes: {key}=\"'VALUE'\"."
-        ) from None
 
 
 def help_of_train() -> str:

@@ -12,6 +12,7 @@ from ner_lab.data.conll import write_columns
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.options import DataOptions
+from ner_lab.data.remarks import remarks_on, unseen_types
 from ner_lab.data.sentence import DOCSTART, Counts, Split
 from ner_lab.errors import UserError
 from ner_lab.features.lexicon_entries import build_lexicon
@@ -63,6 +64,8 @@ def _stats(overrides: list[str], own: dict[str, str], config_dirs: list[str]) ->
     log.info("%s\n%s", options.name, counts_table(counts, schemes, longest))
     for name, split in splits.items():
         log.info("  %s: %s", name, split.path)
+    for remark in [*remarks_on(splits, options), *unseen_types(splits)]:
+        log.warning("%s", remark)
     if options.licence:
         log.info("  licence: %s", options.licence)
 

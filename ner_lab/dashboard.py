@@ -10,8 +10,9 @@ from ner_lab.command import keyword_arguments, run_command
 from ner_lab.errors import UserError
 from ner_lab.logger.dashboard import Study, report, workspace
 from ner_lab.logger.wandb_server import BASE_URL, ask, has_key, is_theirs
+from ner_lab.study.files import read_study_file
 from ner_lab.study.record import FILE, read_record
-from ner_lab.sweep import read_study_file, study_file
+from ner_lab.sweep import study_file
 from ner_lab.terminal import start_logging
 
 log = logging.getLogger(__name__)

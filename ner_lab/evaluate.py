@@ -10,6 +10,7 @@ from ner_lab.command import config_dirs_of, keyword_arguments, run_command
 from ner_lab.compose import data_section
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.prepare import encode
+from ner_lab.data.remarks import improper_gold
 from ner_lab.errors import UserError
 from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder, absolute_paths
@@ -54,8 +55,16 @@ def evaluate(
     scored = {}
     for name in chosen:
         split, labels = encode(
-            corpus[name].sentences, trained.vocabs, trained.options, trained.features, name, corpus[name].path
+            corpus[name].sentences,
+            trained.vocabs,
+            trained.options,
+            trained.features,
+            name,
+            corpus[name].path,
+            corpus[name].scheme,
         )
+        if (improper := improper_gold(corpus[name])) is not None:
+            log.warning("%s", improper.in_words(corpus[name]))
         batch_tokens = trained.options.eval_batch_tokens
         vocabs = trained.vocabs
         scored[name] = score(trained.tagger, split, labels, vocabs.tags.scheme, batch_tokens, vocabs.word_classes)

@@ -23,6 +23,7 @@ from ner_lab.compose import (
     check_words,
     files_named,
     flags_last,
+    readable,
     register_resolvers,
     study_name,
     told_twice,
@@ -71,7 +72,7 @@ def _job(cfg: DictConfig) -> float:
 def _checked_job() -> None:
     dirs, _ = config_dirs_of(sys.argv[1:])
     check_words(sys.argv[1:])
-    sys.argv[1:] = flags_last(sys.argv[1:])
+    sys.argv[1:] = readable(flags_last(sys.argv[1:]))
     with files_named(dirs):
         _job()
 

@@ -122,6 +122,10 @@ class RunFolder:
             return None
         return self.read_state()
 
+    def may_resume(self) -> bool:
+        """Whether a stopped or killed training left a checkpoint; `begin` resumes it if its config is the same."""
+        return not self.metrics.exists() and (self.state.exists() or self.state_before.exists())
+
     def read_state(self) -> dict[str, Any] | None:
         """The latest state of a training under way that can be read, and whose best epoch is there as well."""
         for place in (self.state, self.state_before):

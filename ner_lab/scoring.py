@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from operator import eq
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import TextColumn
 
@@ -14,6 +16,7 @@ from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
 from ner_lab.metric import SpanF1
 from ner_lab.oov import oov_scores
+from ner_lab.span_scores import percent
 from ner_lab.tagger import Tagger
 from ner_lab.tags import as_written, spans_of
 from ner_lab.terminal import bar, table
@@ -37,11 +40,12 @@ class Scored:
 
     split: EncodedSplit
     gold: list[list[str]]
-    """IOB2"""
+    """IOB2, as the file has it: an I- that opens an entity stays an I-"""
     predicted: list[list[str]]
     """IOB2, as the tagger gave it: improper sequences are not mended"""
     scores: dict[str, Any]
-    """`SpanF1.compute()`, `f1_strict`, and `oov` where it is known of the words (see `ner_lab.oov`)"""
+    """`SpanF1.compute()`, `f1_strict`, `improper_gold` (sentences whose gold tags are no proper IOB2), and `oov`
+    where it is known of the words (see `ner_lab.oov`)"""
 
     def write(self, path: Path) -> None:
         """`token gold predicted`, a blank line between sentences: what conlleval reads."""
@@ -91,7 +95,11 @@ def score(
         predicted.append(as_written([labels[label] for label in guess], scheme))
     for padded in _padded(guesses, split):
         metric.update(*padded)
-    scores = metric.compute() | {"f1_strict": strict_f1(gold, predicted)}
+    improper = _as_in_file(gold, split)
+    scores = metric.compute() | {"f1_strict": strict_f1(gold, predicted), "improper_gold": improper}
+    if improper:
+        same = sum(map(eq, chain(*gold), chain(*predicted)))
+        scores["accuracy"] = percent(same, len(split.labels))
     if word_classes:
         words = (split.words_of(number) for number in range(len(split)))
         spans = ([spans_of(tags) for tags in rows] for rows in (gold, predicted))
@@ -100,8 +108,16 @@ def score(
     return Scored(split, gold, predicted, scores)
 
 
+def _as_in_file(gold: list[list[str]], split: EncodedSplit) -> int:
+    """Put an I- where the file has one in place of the B- that its scheme asks for; gives the number of sentences."""
+    sentences = np.searchsorted(split.starts, split.unopened, side="right") - 1
+    for sentence, word in zip(sentences.tolist(), (split.unopened - split.starts[sentences]).tolist(), strict=True):
+        gold[sentence][word] = f"I{gold[sentence][word][1:]}"
+    return len(set(sentences.tolist()))
+
+
 def strict_f1(gold: list[list[str]], predicted: list[list[str]]) -> float:
-    """seqeval's strict F1 in per cent: spans that do not open with B- count for nothing. Tags in IOB2.
+    """seqeval's strict F1 in per cent: spans that do not open with B- count for nothing, in gold too. Tags in IOB2.
 
     Entities are seqeval's own, of some sentences at a time: all of a large corpus would take gigabytes, and its
     metrics take a second to import.
@@ -134,6 +150,8 @@ def score_table(splits: dict[str, dict[str, Any]]) -> str:
             f"  accuracy {scores['accuracy']:.2f} %, {scores['improper_sequences']:,} of {scores['sentences']:,} "
             "sentences with an improper tag sequence"
         )
+        if scores.get("improper_gold"):
+            note += f"; of the gold tags {scores['improper_gold']:,}, which strict does not repair"
         parts.append(table([name, *header], rows) + "\n" + note)
         if "oov" in scores:
             by_class = [

@@ -16,7 +16,8 @@ from ner_lab.job import main as train
 from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.elsewhere import note_failure
-from ner_lab.sweep import read_study_file, study_file
+from ner_lab.study.files import read_study_file
+from ner_lab.sweep import study_file
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,8 @@ from ner_lab.data.sentence import Counts
 from ner_lab.tagger import Tagger
 from ner_lab.terminal import table
 
+_MOST_COLUMNS = 10
+"""Entity types that are still columns of the table of counts"""
 _STEPS = {
     "exact": "found as it stands",
     "lower": "found lower-cased",
@@ -16,8 +18,13 @@ _STEPS = {
 
 
 def counts_table(counts: dict[str, Counts], schemes: dict[str, str], longest: dict[str, int]) -> str:
-    """A row for each split: what it holds and how its file is written."""
+    """A row for each split: what it holds and how its file is written.
+
+    Types are columns; where they are many, they are the rows of a second table.
+    """
     types = sorted({entity_type for count in counts.values() for entity_type in count.per_type})
+    in_rows = types if len(types) > _MOST_COLUMNS else []
+    types = [] if in_rows else types
     header = ["split", "documents", "sentences", "tokens", "entities", *types, "written in", "longest"]
     rows = [
         [
@@ -32,7 +39,10 @@ def counts_table(counts: dict[str, Counts], schemes: dict[str, str], longest: di
         ]
         for name, count in counts.items()
     ]
-    return table(header, rows)
+    if not in_rows:
+        return table(header, rows)
+    by_type = [[name, *(count.per_type.get(name, 0) for count in counts.values())] for name in in_rows]
+    return table(header, rows) + "\n\n" + table(["entities", *counts], by_type)
 
 
 def data_summary(prepared: Prepared) -> str:

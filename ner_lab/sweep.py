@@ -4,21 +4,18 @@ import logging
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from ner_lab.command import run_command
-from ner_lab.compose import CONF_DIR, read_config_text
 from ner_lab.errors import UserError
 from ner_lab.job import main as train
+from ner_lab.study.files import SWEEPS_DIR, read_study_file, studies
 from ner_lab.study.record import FILE, is_swept
 from ner_lab.study.status import overview, read_status
 from ner_lab.suggest import nearest
 from ner_lab.terminal import follow, start_logging, table
 
 log = logging.getLogger(__name__)
-
-SWEEPS_DIR = CONF_DIR.parent / "sweeps"
-"""The studies that come with the package."""
 
 _SHOWING = {"--cfg", "-c", "--info", "-i"}
 """Hydra's flags that show a config and run nothing."""
@@ -28,8 +25,8 @@ ner-lab sweep NAME|FOLDER --watch                       the same, kept up to dat
 ner-lab sweep                                           the studies there are
 
 NAME is a file of sweeps/, here or in the package, or a path to one. A study's jobs lie in
-outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, makes anew what failed
-or was cut off, and adds what is new, such as further seeds:
+outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, resumes what was
+stopped or killed, repeats what failed, and adds what is new, such as further seeds:
 
   ner-lab sweep chars_by_decoder 'seed=range(1,6)'
   ner-lab sweep chars_by_decoder hydra.launcher.n_jobs=2 trainer=ddp
@@ -38,15 +35,6 @@ or was cut off, and adds what is new, such as further seeds:
 It is `ner-lab train -m --config-dir sweeps --config-name NAME`, and takes whatever that takes.
 hydra.launcher.n_jobs   jobs at once                    hydra.launcher.gpus=[0,1]      GPUs to deal out
 hydra.launcher.changed  finished jobs of another config: refuse, keep or redo          hydra.sweep.dir=DIR"""
-
-
-def studies(*folders: Path) -> dict[str, Path]:
-    """Studies by name, those of earlier folders first."""
-    found: dict[str, Path] = {}
-    for folder in folders:
-        for file in sorted(folder.glob("*.yaml")):
-            found.setdefault(file.stem, file)
-    return found
 
 
 def study_file(name: str) -> Path:
@@ -74,21 +62,6 @@ def _list() -> None:
 def _named(file: Path) -> str:
     """What the study of a file is called."""
     return str(OmegaConf.select(read_study_file(file), "study.name") or file.stem)
-
-
-def read_study_file(file: Path) -> DictConfig:
-    """What the file of a study says itself; UserError where it is none."""
-    read_config_text(file)
-    found = OmegaConf.load(file)
-    if not isinstance(found, DictConfig) or not found:
-        kind = "nothing in it" if not found else "a list"
-        raise UserError(f"{file}: {kind}, and a study has keys: defaults: [config, _self_], study, hydra.")
-    if not isinstance(study := found.get("study", OmegaConf.create({})), DictConfig):
-        raise UserError(f"{file}: study is '{study}'. It has keys of its own: name, question, factors, baseline.")
-    for place in ("study.factors", "study.published", "hydra.sweeper.rows", "hydra.sweeper.params"):
-        if (stated := OmegaConf.select(found, place)) is not None and not isinstance(stated, DictConfig):
-            raise UserError(f"{file}: {place} is '{stated}'. It has keys of its own, KEY: VALUE, a line each.")
-    return found
 
 
 def _status(name: str, overrides: list[str], *, live: bool) -> None:

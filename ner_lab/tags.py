@@ -123,6 +123,17 @@ def is_proper(tags: Sequence[str], scheme: str) -> bool:
     return True
 
 
+def opened_without_b(tags: Sequence[str]) -> list[int]:
+    """Tokens at which a span starts (see `spans_of`) with a letter that goes on with one: I, E or L."""
+    before, found = "", []
+    for position, tag in enumerate(tags):
+        letter, entity_type = split_tag(tag)
+        if entity_type and entity_type != before and _TO_IOB[letter] == "I":
+            found.append(position)
+        before = entity_type
+    return found
+
+
 def follows(before: str, after: str, scheme: str) -> bool:
     """Whether `after` may come directly behind `before`; `O` stands for the sentence's border."""
     (letter, entity_type), (next_letter, next_type) = split_tag(before), split_tag(after)

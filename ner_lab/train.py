@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, optimizer_of, word_embedding_of
+from ner_lab.contract import check_contract, check_members, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
@@ -149,6 +150,8 @@ def _train(
 
     module = untrained_module(cfg, prepared)
     set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
+    if has_class_of_ones_own(cfg):
+        check_module(cfg, prepared, module)
     untrained = module.tagger.transition_scores()
     if first:
         say_what_is_trained(options, prepared, module.tagger, data_seconds)
@@ -270,6 +273,12 @@ def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
     return module
 
 
+def check_module(cfg: DictConfig, prepared: Prepared, module: TaggerModule) -> list[tuple[str, str, str]]:
+    """Check the contract of all parts (`ner_lab.contract`); changes nothing. UserError for the first one broken."""
+    check_members(cfg, feature_set_of(cfg), module.recipe)
+    return check_contract(cfg, module.tagger, prepared.splits["train"], len(prepared.vocabs.tags))
+
+
 def config_of(module: TaggerModule) -> dict[str, Any]:
     """The config that a module was built from, as plain data."""
     return module.hparams["config"]
@@ -280,6 +289,8 @@ def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger
     trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
     log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
     log.info("%s\n", data_summary(prepared))
+    for warning in prepared.warnings:
+        log.warning("%s", warning)
     log.info("%s\n", parameter_table(tagger))
 
 
@@ -295,6 +306,8 @@ def figures_of(
         "parameters": _parameters(tagger),
         "coverage": prepared.coverage,
         "sources": prepared.sources,
+        "warnings": prepared.warnings,
+        "improper_gold": prepared.improper_gold,
     }
 
 

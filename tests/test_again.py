@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from sample import Outcome
 
 from ner_lab.compose import compose_config
@@ -98,9 +99,9 @@ def test_a_run_without_a_state_begins_anew(
         (["--from"], ["--from", "no such folder"]),
         (["--from={stopped}", "optimizer.lrr=1"], ["unknown config key 'optimizer.lrr'", "optimizer.lr"]),
         (["--from={stopped}", "decoder=crff"], ["decoder has no option 'crff'", "crf"]),
-        (["--from={stopped}", "paper=lample2016"], ["paper=lample2016", "ner-lab train paper=..."]),
+        (["--from={stopped}", "paper=lample2016"], ["ner-lab train paper=lample2016"]),
         (["--from={stopped}", "seed"], ["'seed': expected KEY=VALUE"]),
-        (["--from={stopped}", "seed=x"], ["seed is x"]),
+        (["--from={stopped}", "seed=x"], ["seed is 'x'"]),
     ],
 )
 def test_what_cannot_be_gone_on_with_or_repeated_is_refused(
@@ -242,3 +243,58 @@ def test_real_runs_killed_at_any_time_end_as_one_never_killed(
         ours, theirs = (tmp_path / name / "predictions" / f"{split}.conll" for name in ("killed", "whole"))
         assert ours.read_bytes() == theirs.read_bytes()
         assert metrics_of(tmp_path / "killed")[split] == metrics_of(tmp_path / "whole")[split]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["encoder.hidden_dim=9", "encoder=lstm"], {"encoder.hidden_dim": 9}),
+        (["trainer.max_time=1:00:00:00"], {"trainer.max_time": "1:00:00:00"}),
+        (["+data.columns.pos=1"], {"data.columns.pos": 1}),
+        (["data.dev_share=5e-2"], {"data.dev_share": 0.05}),
+        (["seed=010"], "seed is '010'"),
+        (["data.batch_size=1:00"], "data.batch_size is '1:00'"),
+        (["threads=0b10"], "threads is '0b10'"),
+        (["encoder.hidden_dm=9"], "unknown config key 'encoder.hidden_dm'"),
+        (["~early_stopping"], "early_stopping cannot be left out"),
+        (["~optimizer.clip_at"], "optimizer.clip_at cannot be left out"),
+        (["~data.scheme"], "data.scheme cannot be left out"),
+        (["~seedd"], "unknown config key 'seedd'. Did you mean 'seed'"),
+    ],
+    ids=str,
+)
+def test_overrides_of_a_run_are_read_as_those_of_a_new_one(
+    overrides: list[str],
+    expected: dict[str, Any] | str,
+    run: Path,
+    able: list[str],
+    tmp_path: Path,
+    cli: Callable[..., Outcome],
+) -> None:
+    short = ["trainer.max_epochs=1", "trainer.limit_train_batches=1"]
+    usual = [one for one in able if not one.startswith(("encoder.", "trainer.max_epochs", "threads"))]
+    outcomes = {
+        "from": cli("train", "--from", str(run), *short, *overrides, f"hydra.run.dir={tmp_path / 'from'}"),
+        "new": cli("train", *usual, *short, *overrides, f"hydra.run.dir={tmp_path / 'new'}"),
+    }
+    for name, outcome in outcomes.items():
+        if isinstance(expected, str):
+            assert outcome.code == 2, name
+            assert expected in outcome.err, name
+        else:
+            assert outcome.code == 0, outcome.said
+            cfg = OmegaConf.load(tmp_path / name / "config.yaml")
+            assert {key: OmegaConf.select(cfg, key) for key in expected} == expected, name
+
+
+def test_a_part_that_is_replaced_takes_its_old_overrides_out_of_the_record(
+    able: list[str], tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    short = ["trainer.max_epochs=1", "trainer.limit_train_batches=1"]
+    assert cli("train", *able, *short, "encoder.hidden_dim=9", f"hydra.run.dir={tmp_path / 'run'}").code == 0
+    outcome = cli("train", "--from", str(tmp_path / "run"), "encoder=lstm", f"hydra.run.dir={tmp_path / 'other'}")
+    assert outcome.code == 0, outcome.said
+    record = RunFolder(tmp_path / "other").read_record()
+    assert [one for one in record["overrides"] if one.startswith("encoder")] == ["encoder=lstm"]
+    assert "trainer.limit_train_batches=1" in record["overrides"]
+    assert record["choices"]["encoder"] == "lstm"

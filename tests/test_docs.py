@@ -30,6 +30,12 @@ def test_generated_pages_are_current(generator: ModuleType) -> None:
     assert stale == [], "run `make docs`"
 
 
+def test_every_study_with_results_has_its_plot() -> None:
+    plots = {file.stem for file in (ROOT / "docs" / "results").glob("*")}
+    linked = set(re.findall(r"\]\(results/(\w+)\.svg\)", (ROOT / "docs" / "results.md").read_text(encoding="utf-8")))
+    assert plots == linked
+
+
 def test_the_readme_lists_every_option_of_every_group(generator: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     groups = {folder.name for folder in (ROOT / "conf").iterdir() if folder.is_dir()} - {"hydra"}

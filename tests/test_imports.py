@@ -11,7 +11,19 @@ import ner_lab
 
 ROOT = Path(ner_lab.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "conf" not in path.relative_to(ROOT).parts)
-ENTRY_POINTS = {"job", "again", "train", "evaluate", "predict", "corpus", "sweep", "stack", "compose", "command"}
+ENTRY_POINTS = {
+    "job",
+    "again",
+    "train",
+    "check",
+    "evaluate",
+    "predict",
+    "corpus",
+    "sweep",
+    "stack",
+    "compose",
+    "command",
+}
 # what a room may know beside itself and the libraries; a name stands for a module or a whole room
 MAY_KNOW = {
     "errors": set(),
@@ -43,14 +55,17 @@ MAY_KNOW = {
     "mistakes": {"errors", "span_scores", "tags"},
     "report": {
         *("choices", "command", "data", "errors", "mistakes", "plain_files", "suggest", "tags", "terminal", "whole"),
+        "study.files",
     },
+    "results": {"choices", "command", "compose", "errors", "plain_files", "report", "study.files", "whole"},
     "compare": {
         *("command", "data", "errors", "mistakes", "plain_files", "report", "span_scores", "tags", "terminal", "whole"),
     },
     "metric": {"span_scores", "tags"},
     "oov": {"data", "span_scores", "tags"},
     "stopping": {"errors"},
-    "progress": set(),
+    "progress": {"data"},
+    "contract": {"data", "errors", "features", "optimizer", "tagger"},
     "checkpoint_file": {"errors", "whole"},
     "plain_files": {"errors"},
     "trusted": {"errors", "plain_files"},
@@ -197,7 +212,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_only_the_front_doors_import_modules_late() -> None:
     late = {name for name, path in MODULES.items() if own_modules(path, late=True)}
     # Triton takes long to import, and only a GPU needs it
-    assert late <= {"", "again", "cli", "job", "stack", "decoder.linear_chain"}
+    assert late <= {"", "again", "check", "cli", "job", "stack", "decoder.linear_chain"}
 
 
 def test_every_file_is_named_after_a_concept() -> None:

@@ -192,6 +192,35 @@ def test_an_entity_without_its_b_counts_for_conlleval_and_not_for_strict_f1(tmp_
     assert scored.scores["improper_sequences"] == scored.scores["improper_sequences_iob2"] == 1
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_gold_that_breaks_its_scheme_is_scored_strictly_as_the_file_has_it(tmp_path: Path, scheme: str) -> None:
+    dev = DEV.replace("Ann B-PER\nHolm", "Ann I-PER\nHolm").replace("B-EVENT", "B-LOC").replace("I-EVENT", "I-ORG")
+    own = [[line.split()[1] for line in part.splitlines()] for part in dev.strip().split("\n\n")]
+    assert sum(truth != mended for truth, mended in zip(own, DEV_TAGS, strict=True)) == 2
+    prepared = prepared_in(tmp_path, scheme, dev)
+    scored = score_rows(prepared, random_rows(prepared, 3))
+    scored.write(tmp_path / "dev.conll")
+    gold, predicted = read_back(tmp_path / "dev.conll")
+    assert gold == own
+    strict, loose = f1_score(own, predicted, mode="strict", scheme=IOB2), f1_score(own, predicted)
+    assert scored.scores["f1_strict"] == pytest.approx(100 * strict, rel=1e-12)
+    assert scored.scores["f1"] == pytest.approx(100 * loose, rel=1e-12)
+    same = [truth == guess for truth, guess in zip(chain(*own), chain(*predicted), strict=True)]
+    assert scored.scores["accuracy"] == pytest.approx(100 * sum(same) / len(same), rel=1e-12)
+    assert scored.scores["improper_gold"] == 2
+    assert "of the gold tags 2" in score_table({"dev": scored.scores})
+    # the file's own tags as a prediction: without a B- they are no entities, on either side
+    assert strict_f1(own, [tags if "I-ORG" not in tags else DEV_TAGS[5] for tags in own]) < 100
+
+
+def test_gold_of_a_file_in_which_i_opens_entities_is_as_proper_as_any(tmp_path: Path) -> None:
+    prepared = prepared_in(tmp_path, dev="Ann I-PER\nHolm I-PER\nTove B-PER\n\nOslo I-LOC\n")
+    scored = score_rows(prepared, gold_rows(prepared))
+    assert prepared.schemes["dev"] == "IOB1"
+    assert scored.gold == [["B-PER", "I-PER", "B-PER"], ["B-LOC"]]
+    assert (scored.scores["f1_strict"], scored.scores["improper_gold"], prepared.improper_gold) == (100, 0, {})
+
+
 def test_a_scheme_may_be_broken_where_the_file_of_predictions_is_not(tmp_path: Path) -> None:
     prepared = prepared_in(tmp_path, dev="Ann B-PER\nHolm I-PER\n")
     scored = score_tags(prepared, [["B-PER", "I-PER"]])  # no E

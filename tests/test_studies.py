@@ -362,3 +362,55 @@ def test_the_study_from_the_shell_is_the_one_of_its_file(
         *("train", "-m", "--config-dir", str(SWEEPS), "--config-name", "chars_by_decoder"),
         *("hydra.launcher.n_jobs=2", "logger=none"),
     ]
+
+
+GLOVE_50 = sorted(name for name in STUDIES if name.endswith("_glove50"))
+
+
+def test_each_study_with_senna_vectors_of_the_main_tables_has_one_with_glove() -> None:
+    assert {name.removesuffix("_glove50") for name in GLOVE_50} == {
+        *("huang2015_models", "huang2015_features", "huang2015_chunking"),
+        *("chiu_nichols2016_features", "chiu_nichols2016_main", "four_papers"),
+    }
+
+
+@pytest.mark.parametrize("name", GLOVE_50)
+def test_a_study_with_glove_differs_from_that_with_senna_in_its_vectors_alone(name: str) -> None:
+    text = (SWEEPS / f"{name.removesuffix('_glove50')}.yaml").read_text(encoding="utf-8")
+    for old, new in (("word_embedding: senna", "word_embedding: glove_50"), ("=senna", "=glove_50")):
+        text = text.replace(old, new)
+    with_senna = yaml.safe_load(
+        re.sub(r"random_50,senna\b", "random_50,glove_50", re.sub(", Senna:", ", GloVe 50:", text))
+    )
+    with_glove = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text(encoding="utf-8"))
+    if "word_embedding" not in str(with_senna["hydra"]):  # the paper's own
+        assert {"override word_embedding": "glove_50"} in with_glove["defaults"]
+        with_glove["defaults"].remove({"override word_embedding": "glove_50"})
+    published, stated = with_glove["study"].pop("published"), with_senna["study"].pop("published")
+    assert with_glove == with_senna
+    assert list(published) == list(stated)
+    for here, there in zip(map(figures_of, published.values()), map(figures_of, stated.values()), strict=True):
+        for one, other in zip(here, there, strict=True):
+            assert one["source"].startswith(other["source"])
+            assert re.search(r"Senna|(SENNA|random|GloVe 100|skip-n-gram 100|the authors') vectors$", one["source"])
+            assert one | {"source": ""} == other | {"source": ""}
+
+
+def figures_of(said: Any) -> list[dict[str, Any]]:
+    return said if isinstance(said, list) else [said]
+
+
+def test_rows_of_four_papers_are_runs_of_the_ablations() -> None:
+    rows = sweep("four_papers_one_protocol").configurations()
+    letters = sweep("chars_by_decoder_conll2003").configurations()
+    for label, of in (
+        ("BLSTM", "char_encoder=none,decoder=softmax"),
+        ("Ma & Hovy 2016", "char_encoder=cnn,decoder=crf"),
+    ):
+        one = configured("four_papers_one_protocol", rows[label])
+        assert one.study.question != (other := configured("chars_by_decoder_conll2003", letters[of])).study.question
+        assert {**one, "study": None, "run_name": None} == {**other, "study": None, "run_name": None}
+    (ma_hovy,) = (
+        choices for label, choices in sweep("four_papers").configurations().items() if label == "Ma & Hovy 2016"
+    )
+    assert configured("four_papers", ma_hovy).decoder == sections()["decoder", "crf"]

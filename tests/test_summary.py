@@ -48,6 +48,15 @@ def test_the_table_of_counts_has_a_row_for_each_split_and_a_column_for_each_type
     ]
 
 
+def test_many_types_are_rows_of_a_table_of_their_own() -> None:
+    types = {f"T{number:02}": number for number in range(40)}
+    counts = {"train": Counts(0, 9, 900, 780, types), "dev": Counts(0, 2, 30, 5, {"T01": 5})}
+    first, second = counts_table(counts, dict.fromkeys(counts, "IOB2"), dict.fromkeys(counts, 9)).split("\n\n")
+    assert cells(first)[0] == ["split", "documents", "sentences", "tokens", "entities", "written in", "longest"]
+    assert cells(second)[:3] == [["entities", "train", "dev"], ["T00", "0", "0"], ["T01", "1", "5"]]
+    assert len(cells(second)) == 41
+
+
 def test_the_table_of_coverage_has_shares_of_tokens_and_of_types() -> None:
     assert cells(coverage_table(COVERAGE)) == [
         ["word vectors", "tokens", "%", "types", "%"],

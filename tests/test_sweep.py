@@ -1,6 +1,9 @@
 """`ner-lab sweep`, end to end: real trainings in processes of their own, few and small."""
 
+import contextlib
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,11 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from sample import DEV, TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.state import state_of
+from ner_lab.train import train
 
 ROWS = """
 # Does this work?
@@ -249,7 +254,10 @@ def test_a_failed_job_is_run_again_alone(home: Path, sweep: Callable[..., Outcom
     finally:
         later.unlink()
     assert outcome.code == 0, outcome.said
-    assert "1 of 2 jobs are finished already\n1 failed or were cut off and are made anew\n" in outcome.out
+    assert (
+        "1 of 2 jobs are finished already\n1 failed or stopped jobs are run again, 0 of them from a checkpoint\n"
+        in outcome.out
+    )
     assert counts_of(outcome) == {"done": 2}
     assert contents(place / WELL) == before
     assert metrics_of(place / LACKING)["test"]["sentences"] == len(marked(TEST))
@@ -326,3 +334,70 @@ def test_ctrl_c_ends_trainings_and_says_where_the_study_stands(long: subprocess.
     assert "stopped by SIGINT; its state is saved" in (run.path / "console.log").read_text()
     assert run.state.exists()
     assert not (tmp_path / "decoder=softmax" / "seed=2").exists()
+
+
+LONG = GRID.replace("max_epochs: 1}", "max_epochs: 30}\nearly_stopping: {patience: null}\nstate_every: 0")
+LONG = LONG.replace("of_decoders", "long").replace(
+    '{params: {decoder: "softmax,crf", seed: "1,2"}}', "{params: {seed: PARAMS}}"
+)
+
+
+def pid_of_job(folder: Path) -> int:
+    """The process that trains in a folder, which its command line names."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+            if "ner_lab.job" in words and any(str(folder) in word for word in words):
+                return int(process.name)
+    raise AssertionError(f"no process trains in {folder}")
+
+
+def epochs_logged(folder: Path) -> list[int]:
+    log = folder / "console.log"
+    return [int(number) for number in re.findall(r"^epoch +(\d+)/", log.read_text(), re.M)] if log.exists() else []
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+def test_jobs_that_were_stopped_or_killed_resume_and_end_as_if_they_never_were(
+    home: Path, subprocess_cli: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """SIGTERM and SIGKILL to a job alone, and to one whose sweep was killed."""
+    (home / "sweeps" / "long.yaml").write_text(LONG.replace("PARAMS", '"1,2,3,4"'))
+    command = ["sweep", "long", "hydra.launcher.n_jobs=4"]
+    of_seed = {seed: home / "outputs" / "long" / "default" / f"seed={seed}" for seed in (1, 2, 3, 4)}
+    program = Path(sys.executable).with_name("ner-lab")
+    with subprocess.Popen([program, *command], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as sweep:
+        until = time.monotonic() + 300
+        paused: dict[int, int] = {}
+        while len(paused) < len(of_seed):
+            assert sweep.poll() is None, sweep.communicate()[0]
+            assert time.monotonic() < until
+            for seed in of_seed.keys() - paused.keys():
+                if len(epochs_logged(of_seed[seed])) >= 3:
+                    paused[seed] = pid_of_job(of_seed[seed])
+                    os.kill(paused[seed], signal.SIGSTOP)
+            time.sleep(0.01)
+        for seed, sign in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
+            os.kill(paused[seed], sign)
+            os.kill(paused[seed], signal.SIGCONT)
+        os.kill(sweep.pid, signal.SIGKILL)
+        for seed, sign in ((3, signal.SIGTERM), (4, signal.SIGKILL)):
+            os.kill(paused[seed], sign)
+            os.kill(paused[seed], signal.SIGCONT)
+        sweep.communicate()
+    while any(state_of(RunFolder(folder)) == "running" for folder in of_seed.values()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    before = {seed: epochs_logged(folder) for seed, folder in of_seed.items()}
+    assert all(3 <= len(epochs) < 30 for epochs in before.values()), before
+    again = subprocess_cli(*command, cwd=home)
+    assert again.code == 0, again.said
+    assert "4 failed or stopped jobs are run again, 4 of them from a checkpoint" in again.out
+    for seed, folder in of_seed.items():
+        resumed = epochs_logged(folder)[len(before[seed]) :]
+        # an epoch that was logged and not yet in a checkpoint may be finished again
+        assert resumed in (list(range(first, 31)) for first in (before[seed][-1], before[seed][-1] + 1)), resumed
+        train(RunFolder(folder).read_config(), tmp_path / str(seed))
+        assert [entry["epoch"] for entry in metrics_of(folder)["history"]] == list(range(1, 31))
+        weights, expected = (RunFolder(place).read_weights()[0] for place in (folder, tmp_path / str(seed)))
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)

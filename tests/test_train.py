@@ -129,6 +129,16 @@ def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: t
         assert (run / path).read_bytes() == (folder / path).read_bytes()
 
 
+def test_what_is_doubtful_about_the_data_is_said_once_at_each_start_and_kept(
+    run: Path, console_run: tuple[Path, Outcome]
+) -> None:
+    folder, outcome = console_run  # which found the data prepared by the other
+    warnings = metrics_of(folder)["warnings"]
+    assert warnings == metrics_of(run)["warnings"]
+    assert [line.split(":")[0] for line in warnings] == ["dev", "train"]  # few entities, and vectors from few words
+    assert outcome.err.splitlines() == warnings
+
+
 def test_metrics_hold_what_a_report_needs(run: Path) -> None:
     metrics = metrics_of(run)
     assert metrics["seed"] == 1

@@ -100,10 +100,11 @@ def untracked(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """All but those about the data."""
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab")
+        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.logger")
     ]
 
 

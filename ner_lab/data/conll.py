@@ -8,20 +8,31 @@ lines that hold blanks, a missing last newline).
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from sys import intern
 from typing import IO
 
+from ner_lab.data.column_diagnosis import HEAD, Refused, diagnosis, is_tag
 from ner_lab.data.mistaken import nature_of, no_text, why_no_file
 from ner_lab.data.sentence import DOCSTART, Sentence, Split
 from ner_lab.errors import UserError, shown
-from ner_lab.tags import SCHEMES, detect_scheme, follows, split_tag
+from ner_lab.tags import SCHEMES, detect_scheme, follows, is_proper, split_tag
 
 _BLANKS = re.compile(r"[ \t]+")
 LONGEST_LINE = 2**20
 """Letters of a line that may still be one; behind it something else than a text was given."""
 _AT_ONCE = 2**22  # letters cut into lines at a time; no proper line is as long
 _SEPARATORS = {"tab": "tabs", "space": "spaces", "any": "spaces or tabs"}
+
+
+class LineError(UserError):
+    """A line that cannot be read as columns: its number, and the cell that is no tag if that is the reason."""
+
+    def __init__(self, message: str, line: int = 0, tag: str | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.tag = tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +129,11 @@ def sentences_of(
         if shape.separator == "any" and (len(row) != shape.width or "\t" in text or "" in row):
             row = _cells(text, "any")  # rows with a single blank between cells need not come here
         if len(row) != shape.width:
-            raise UserError(
+            raise LineError(
                 f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {shape.line} has {shape.width}. "
                 f"Columns are split on {_SEPARATORS[shape.separator]}; mend the line, or set data.separator. "
-                f"It is {shown(text)}."
+                f"It is {shown(text)}.",
+                number,
             )
         if shape.separator != "any" and not row[columns.word].strip(" "):
             raise UserError(
@@ -143,12 +155,15 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
     text = read_text(path)
     try:
         sentences = list(sentences_of(_lines(text), columns, str(path)))
-    except UserError:
+    except UserError as error:
         if nature := nature_of(text[:1000].encode(), path.name):
             raise UserError(f"{path}:1: {nature}") from None
+        if isinstance(error, LineError) and (found := _diagnosed(error, text, columns, path)):
+            raise UserError(f"{path}:{found[0]}: {found[1]}") from None
         raise
     if not any(sentence.words != [DOCSTART] for sentence in sentences):
         raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
+    _refuse_running_numbers(sentences, text, columns, path)
     if scheme == "auto":
         try:
             scheme = detect_scheme(sentence.tags for sentence in sentences)
@@ -158,6 +173,7 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
                 f"{path}:{line}: {error}; here stands the first tag of the second scheme. "
                 "Write all tags in one scheme, or give the right column as data.columns.tag."
             ) from None
+        _refuse_unfit_scheme(sentences, scheme, path)
     else:
         _check_stated_scheme(sentences, scheme, path)
     return Split(name, str(path), sentences, scheme)
@@ -229,43 +245,130 @@ def _check_columns(width: int, columns: ColumnFormat, source: str, line: int, se
     wanted = {"word": columns.word, "tag": columns.tag, **columns.others}
     for name, index in wanted.items():
         if index is not None and not -width <= index < width:
-            raise UserError(
+            raise LineError(
                 f"{source}:{line}: column {index} ({name}) was asked for, but the line has {width} "
                 f"{_plural('column', width)}, split on {_SEPARATORS[separator]}. "
-                "Set data.columns or data.separator."
+                "Set data.columns or data.separator.",
+                line,
             )
     if columns.tag is not None and columns.word % width == columns.tag % width:
-        raise UserError(
+        raise LineError(
             f"{source}:{line}: {width} {_plural('column', width)}, so word and tag would be the same one. "
-            "A tagged file has at least two columns; check data.separator."
+            "A tagged file has at least two columns; check data.separator.",
+            line,
         )
 
 
 def _check_tag(tag: str, source: str, line: int, column: int) -> None:
+    if is_tag(tag):
+        return
+    reason = f"{shown(tag)} is no tag: it holds a blank, a character that cannot be seen, or a second tag"
     try:
         split_tag(tag)
-        if not tag.isprintable() or " " in tag:
-            raise ValueError(f"{shown(tag)} is no tag: it holds a blank, or a character that cannot be seen")
     except ValueError as error:
-        raise UserError(
-            f"{source}:{line}: {error}. Tags were read from column {column}; set data.columns.tag if they "
-            "stand elsewhere."
-        ) from None
+        reason = str(error)
+    raise LineError(
+        f"{source}:{line}: {reason}. Tags were read from column {column}; set data.columns.tag if they are elsewhere.",
+        line,
+        tag,
+    )
 
 
 def _check_stated_scheme(sentences: list[Sentence], scheme: str, path: Path) -> None:
     if scheme not in SCHEMES:
         raise UserError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
     for sentence in sentences:
-        before = "O"
-        for offset, tag in enumerate([*sentence.tags, "O"]):
-            if not follows(before, tag, scheme):
-                line = sentence.line + min(offset, len(sentence.tags) - 1)
-                raise UserError(
-                    f"{path}:{line}: {tag} may not follow {before} in {scheme}. "
-                    "Mend the tag, or state another data.file_scheme (auto finds it)."
-                )
-            before = tag
+        if not is_proper(sentence.tags, scheme):
+            line, before, tag = _first_break(sentence, scheme)
+            raise UserError(
+                f"{path}:{line}: {tag} may not follow {before} in {scheme}. "
+                "Mend the tag, or state another data.file_scheme (auto finds it)."
+            )
+
+
+def _diagnosed(error: LineError, text: str, columns: ColumnFormat, path: Path) -> tuple[int, str] | None:
+    """What is wrong with the file, as told from its first lines; the refused line is among them."""
+    lines = text.split("\n", max(HEAD, error.line))[: max(HEAD, error.line)]
+    lines = [line.rstrip(" \t\r") for line in lines]
+    separator = columns.separator
+    if separator == "auto":
+        separator = "tab" if "\t" in lines[error.line - 1] else "any"
+    if error.line > HEAD:  # the lines between say no more than the first ones
+        lines = [line if number < HEAD or number == error.line - 1 else "" for number, line in enumerate(lines)]
+    width = len(_cells(lines[error.line - 1], separator))
+    refused = Refused(
+        name=path.name,
+        lines=["" if DOCSTART in line else line for line in lines],
+        number=error.line,
+        cells=lambda line: _cells(line, separator),
+        word=columns.word,
+        column=(columns.tag or 0) % width,
+        tag=error.tag,
+    )
+    return diagnosis(refused)
+
+
+def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: ColumnFormat, path: Path) -> None:
+    """Refuse a file whose "words" only count the tokens, from each sentence's start or on through the file."""
+    several = [sentence for sentence in sentences if len(sentence.words) > 1]
+    counting = sum(map(_counts_up, several))
+    if not several or counting < 0.9 * len(several) or sum(len(sentence.words) for sentence in several) < 4:
+        return
+    first = several[0].line
+    line = text.split("\n", first)[first - 1].rstrip(" \t\r")
+    cells = _cells(line, "tab" if "\t" in line else "any")
+    word = columns.word % len(cells) + 1
+    if columns.tag is None or word >= len(cells) or word == columns.tag % len(cells):
+        return  # no other column that could have the words
+    tag = next((place for place in range(word + 1, len(cells)) if is_tag(cells[place])), columns.tag)
+    raise UserError(
+        f"{path}:{first}: column {word - 1} counts the words ({', '.join(several[0].words[:3])}, ...) and is no "
+        f"column of words. If they are in the next one, set data.columns='{{word: {word}, tag: {tag}}}'."
+    )
+
+
+def _counts_up(sentence: Sentence) -> bool:
+    """Whether the words are numbers that rise by one: 0, 1, 2 or 7, 8, 9; CoNLL-U also has 3-4 and 8.1 between."""
+    if not all(word[0].isdigit() for word in sentence.words):
+        return False
+    numbers = [int(word) for word in sentence.words if word.isascii() and word.isdecimal()]
+    return len(numbers) > 1 and all(after == before + 1 for before, after in pairwise(numbers))
+
+
+def _refuse_unfit_scheme(sentences: Sequence[Sentence], scheme: str, path: Path) -> None:
+    """Refuse IOE1 and IOE2, and a file most of whose entities do not obey the scheme that its letters belong to."""
+    if scheme not in ("IOBES", "BILOU"):
+        return
+    with_entities = [sentence for sentence in sentences if set(sentence.tags) != {"O"}]
+    wrong = [sentence for sentence in with_entities if not is_proper(sentence.tags, scheme)]
+    if 2 * len(wrong) <= len(with_entities):
+        return
+    letters = {tag[0] for sentence in with_entities for tag in sentence.tags} - {"O"}
+    if letters <= {"I", "E"}:
+        line, tag = next(
+            (sentence.line_of(word), tag)
+            for sentence in wrong
+            for word, tag in enumerate(sentence.tags)
+            if tag.startswith("E")
+        )
+        raise UserError(
+            f"{path}:{line}: {tag} in a file without B- and S- is IOE1 or IOE2, where E- ends an entity. "
+            f"These are not read; write the tags in {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
+        )
+    line, before, tag = _first_break(wrong[0], scheme)
+    raise UserError(
+        f"{path}:{line}: {tag} after {before} breaks {scheme}, to which the letters {', '.join(sorted(letters))} "
+        f"belong, and so do {len(wrong):,} of {len(with_entities):,} sentences with entities. "
+        "Correct the tags, or write them in another scheme."
+    )
+
+
+def _first_break(sentence: Sentence, scheme: str) -> tuple[int, str, str]:
+    """Line, tag before and tag of the first step that breaks the scheme; both ends of a sentence count as O."""
+    for place, (before, after) in enumerate(pairwise(["O", *sentence.tags, "O"])):
+        if not follows(before, after, scheme):
+            return sentence.line_of(min(place, len(sentence.tags) - 1)), before, after
+    raise AssertionError("nothing breaks it")
 
 
 def _plural(word: str, number: int) -> str:

@@ -126,7 +126,11 @@ def _share(train: Split, share: float, seed: int) -> tuple[Split, Split]:
     units = documents if by_document else list(range(len(train.sentences)))
     number = max(1, round(share * len(units)))
     if number >= len(units):
-        raise UserError(f"{train.path}: too few sentences to hold out a dev split. Give data.dev=FILE.")
+        words = sum(len(sentence.words) for sentence in train.sentences)
+        raise UserError(
+            f"{train.path}: too few sentences to hold out a dev split ({len(train.sentences)}, of {words:,} words). "
+            "Give data.dev=FILE, and check that there is a blank line between sentences."
+        )
     held = set(random.Random(seed).sample(units, number))
     kept: list[Sentence] = []
     dev: list[Sentence] = []
@@ -134,5 +138,5 @@ def _share(train: Split, share: float, seed: int) -> tuple[Split, Split]:
         (dev if (sentence.document if by_document else index) in held else kept).append(sentence)
     return (
         Split("train", train.path, kept, train.scheme),
-        Split("dev", f"{train.path} (held out: {share:g}, seed {seed})", dev, train.scheme),
+        Split("dev", f"{train.path} (held out: {share:g}, seed {seed})", dev, train.scheme, train.path),
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import UNK, Vocab, Vocabs, normalise_digits
-from ner_lab.tags import convert
+from ner_lab.tags import OPENED_BY_I, convert, opened_without_b
 
 
 class FeatureSource(Protocol):
@@ -142,6 +142,9 @@ class EncodedSplit:
     """(tokens + 1,) where each token's sparse features begin; empty for a set without them"""
     sparse: np.ndarray
     """(active features,) numbers of the sparse features"""
+    unopened: np.ndarray
+    """(n,) tokens at which the file opens an entity with I- (E-, L-) although its scheme opens it with B-; `labels`
+    have the B- there"""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -166,20 +169,25 @@ def encode_split(
     features: FeatureSource,
     *,
     train: bool = False,
+    file_scheme: str = "IOB2",
 ) -> EncodedSplit:
     """Sentences to arrays. `labels` numbers the tags and grows where a tag is new.
+
+    file_scheme: what the sentences' tags are written in.
 
     IO cannot tell entities of a type that touch; outside `train` a B, which no IO tagger predicts,
     keeps them apart, so that gold entities are those of the file.
     """
     scheme = "IOB1" if vocabs.tags.scheme == "IO" and not train else vocabs.tags.scheme
     lengths = [len(sentence.words) for sentence in sentences]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    checked = sentences if file_scheme not in OPENED_BY_I else ()
     sparse_starts, sparse = _encode_sparse(sentences, features, vocabs.features.sparse)
     return EncodedSplit(
         name=name,
         path=path,
         table=table,
-        starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        starts=starts,
         forms=_flat(form_ids[word] for sentence in sentences for word in sentence.words),
         labels=_flat(
             labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)
@@ -188,6 +196,11 @@ def encode_split(
         categories=_encode_columns(sentences, features, vocabs.features.columns, sum(lengths)),
         sparse_starts=sparse_starts,
         sparse=sparse,
+        unopened=_flat(
+            start + word
+            for start, sentence in zip(starts.tolist(), checked, strict=False)
+            for word in opened_without_b(sentence.tags)
+        ),
     )
 
 

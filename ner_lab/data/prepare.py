@@ -1,6 +1,5 @@
 """From column files to a prepared data set: vocabularies, arrays, vectors, a report. Cached."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,16 +15,15 @@ from ner_lab.data.encode import EncodedSplit, FeatureSource, FormTable, distinct
 from ner_lab.data.fetch import Progress
 from ner_lab.data.lookup import VectorRows, check_coverage, coverage, wanted_forms, with_vectors, word_class
 from ner_lab.data.options import DataOptions
+from ner_lab.data.remarks import improper_gold, remarks_on, unseen_types
 from ner_lab.data.sentence import Counts, Sentence, Split
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab, normalise_digits
 from ner_lab.errors import UserError
 from ner_lab.tags import OUTSIDE, split_tag
 
-log = logging.getLogger(__name__)
-
-_LAYOUT = 5  # of a cache entry; raise it when the meaning of its arrays changes
+_LAYOUT = 6  # of a cache entry; raise it when the meaning of its arrays changes
 _TABLE_ARRAYS = ("words", "letters", "lengths", "singletons")
-_SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse")
+_SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse", "unopened")
 
 
 class VectorSource(Protocol):
@@ -34,6 +32,8 @@ class VectorSource(Protocol):
     lookup: tuple[str, ...]
     """Forms under which a word is looked for; empty where there is no file."""
     min_coverage: float
+    from_scratch: bool
+    """Whether there are vectors, and they are learnt from train alone."""
 
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         """The file of vectors, fetched if need be; None for an embedding without one."""
@@ -62,6 +62,9 @@ class Prepared:
     coverage: dict[str, dict[str, int]] | None
     """`tokens` and `types`: how many were found at each look-up step, and `missing`"""
     warnings: list[str] = field(default_factory=list)
+    """What is doubtful about the data (`ner_lab.data.remarks`), a line each"""
+    improper_gold: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`ImproperGold` of the splits that have some"""
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     """`path` and `sha256` of the file of each split, and of the `vectors`"""
 
@@ -92,8 +95,6 @@ def prepare(
     prepared = replace(_from_entry(*get_or_make(cache / "prepared", key, make)), sources=sources)
     if prepared.coverage is not None:
         check_coverage(prepared.coverage, vectors.min_coverage, str(vector_file))
-    for warning in prepared.warnings:
-        log.warning("%s", warning)
     return prepared
 
 
@@ -106,13 +107,18 @@ def _prepare(
 ) -> Prepared:
     splits = read_corpus(options, places)
     counts = {name: Counts.of(split.sentences) for name, split in splits.items()}
-    warnings: list[str] = []
+    warnings = remarks_on(splits, options, from_scratch=vectors.from_scratch)
+    improper = {name: asdict(gold) for name, split in splits.items() if (gold := improper_gold(split))}
     _limit_sentences(splits["train"], options.max_sentence_length, warnings)
     every: Counter[str] = sum((_count_words(split.sentences, options) for split in splits.values()), Counter())
     if options.trains_on_dev:
         splits["train"] = _with_dev(splits, options.max_sentence_length, warnings)
     tags = TagVocab.of(_entity_types(splits["train"].sentences), options.scheme)
-    _note_unseen_types(splits, tags, warnings)
+    if not tags.entity_types:
+        raise UserError(
+            f"{splits['train'].path}: no entity in it, all tags are O. Is data.columns.tag the right column?"
+        )
+    warnings += unseen_types(splits)
 
     train_counts = _count_words(splits["train"].sentences, options)
     words = WordVocab.of(word for word, number in train_counts.items() if number >= options.min_count)
@@ -143,12 +149,21 @@ def _prepare(
     labels = dict(tags.ids)
     encoded = {
         name: encode_split(
-            name, split.path, split.sentences, table, form_ids, labels, vocabs, features, train=name == "train"
+            name,
+            split.path,
+            split.sentences,
+            table,
+            form_ids,
+            labels,
+            vocabs,
+            features,
+            train=name == "train",
+            file_scheme=split.scheme,
         )
         for name, split in splits.items()
     }
     schemes = {name: split.scheme for name, split in splits.items()}
-    return Prepared(vocabs, list(labels), encoded, matrix, counts, schemes, found, warnings)
+    return Prepared(vocabs, list(labels), encoded, matrix, counts, schemes, found, warnings, improper)
 
 
 def form_table(
@@ -172,13 +187,17 @@ def encode(
     features: FeatureSource,
     name: str = "new",
     path: str = "-",
+    file_scheme: str = "IOB2",
 ) -> tuple[EncodedSplit, list[str]]:
-    """Number further sentences with ready vocabularies; gives the split and its list of labels."""
+    """Number further sentences with ready vocabularies; gives the split and its list of labels.
+
+    file_scheme: what their tags are written in.
+    """
     spellings = distinct_words(sentences)
     table = form_table(spellings, vocabs, options)
     form_ids = {spelling: number for number, spelling in enumerate(spellings)}
     labels = dict(vocabs.tags.ids)
-    split = encode_split(name, path, sentences, table, form_ids, labels, vocabs, features)
+    split = encode_split(name, path, sentences, table, form_ids, labels, vocabs, features, file_scheme=file_scheme)
     return split, list(labels)
 
 
@@ -245,24 +264,6 @@ def _word_classes(splits: dict[str, Split], file: VectorRows, words: WordVocab) 
     }
 
 
-def _note_unseen_types(splits: dict[str, Split], tags: TagVocab, warnings: list[str]) -> None:
-    if not tags.entity_types:
-        raise UserError(
-            f"{splits['train'].path}: no entity in it, all tags are O. Is data.columns.tag the right column?"
-        )
-    known = set(tags.entity_types)
-    for name, split in splits.items():
-        seen = set(known)
-        for sentence in split.sentences:
-            for word, tag in enumerate(sentence.tags):
-                if tag != OUTSIDE and (entity_type := split_tag(tag)[1]) not in seen:
-                    seen.add(entity_type)
-                    warnings.append(
-                        f"{split.path}:{sentence.line_of(word)}: {tag} is a type that train lacks (train has "
-                        f"{', '.join(tags.entity_types)}). It cannot be predicted; in {name} it counts as missed."
-                    )
-
-
 def _feature_vocab(features: FeatureSource, train: Sequence[Sentence]) -> FeatureVocab:
     learnt = features.learn(train)
     features.remember(learnt)
@@ -293,6 +294,7 @@ def _to_entry(prepared: Prepared) -> Entry:
         "schemes": prepared.schemes,
         "coverage": prepared.coverage,
         "warnings": prepared.warnings,
+        "improper_gold": prepared.improper_gold,
     }
     return arrays, meta
 
@@ -312,4 +314,5 @@ def _from_entry(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Prepared
         schemes=meta["schemes"],
         coverage=meta["coverage"],
         warnings=meta["warnings"],
+        improper_gold=meta["improper_gold"],
     )

@@ -38,6 +38,12 @@ class Split:
     sentences: list[Sentence]
     scheme: str
     """The scheme its tags are written in."""
+    held_out_of: str = ""
+    """The file of train that it is a share of; empty for a split with a file of its own."""
+
+    def place(self, sentence: Sentence, word: int = 0) -> str:
+        """FILE:LINE of a word."""
+        return f"{self.held_out_of or self.path}:{sentence.line_of(word)}"
 
 
 @dataclass(frozen=True, slots=True)

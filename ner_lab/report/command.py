@@ -11,18 +11,22 @@ from ner_lab.errors import UserError
 from ner_lab.plain_files import own_place
 from ner_lab.report import content, tables
 from ner_lab.report.findings import ROUNDS, Findings, find
+from ner_lab.report.ledger import collect_from_ledger, is_ledger, read_ledger, study_names
 from ner_lab.report.page import page
 from ner_lab.report.plots import draw
 from ner_lab.report.runs import collect
 from ner_lab.terminal import table
 from ner_lab.whole import write_whole
 
-_KEYS = ("folder", "output", "split", "baseline", "rounds")
+_KEYS = ("folder", "output", "split", "baseline", "rounds", "study")
 _USAGE = """ner-lab report FOLDER [output=DIR] [split=test|dev] [baseline=CONFIGURATION] [rounds=10000]
+ner-lab report LEDGER [study=NAME] [output=DIR] ...
 
 Tables, plots and tests of the runs in a folder: a study's (outputs/NAME), or any tree of runs. Works at
-any time, also while a study is half done, and reads what the runs wrote, nothing else.
+any time, also while a study is half done, and reads what the runs wrote, nothing else. A ledger (see `ner-lab results`)
+gets a report for each of its studies, in output/NAME, without the plots that need the predictions themselves.
 
+study     of a ledger, this one alone
 output    where to write report.md, report.html, table.tex, CSV and plots/ (FOLDER/report)
 split     what tests and effects are about (test, or dev where no run has test)
 baseline  what the others are held against: its choices or label (the study's, else the first)
@@ -47,8 +51,33 @@ def report(
 ) -> Written:
     """Write the report of a folder of runs to `output`, by default FOLDER/report."""
     study = collect(folder)
-    findings = find(study, split=split, baseline=baseline, rounds=rounds)
     target = Path(output).expanduser() if output is not None else own_place(study.folder / "report", study.folder)
+    return _write(find(study, split=split, baseline=baseline, rounds=rounds), target)
+
+
+def report_ledger(
+    folder: str | Path,
+    output: str | Path | None = None,
+    *,
+    study: str | None = None,
+    split: str | None = None,
+    baseline: str | None = None,
+    rounds: int = ROUNDS,
+) -> list[Written]:
+    """Write the report of each study of a ledger, or of the one named, to `output`/NAME; output: FOLDER/report."""
+    ledger = Path(folder).expanduser()
+    entries = read_ledger(ledger)
+    if not entries:
+        raise UserError(f"{ledger}: no run in it yet. Add some: ner-lab results add outputs/NAME.")
+    target = Path(output).expanduser() if output is not None else own_place(ledger / "report", ledger)
+    found = [
+        find(collect_from_ledger(ledger, entries, name), split=split, baseline=baseline, rounds=rounds)
+        for name in ([study] if study is not None else study_names(entries))
+    ]
+    return [_write(findings, target / findings.study.name) for findings in found]
+
+
+def _write(findings: Findings, target: Path) -> Written:
     own_place(target / "plots", target)
     target.mkdir(parents=True, exist_ok=True)
     figures = draw(findings, target / "plots")
@@ -77,16 +106,23 @@ def _command() -> None:
     rounds = own.get("rounds", str(ROUNDS))
     if not rounds.isdecimal() or int(rounds) < 1:
         raise UserError(f"rounds={rounds}: expected a whole number, at least 1, such as {ROUNDS}.")
-    written = report(
-        own["folder"], own.get("output"), split=own.get("split"), baseline=own.get("baseline"), rounds=int(rounds)
-    )
-    _show(written)
+    options = {name: own.get(name) for name in ("split", "baseline")}
+    if is_ledger(Path(own["folder"]).expanduser()):
+        if "baseline" in own and "study" not in own:
+            raise UserError("baseline: of which study? Give study=NAME as well.")
+        written = report_ledger(own["folder"], own.get("output"), study=own.get("study"), rounds=int(rounds), **options)
+    elif "study" in own:
+        raise UserError(f"study={own['study']}: {own['folder']} is no ledger. A folder of runs is one study.")
+    else:
+        written = [report(own["folder"], own.get("output"), rounds=int(rounds), **options)]
+    for one in written:
+        _show(one)
 
 
 def _is_folder(word: str) -> bool:
     """Whether an argument is a folder rather than KEY=VALUE; a configuration's folder holds `=` as well."""
     key, equals, _ = word.partition("=")
-    return not word.startswith("-") and key not in _KEYS and (not equals or "/" in key or os.path.isdir(word))
+    return not word.startswith("-") and (not equals or (key not in _KEYS and ("/" in key or os.path.isdir(word))))
 
 
 def _show(written: Written) -> None:

@@ -21,6 +21,7 @@ from ner_lab.suggest import nearest
 __all__ = ["Comparison", "Effect", "Findings", "Interaction", "PValue", "Row", "Summary", "find"]
 
 ROUNDS = 10_000
+_DATA_LINES = 8
 _NAMED = 3  # of those that a note is about
 
 
@@ -144,7 +145,7 @@ def find(study: StudyRuns, *, split: str | None = None, baseline: str | None = N
     base = _baseline(study, rows, split, baseline, notes)
     comparisons = _comparisons(rows, base, split, rounds) if base is not None else []
     effects, interactions = _factorial(study, rows, split, notes)
-    notes += [*differences(study), *_cautions(study, rows, split)]
+    notes += [*study.notes, *differences(study), *_cautions(study, rows, split), *_about_the_data(study)]
     return Findings(study, split, rows, base, comparisons, effects, interactions, notes, rounds)
 
 
@@ -309,6 +310,14 @@ def _cautions(study: StudyRuns, rows: Sequence[Row], split: str) -> list[str]:
         more = f" And {len(faults) - _NAMED} more." if len(faults) > _NAMED else ""
         found.append(f"Predictions that could not be used: {' '.join(faults[:_NAMED])}{more}")
     return found
+
+
+def _about_the_data(study: StudyRuns) -> list[str]:
+    """What the runs found doubtful about their data, each line once."""
+    lines = [line for run in study.runs for line in run.metrics.get("warnings") or () if isinstance(line, str)]
+    distinct = list(dict.fromkeys(lines))
+    more = len(distinct) - _DATA_LINES
+    return distinct[:_DATA_LINES] + ([f"And {more} more remarks on the data, in metrics.json."] if more > 0 else [])
 
 
 def named(names: Sequence[str]) -> str:

@@ -53,6 +53,7 @@ class Run:
     reason: why there are no scores that count; "" for a finished run.
     metrics: what stands in metrics.json; empty for what has none that can be read.
     record: what stands in run.json; may be empty.
+    counts: split -> counts of its sentences, where they are known without its predictions.
     faults: split -> why its predictions could not be read.
     """
 
@@ -65,6 +66,7 @@ class Run:
     reason: str = ""
     metrics: dict[str, Any] = field(default_factory=dict, repr=False)
     record: dict[str, Any] = field(default_factory=dict, repr=False)
+    counts: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     faults: dict[str, str] = field(default_factory=dict, repr=False)
     _sentences: dict[str, list[tuple[Prediction, tuple[int, int, int]]] | None] = field(
         default_factory=dict, repr=False
@@ -92,6 +94,8 @@ class Run:
 
     def sentence_counts(self, split: str) -> np.ndarray | None:
         """Correct, predicted and gold spans of each sentence, (sentences, 3); None without predictions."""
+        if split in self.counts:
+            return self.counts[split]
         if self.predictions(split) is None:
             return None
         return np.array([counts for _, counts in self._sentences[split] or ()])
@@ -183,6 +187,7 @@ class StudyRuns:
     planned: number of jobs in study.yaml; None in a tree without it.
     superseded: earlier runs of a configuration and seed, which do not count.
     stray: run folders that belong to no configuration of the study; left out.
+    notes: what a reader must know of the runs' inputs.
     """
 
     folder: Path
@@ -196,6 +201,7 @@ class StudyRuns:
     command: Sequence[str] = ()
     superseded: list[Run] = field(default_factory=list)
     stray: list[Path] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
     @property
     def runs(self) -> list[Run]:
@@ -257,7 +263,7 @@ def _planned(folder: Path) -> StudyRuns:
             str(name): [_published(entry, folder / "study.yaml") for entry in entries]
             for name, entries in (plan.get("published") or {}).items()
         },
-        configurations=_configurations(runs, factors),
+        configurations=configurations(runs, factors),
         planned=len(plan["jobs"]),
         command=[str(word) for word in plan.get("command") or ()],
         superseded=superseded,
@@ -279,7 +285,7 @@ def _tree(folder: Path) -> StudyRuns:
         factors=factors,
         baseline=None,
         published={},
-        configurations=_configurations(runs, factors),
+        configurations=configurations(runs, factors),
         superseded=superseded,
     )
 
@@ -371,7 +377,7 @@ def _age(run: Run) -> tuple[bool, str, float]:
     return run.state in (FINISHED, FAILED), told[-1] if told else "", written
 
 
-def _configurations(runs: Sequence[Run], factors: Mapping[str, str]) -> list[Configuration]:
+def configurations(runs: Sequence[Run], factors: Mapping[str, str]) -> list[Configuration]:
     """Configurations in the order in which they come first, their runs by seed."""
     grouped: dict[str, list[Run]] = {}
     for run in runs:

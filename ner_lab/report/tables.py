@@ -33,26 +33,27 @@ _LATEX_TABLE = str.maketrans(_LATEX)
 
 def markdown(findings: Findings, figures: Sequence["Figure"], folder: Path) -> str:
     """The whole report; plots are linked as seen from `folder`."""
-    parts = [f"# {_escaped(findings.study.name)}", *map(_inline, headline(findings))]
+    parts = [f"# {_escaped(findings.study.name)}", *map(inline, headline(findings))]
     if findings.notes:
-        parts.append("\n".join(f"- {_inline(note)}" for note in findings.notes))
+        parts.append("\n".join(f"- {inline(note)}" for note in findings.notes))
     for section in sections(findings, figures):
         parts.append(f"## {section.title}")
-        parts += map(_inline, section.text)
+        parts += map(inline, section.text)
         for table in section.tables:
             parts += [f"**{_escaped(table.title)}**"] if table.title else []
-            parts.append(_markdown_table(table))
+            parts.append(markdown_table(table))
         if section.notes:
-            parts.append("\n".join(f"- {_inline(note)}" for note in section.notes))
+            parts.append("\n".join(f"- {inline(note)}" for note in section.notes))
         for figure in section.figures:
             parts.append(f"### {_escaped(figure.title)}")
             place = Path(os.path.relpath(figure.png, folder)).as_posix()
             parts.append(f"![{_escaped(figure.title)}]({place})")
-            parts.append(_inline(figure.caption))
+            parts.append(inline(figure.caption))
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A table as markdown, its columns aligned."""
     right = table.numeric
     lines = [[_escaped(head) for head in table.header]]
     lines += [
@@ -75,7 +76,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", " ".join(text.split()))
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Sentences, with code between backticks."""
     return "".join(f"`{piece}`" if code else _escaped_piece(piece) for piece, code in code_in(text))
 

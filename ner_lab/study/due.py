@@ -51,8 +51,9 @@ def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], changed: str 
     elsewhere = {job_name(run) for run, state in zip(runs, states, strict=True) if state == RUNNING}
     if skipped:
         log.info("%d of %d jobs are finished already", len(skipped), len(runs))
-    if again := [state for state in states if state in (FAILED, UNFINISHED)]:
-        log.info("%d failed or were cut off and are made anew", len(again))
+    if again := [run for run, state in zip(runs, states, strict=True) if state in (FAILED, UNFINISHED)]:
+        resumed = sum(run.may_resume() for run in again)
+        log.info("%d failed or stopped jobs are run again, %d of them from a checkpoint", len(again), resumed)
     for name in sorted(elsewhere):
         log.warning("%s is being trained by another process, and is left to it", name)
     return [job_name(run) not in skipped | elsewhere for run in runs]

@@ -93,11 +93,15 @@ def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
 
 
 def _make_room(job: Launch, view: SweepView) -> bool:
-    """Set aside what earlier attempts left; False where another sweep has done or begun the job meanwhile."""
+    """Set aside what earlier attempts left, unless the job can resume from it.
+
+    False where another sweep has done or begun the job meanwhile.
+    """
     if state_of(job.run) in (DONE, RUNNING):
         view.left_out(job)
         return False
-    job.run.set_aside()
+    if not job.run.may_resume():
+        job.run.set_aside()
     return True
 
 

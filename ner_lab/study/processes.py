@@ -192,7 +192,7 @@ def how_it_ended(code: int) -> str:
     words = {
         0: "ended without metrics.json",
         2: "refused (exit code 2)",
-        os.EX_TEMPFAIL: "stopped; goes on from its state when it is started again",
+        os.EX_TEMPFAIL: "stopped; it resumes from its checkpoint when it is started again",
         130: "interrupted",
     }
     return words.get(code, f"exit code {code}")

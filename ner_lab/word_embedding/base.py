@@ -23,6 +23,8 @@ class WordEmbedding(ABC):
 
     lookup: tuple[str, ...] = ()
     min_coverage: float = 0.0
+    from_scratch: bool = False
+    """Whether vectors are learnt from train alone"""
 
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         """The file of vectors, fetched if need be; None for an embedding without one."""

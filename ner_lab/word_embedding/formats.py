@@ -1,5 +1,6 @@
 """File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -15,6 +16,8 @@ from ner_lab.word_embedding.blocks import LONGEST_LINE, Block, note_twice
 
 Rows = tuple[list[str], np.ndarray]
 _LARGEST_DIM = 99_999  # a header that says more is none; room is made for vectors as they come, one by one
+_NO_LETTERS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""Bytes that `is_binary` takes for a part of a number."""
 _TOGETHER = 4096  # vectors of a binary file in a block
 
 
@@ -201,6 +204,12 @@ def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator
         if len(raw) < 4 * dim:
             raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
         yield word, np.frombuffer(raw, dtype="<f4")
+    rest = file.read(1 << 20)
+    if rest.strip() and len(rest) < 4 * dim:  # less than another vector
+        raise UserError(
+            f"{path}: {len(rest):,} bytes are left after the last of {number:,} vectors, so a word before holds a "
+            "blank. Write the vectors as text, or replace blanks in words by _."
+        )
     while file.read(1 << 20):  # to the end, where an archive has its sum
         pass
 
@@ -228,6 +237,11 @@ def _binary_word(file: IO[bytes], path: Path, row: int, number: int) -> str:
             raise UserError(f"{path}: word {row + 1:,} has no end. Is this word2vec's binary format?")
         if byte != b"\n":
             letters += byte
+    if _NO_LETTERS.search(letters):
+        raise UserError(
+            f"{path}: word {row + 1:,} of {number:,} is {shown(bytes(letters), 40)}, and no word. A word before may "
+            "hold a blank, which ends words in this format: write the vectors as text, or replace blanks in words by _."
+        )
     return letters.decode("utf-8", errors="replace")
 
 
@@ -265,6 +279,10 @@ def _choose(names: Sequence[str], member: str | None, path: Path) -> str:
         return names[0]
     if not names:
         raise UserError(f"{path}: the archive holds no file. Fetch it again.")
+    if any(name.endswith("/data.pkl") for name in names):
+        raise UserError(
+            f"{path}: it is a file of torch.save. Write its vectors as text, a word and its numbers a line."
+        )
     if member is None:
         raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
     name = find_member(names, member)

@@ -9,6 +9,8 @@ from ner_lab.word_embedding.base import WordEmbedding, WordTable
 class RandomWords(WordEmbedding):
     """`dim` dimensions, uniform in +-sqrt(3 / dim) (Ma & Hovy 2016, section 3.1)."""
 
+    from_scratch = True
+
     def __init__(self, *, dim: int) -> None:
         at_least(1, "word_embedding", dim=dim)
         self.dim = dim

@@ -4,8 +4,11 @@ import bz2
 import gzip
 import io
 import lzma
+import pickle
 import struct
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,11 +50,35 @@ def binary(words: int, dim: int, vectors: Mapping[bytes, Sequence[float]]) -> by
     return f"{words} {dim}\n".encode() + b"".join(rows)
 
 
+def tarred(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
 def turned(content: bytes, place: int) -> bytes:
     """One byte is another."""
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 
+FOREIGN = {
+    "parquet": ("a Parquet file", b"PAR1\x15\x04\x15" + bytes(90), "load_dataset('parquet'"),
+    "feather": ("an Arrow file", b"ARROW1\0\0\xff\xff\xff\xff" + bytes(90), "Dataset.from_file"),
+    "arrow": ("an Arrow stream", b"\xff\xff\xff\xff\x98\1\0\0\x10" + bytes(90), "Dataset.from_file"),
+    "spacy": ("a compressed spaCy file", zlib.compress(GOOD * 9), "Write its documents as columns"),
+    "fasttext": ("a model of fastText", b"\xba\x16\x4f\x2f\x0c\0\0\0" + bytes(90), "the .vec file"),
+    "npy": ("a NumPy array", b"\x93NUMPY\1\0v\0{'descr': '<f4'}\n" + bytes(90), "vectors as text"),
+    "safetensors": ("a safetensors file", struct.pack("<Q", 60) + b'{"weight":{"dtype":"F32"}}' + bytes(90), "as text"),
+    "torch": ("a file of torch.save", zipped({"archive/data.pkl": b"\x80\2}"}), "Export it as a text file"),
+    "gensim": ("a Python pickle", pickle.dumps({"vectors": [1.5]}, 4), "Export it as a text file"),
+    "magnitude": ("an SQLite database", b"SQLite format 3\0\x10\0" + bytes(90), "vectors as text"),
+    "tar": ("a tar archive", tarred({"train.conll": GOOD}), "tar -xf train.conll"),
+}
+"""Formats of others: what each is called, its first bytes, and the next step"""
 PACKED = {
     "gzip": gzip.compress(GOOD),
     "bzip2": bz2.compress(GOOD),

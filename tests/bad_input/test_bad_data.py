@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bad_files import GOOD, PACKED, PAGE, VECTORS, Case, binary, locked, turned, zipped
+from bad_files import FOREIGN, GOOD, PACKED, PAGE, VECTORS, Case, binary, locked, turned, zipped
 from omegaconf import DictConfig, OmegaConf
 from sample import Outcome
 
@@ -33,7 +33,7 @@ def columns(name: str, content: bytes, *says: str, call: Sequence[str] = ()) -> 
 
 COLUMNS = [
     columns("one column has no tags", b"Anna\nHolm\n", ":1: 1 column", "at least two columns", "data.separator"),
-    columns("commas part no columns", b"Anna,B-PER\nHolm,I-PER\n", ":1: 1 column", "data.separator"),
+    columns("commas part no columns", b"Anna,B-PER\nHolm,I-PER\n", ":1: it is CSV", "import csv"),
     columns("a row with a column too many", GOOD + b"Oslo X B-LOC\n", ":8: 3 columns, line 1 has 2", "'Oslo X B-LOC'"),
     columns("a row with a column too few", b"Anna X B-PER\n\nOslo\n", ":3: 1 column, line 1 has 3", "mend the line"),
     columns(
@@ -88,8 +88,8 @@ COLUMNS = [
     columns(
         "between tabs the tag is empty",
         b"Anna\tB-PER\tx\nOslo\t\tx\n",
-        ":2: '' is no tag",
-        "data.columns.tag",
+        ":2: '' is no tag: the word has no annotation",
+        "Write O",
         call=["data.columns.tag=1"],
     ),
     columns("blanks that are no ASCII part no columns", "Anna\u00a0B-PER\n".encode(), ":1: 1 column", "data.separator"),
@@ -107,14 +107,13 @@ COLUMNS = [
         "data.columns.tag",
     ),
     columns(
-        "a tag between tabs holds a blank", b"Anna\tB-PER x\n", ":1: 'B-PER x' is no tag", "a blank", "data.columns.tag"
+        "a tag between tabs holds a blank", b"Anna\tB-PER x\n", ":1: 'B-PER x' is no tag", "a blank", "B-Drug_Name"
     ),
     columns(
         "JSON lines stand in place of columns",
         b'{"tokens": ["Anna"], "tags": ["B-PER"]}\n',
-        ":1: ",
-        "is no tag",
-        "data.columns.tag",
+        ":1: it is JSON",
+        "a blank line between sentences",
     ),
 ]
 BYTES = [
@@ -139,7 +138,7 @@ BYTES = [
     columns(
         "Latin-1", GOOD + "Málaga B-LOC\n".encode("latin-1"), ":8: byte 0xe1 is not UTF-8", "iconv -f latin1 -t utf-8"
     ),
-    columns("halves of characters written as bytes", GOOD + b"\xed\xa0\x80 O\n", ":8: byte 0xed is not UTF-8", "iconv"),
+    columns("halves of characters written as bytes", GOOD + b"\xed\xa0\x80 O\n", ":8: ed a0 80 is half", "iconv -c"),
     columns("a character cut in two at the end", GOOD + b"K\xc3", ":8: byte 0xc3 is not UTF-8", "iconv"),
     *(
         columns(
@@ -151,6 +150,10 @@ BYTES = [
         for what, content in PACKED.items()
     ),
     columns("a web page stands in place of columns", PAGE, ":1: it is a web page", "Fetch the file itself"),
+    *(
+        columns(f"{what} in place of columns", content, f":1: it is {what}", step)
+        for what, content, step in FOREIGN.values()
+    ),
     columns("random bytes", bytes(range(128, 256)) * 40, ":1: byte 0x80 is not UTF-8"),
     columns(
         "one line of 50 MB without a blank",
@@ -248,13 +251,13 @@ TAGS = [
         "a tag in small letters",
         b"Anna b-per\n",
         ":1: 'b-per' is no tag",
-        "one of B- I- E- S- L- U-",
-        "data.columns.tag",
+        "capital letters",
+        "sed -E",
     ),
     columns("a tag without its dash", GOOD + b"Oslo BLOC\n", ":8: 'BLOC' is no tag: expected O, or one of B- I-"),
     columns("a tag without its letter", b"Oslo LOC\n", ":1: 'LOC' is no tag", "data.columns.tag"),
     columns("a tag of an unknown letter", b"Oslo X-LOC\n", ":1: 'X-LOC' is no tag", "data.columns.tag"),
-    columns("a tag without a type", b"Oslo B-\n", ":1: 'B-' is no tag", "an entity type", "data.columns.tag"),
+    columns("a tag without a type", b"Oslo B-\n", ":1: 'B-' is no tag", "no entity type", "sed -E"),
     columns("a zero for the letter O", b"won 0\n", ":1: '0' is no tag: expected O", "data.columns.tag"),
     columns(
         "letters of two schemes",
@@ -352,6 +355,18 @@ VECTOR_FILES = [
     ),
     vectors(
         "vectors for other words", b"xxx 1 2 3\nyyy 4 5 6\n", ": only 0 of", "word_embedding.min_coverage", "Wrong file"
+    ),
+    vectors(
+        "a binary whose word holds a blank",
+        binary(3, 2, {b"anna": [1, 2], b"new york": [3, 4], b"won": [5, 6]}),
+        ": word 3 of 3 is ",
+        "A word before may hold a blank",
+    ),
+    vectors(
+        "a binary whose last word holds a blank",
+        binary(2, 3, {b"anna": [1, 2, 3], b"new york": [3, 4, 5]}),
+        ": 6 bytes are left after the last of 2 vectors",
+        "a word before holds a blank",
     ),
     vectors("a binary that is cut short", BINARY[:-4], ": ends in vector 3 of 3", "Is the file whole?"),
     vectors(
@@ -807,8 +822,9 @@ def test_types_that_train_lacks_are_named_once_with_their_line(
 ) -> None:
     (tmp_path / "dev.conll").write_bytes(GOOD + b"Monday B-DATE\n\nFriday B-DATE\n")
     cfg = composed(["data=files", f"data.train={corpus}/train.conll", f"data.dev={tmp_path}/dev.conll"])
-    (warning,) = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg)).warnings
-    assert warning.startswith(f"{tmp_path}/dev.conll:8: B-DATE is a type that train lacks")
+    warnings = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg)).warnings
+    assert warnings[-1].startswith("dev: 1 type that train lacks: DATE; 2 entities")
+    assert f"{tmp_path}/dev.conll:8" in warnings[-1]
 
 
 def test_train_may_be_dev(composed: Callable[[Sequence[str]], DictConfig], corpus: Path) -> None:

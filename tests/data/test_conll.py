@@ -301,7 +301,7 @@ def test_letters_of_two_schemes_in_one_file_are_refused(tmp_path: Path) -> None:
         ("a\nb\n", {}, [":1: 1 column, so word and tag would be the same", "at least two columns", "data.separator"]),
         ("a O\n", {"separator": "tab"}, [":1: 1 column,", "data.separator"]),
         ("a O\n", {"word": 1}, [":1: 2 columns, so word and tag would be the same"]),
-        ("a O\nb PER\n", {}, [":2: 'PER' is no tag: expected O, or one of B- I-", "column 1", "data.columns.tag"]),
+        ("a O\nb PER\n", {}, [":2: 'PER' is no tag, but looks like an entity type", "column 1", "I- before each"]),
         ("a O NNP\n", {}, [":1: 'NNP' is no tag", "read from column 2; set data.columns.tag"]),
         ("a O\n\nb X-PER\n", {}, [":3: 'X-PER' is no tag"]),
         ("a\t\tO\n", {"tag": 1}, [":1: '' is no tag"]),
@@ -321,6 +321,102 @@ def test_a_refusal_names_file_and_line_what_was_expected_and_the_next_step(
     assert message.startswith(f"{path}{says[0]}")
     for part in says:
         assert part in message
+
+
+COMMENTED = """\
+# newdoc id = doc-1
+# sent_id = 1
+1\tAnna\tB-PER\t-
+2\tleft\tO\t-
+
+# sent_id = 2
+1\t#\tO\t-
+2\tOslo\tB-LOC\t-
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "line", "says"),
+    [
+        (COMMENTED, {"word": 1, "tag": 2}, 1, ["'# newdoc id = doc-1' is a comment line", "grep -v '^#' eng.train"]),
+        (COMMENTED, {"word": 1, "tag": 2, "separator": "tab"}, 1, ["is a comment line"]),
+        ("# id 5239 domain=en\nanna _ _ B-PER\nleft _ _ O\n", {}, 1, ["is a comment line"]),
+        ("###MEDLINE:9534\n\nIL-2 B-DNA\n", {}, 1, ["'###MEDLINE:9534' is a comment line"]),
+        ("Anna O\n# O\n\n# text = Oslo\nOslo B-LOC\n", {}, 4, ["is a comment line", "grep -v '^#.*=' eng.train"]),
+        ("token\ttag\nAnna\tB-PER\nOslo\tB-LOC\n", {}, 1, ["looks like a header", "tail -n +2 eng.train"]),
+        ('Sentence #,Word,Tag\n"Sentence: 1",Anna,B-per\n,",",O\n', {}, 1, ["it is CSV", "'\\n' * bool(r[0])"]),
+        ('{"tokens": ["Anna"], "tags": ["B-PER"]}\n', {}, 1, ["it is JSON", "a word and its tag on each line"]),
+        ("Anna b-per\nleft o\n", {}, 1, ["'b-per' is no tag", "capital letters", "sed -E"]),
+        ("Anna O\nHolm -\n", {}, 2, ["'-' is no tag: the word has no annotation", "Write O", "leave its sentence out"]),
+        ("Anna B_PER\n", {}, 1, ["'B_PER' is no tag: a dash is expected", r"s/([[:blank:]][BIESLU])_/\1-/"]),
+        ("A B-NAME\nn M-NAME\na E-NAME\n", {}, 2, ["'M-NAME' is no tag: M- of BMES", r"s/([[:blank:]])M-/\1I-/"]),
+        ("Anna B\nHolm I\n", {}, 1, ["'B' is no tag: it has no entity type", "add a name for it"]),
+        (
+            "Anna PERSON\nleft O\n",
+            {},
+            1,
+            ["'PERSON' is no tag, but looks like an entity type without", "Put I- before"],
+        ),
+        ("The DT\ncat NN\nsat VBD\n", {}, 1, ["'DT' is no tag", "DT, NN, VBD and no O", "part-of-speech tags?"]),
+        ("Anna\tB-Drug Name\n", {}, 1, ["'B-Drug Name' is no tag: its type holds a blank", "B-Drug_Name"]),
+        ("Bank B-ORG|B-LOC\n", {}, 1, ["'B-ORG|B-LOC' is no tag: these are two", "Keep one"]),
+        ("Anna O\nBank B-ORG|O\n", {}, 2, ["these are two"]),
+        ("Anna B-PER NNP\nleft O VBD\n", {}, 1, ["'NNP' in column 2 is no tag", "set data.columns.tag=1"]),
+    ],
+)
+def test_formats_and_dialects_that_people_have_are_refused_by_their_kind_with_a_fitting_step(
+    tmp_path: Path, text: str, columns: dict[str, Any], line: int, says: list[str]
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(UserError) as refusal:
+        read(path, **columns)
+    assert str(refusal.value).startswith(f"{path}:{line}: ")
+    assert [part for part in says if part not in str(refusal.value)] == []
+
+
+@pytest.mark.parametrize("text", ["# O\nOslo B-LOC\n", "#oslo B-LOC\n= O\n", "## O\n\n# O\n"])
+def test_the_word_hash_is_a_word_at_the_start_of_a_sentence_too(tmp_path: Path, text: str) -> None:
+    words = [word for sentence, _ in read(write(tmp_path, text)) for word in sentence]
+    assert words == [line.split()[0] for line in text.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    ["0 1 2|0 1|0 1 2", "1 2 3|1|1 2", "1 2 3|4 5|6 7 8", "1 2-3 2 3|1 2 2.1 3"],
+    ids=["from 0", "from 1", "running on", "as in CoNLL-U"],
+)
+def test_a_column_that_counts_the_words_is_not_taken_for_words(tmp_path: Path, numbers: str) -> None:
+    text = "".join(
+        "".join(f"{number}\tHer\tO\tO\n" for number in sentence.split()) + "\n" for sentence in numbers.split("|")
+    )
+    path = write(tmp_path, text)
+    with pytest.raises(UserError, match=r":1: column 0 counts the words .*set data\.columns='\{word: 1, tag: 2\}'"):
+        read(path)
+    assert {word for words, _ in read(path, word=1) for word in words} == {"Her"}
+
+
+@pytest.mark.parametrize("text", ["1 CD O\n2 CD O\n\nHull NNP O\nwon VBD O\n", "7 O\n8 O\n\n9 O\n10 O\n"])
+def test_numbers_among_words_and_numbers_that_are_all_there_is_are_words(tmp_path: Path, text: str) -> None:
+    words = [word for sentence, _ in read(write(tmp_path, text)) for word in sentence]
+    assert words == [line.split()[0] for line in text.splitlines() if line]
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ("I-PER E-PER E-PER|O O", [":2: E-PER", "IOE1 or IOE2"]),
+        ("O I-PER|I-PER E-PER I-PER", [":5: E-PER", "IOE1 or IOE2"]),
+        ("B-PER I-PER|S-LOC O|B-LOC O", [":2: O after I-PER breaks IOBES", "2 of 3 sentences"]),
+        ("I-PER L-PER|I-PER L-PER|U-PER O", [":1: I-PER after O breaks BILOU", "2 of 3 sentences"]),
+    ],
+)
+def test_tags_that_mostly_break_the_scheme_of_their_letters_are_not_read_as_that_scheme(
+    tmp_path: Path, tags: str, says: list[str]
+) -> None:
+    text = "\n\n".join("\n".join(f"w {tag}" for tag in sentence.split()) for sentence in tags.split("|")) + "\n"
+    with pytest.raises(UserError) as refusal:
+        read(write(tmp_path, text))
+    assert [part for part in says if part not in str(refusal.value)] == []
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])

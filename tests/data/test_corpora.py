@@ -256,7 +256,7 @@ def test_a_small_share_is_at_least_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("sentences", "share"), [(1, 0.1), (2, 0.9)])
 def test_a_train_split_too_small_to_share_says_so(tmp_path: Path, sentences: int, share: float) -> None:
-    with pytest.raises(UserError, match=r"train\.txt: too few sentences to hold out a dev split\. Give data\.dev=FILE"):
+    with pytest.raises(UserError, match=r"train\.txt: too few sentences to hold out a dev split .*Give data\.dev=FILE"):
         held_out(tmp_path, column_text(sentences), dev_share=share)
 
 

@@ -1,7 +1,6 @@
 """Preparing a data set: what its vocabularies come from, what is cached, what is warned of."""
 
 import json
-import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -67,6 +66,7 @@ class NoVectors:
 
     lookup: tuple[str, ...] = ()
     min_coverage = 0.0
+    from_scratch = False
 
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         return None
@@ -417,26 +417,24 @@ def test_a_file_that_knows_no_word_of_the_corpus_is_an_error_with_the_counts(tmp
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_a_type_that_train_lacks_is_warned_of_with_its_line_and_never_a_tag_of_the_tagger(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, split: str
+def test_types_that_train_lacks_have_one_line_a_split_and_are_never_tags_of_the_tagger(
+    tmp_path: Path, split: str
 ) -> None:
-    text = "Ann NNP B-PER | the DT O, Fjord NNP B-EVENT, Cup NNP I-EVENT, Run NNP B-EVENT"
+    text = "Ann NNP B-PER | the DT O, Fjord NNP B-EVENT, Cup NNP I-EVENT, Run NNP B-EVENT, May NNP B-DATE"
     options = options_in(tmp_path, **{f"{split}_text": text})
     for _ in range(2):  # from the corpus, then from the cache
-        caplog.clear()
-        with caplog.at_level(logging.WARNING):
-            found = prepare(options, Cues(), NoVectors())
-        (message,) = [record.getMessage() for record in caplog.records]
-        # line 1 Ann, line 2 blank, line 3 the
-        assert message.startswith(f"{tmp_path / split}.conll:4: B-EVENT is a type that train lacks")
-        assert "LOC, ORG, PER" in message
-        assert f"in {split} it counts as missed" in message
+        found = prepare(options, Cues(), NoVectors())
+        assert found.warnings[-1] == (
+            # line 1 Ann, line 2 blank, line 3 the
+            f"{split}: 2 types that train lacks: DATE, EVENT; 3 entities (the first: {tmp_path / split}.conll:4). "
+            "They cannot be predicted and count as missed."
+        )
         tags = found.vocabs.tags
         assert tags.entity_types == ["LOC", "ORG", "PER"]
         assert found.labels[: len(tags)] == tags.items
-        assert found.labels[len(tags) :] == ["B-EVENT", "E-EVENT", "S-EVENT"]
+        assert found.labels[len(tags) :] == ["B-EVENT", "E-EVENT", "S-EVENT", "S-DATE"]
         assert found.splits[split].labels.max() >= len(tags) > found.splits["train"].labels.max()
-        assert found.counts[split].per_type == {"EVENT": 2, "PER": 1}
+        assert found.counts[split].per_type == {"DATE": 1, "EVENT": 2, "PER": 1}
 
 
 def test_a_train_split_without_a_single_entity_is_an_error(tmp_path: Path) -> None:
@@ -445,12 +443,9 @@ def test_a_train_split_without_a_single_entity_is_an_error(tmp_path: Path) -> No
     assert not entries(tmp_path)
 
 
-def test_long_sentences_are_left_out_of_train_alone_and_that_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        found = prepare(options_in(tmp_path, max_sentence_length=4), Cues(), NoVectors())
-    assert caplog.messages == [f"{tmp_path / 'train.conll'}: sentences longer than 4 words are not trained on: 1."]
+def test_long_sentences_are_left_out_of_train_alone_and_that_is_said(tmp_path: Path) -> None:
+    found = prepare(options_in(tmp_path, max_sentence_length=4), Cues(), NoVectors())
+    assert found.warnings[-1] == f"{tmp_path / 'train.conll'}: sentences longer than 4 words are not trained on: 1."
     assert found.splits["train"].sentence_lengths.tolist() == [len(rows) for rows in sentences_in(TRAIN)][1:]
     assert found.splits["dev"].sentence_lengths.tolist() == [len(rows) for rows in sentences_in(DEV)]
     assert "left" not in found.vocabs.words.ids
@@ -510,12 +505,11 @@ def test_documents_of_train_and_dev_keep_numbers_of_their_own(tmp_path: Path) ->
     assert set(unmarked.documents.tolist()) == {-1}
 
 
-def test_long_sentences_of_dev_are_not_trained_on_but_scored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_long_sentences_of_dev_are_not_trained_on_but_scored(tmp_path: Path) -> None:
     long_dev = DEV + " | the DT O, lonely JJ O, bank NN O, of IN O, Molde NNP B-LOC, rose VBD O"
     options = options_in(tmp_path, train_on=["train", "dev"], max_sentence_length=5, dev_text=long_dev)
-    with caplog.at_level(logging.WARNING):
-        found = prepare(options, Cues(), NoVectors())
-    assert [message.partition(": ")[0] for message in caplog.messages] == [
+    found = prepare(options, Cues(), NoVectors())
+    assert [message.partition(": ")[0] for message in found.warnings] == [
         str(tmp_path / f"{name}.conll") for name in ("train", "dev")
     ]
     lengths = [len(rows) for rows in [*sentences_in(TRAIN), *sentences_in(long_dev)]]

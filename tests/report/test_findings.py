@@ -247,6 +247,16 @@ def test_predictions_that_are_not_those_scored_are_not_tested_on(tmp_path: Path)
     assert any("not what metrics.json scored" in note for note in findings.notes)
 
 
+def test_what_runs_found_doubtful_about_their_data_is_said_once(tmp_path: Path) -> None:
+    write_plan(tmp_path, [job(SOFTMAX, seed) for seed in (1, 2)])
+    for seed in (1, 2):
+        doubts = ["train: gold tags break IOB2 in 2 of 9 sentences", *(f"doubt {number}" for number in range(9))]
+        write_run(tmp_path / SOFTMAX / f"seed={seed}", metrics(seed, warnings=doubts))
+    notes = found(tmp_path).notes
+    assert notes.count("train: gold tags break IOB2 in 2 of 9 sentences") == 1
+    assert notes[-1] == "And 2 more remarks on the data, in metrics.json."
+
+
 def test_different_sentences_are_not_paired(tmp_path: Path) -> None:
     write_plan(tmp_path, [job(SOFTMAX, 1), job(CRF, 1)])
     predicted(tmp_path, SOFTMAX, 1, range(5), repeats=20)

@@ -280,7 +280,7 @@ def test_modules_are_not_found_where_we_find_none(tmp_path: Path, monkeypatch: p
         (0, "ended without metrics.json"),
         (1, "exit code 1"),
         (2, "refused (exit code 2)"),
-        (75, "stopped; goes on from its state when it is started again"),
+        (75, "stopped; it resumes from its checkpoint when it is started again"),
         (130, "interrupted"),
         (-9, "killed by SIGKILL"),
         (-15, "killed by SIGTERM"),

@@ -1,0 +1,1 @@
+"""The ledger of results: one small file for each finished run."""
