@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ner_lab.span_scores import percent, span_scores
-from ner_lab.tags import OPENED_BY_I, OUTSIDE, as_iob, follows, split_tag
+from ner_lab.tags import OPENED_BY_I, OUTSIDE, as_iob, follows_table, split_tag
 
 
 class SpanF1(Metric):
@@ -106,8 +106,7 @@ class SpanF1(Metric):
 
 
 def _allowed(labels: Sequence[str], scheme: str) -> Tensor:
-    names = [*labels, OUTSIDE]
-    return torch.tensor([[follows(before, after, scheme) for after in names] for before in names])
+    return torch.tensor(follows_table([*labels, OUTSIDE], scheme))
 
 
 def _in_a_row(labels: Tensor, mask: Tensor, border: int) -> Tensor:

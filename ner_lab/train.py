@@ -47,6 +47,8 @@ from ner_lab.word_embedding.base import WordTable
 
 log = logging.getLogger(__name__)
 
+_MOST_TAGS_SHOWN = 400  # whose transition scores metrics.json has: 2,500 tags would take 100 MB
+
 
 def train(
     cfg: DictConfig,
@@ -424,7 +426,7 @@ def _transitions(
     tags: list[str], before: dict[str, Tensor] | None, after: dict[str, Tensor] | None
 ) -> dict[str, dict[str, Any]]:
     """Scores between neighbouring tags before training and in the epoch kept, where one matrix holds them."""
-    if before is None or after is None:
+    if before is None or after is None or len(tags) > _MOST_TAGS_SHOWN:
         return {}
     scores = {name: {"before": _rounded(before[name]), "after": _rounded(after[name])} for name in after}
     return {"transitions": {"tags": tags, **scores}}

@@ -16,6 +16,7 @@ from ner_lab.tags import (
     convert,
     detect_scheme,
     follows,
+    follows_table,
     is_proper,
     spans_of,
     split_tag,
@@ -298,6 +299,12 @@ def test_an_entity_that_follows_one_of_another_type_tells_iob1_from_iob2() -> No
     assert detect_scheme([["I-PER", "I-LOC", "B-LOC"]]) == "IOB1"
     assert detect_scheme([["B-PER", "B-LOC", "B-LOC"]]) == "IOB2"
     assert detect_scheme([["I-PER", "B-LOC", "B-PER"]]) == "IOB2"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_table_of_what_may_follow_holds_each_pair(scheme: str) -> None:
+    tags = ["O", *(f"{letter}-{entity_type}" for entity_type in ("PER", "LOC") for letter in "BIESLU"), "O"]
+    assert follows_table(tags, scheme) == [[follows(before, after, scheme) for after in tags] for before in tags]
 
 
 def test_letters_of_iobes_and_bilou_together_are_refused() -> None:

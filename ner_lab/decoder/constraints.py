@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ner_lab.errors import UserError
-from ner_lab.tags import OUTSIDE, follows
+from ner_lab.tags import OUTSIDE, follows_table
 
 FORBIDDEN = -1e4
 """The score of a forbidden move in a likelihood, where -inf would have no gradient."""
@@ -22,8 +22,7 @@ def check_constraints(constraints: str, known: Sequence[str] = ("none", "decode"
 
 def allowed_moves(tags: Sequence[str], scheme: str) -> list[list[bool]]:
     """[before][after]: whether the scheme lets one tag follow another; the last of both is the sentence's border."""
-    names = [*tags, OUTSIDE]  # a sentence's border admits what O does
-    return [[follows(before, after, scheme) for after in names] for before in names]
+    return follows_table([*tags, OUTSIDE], scheme)  # a sentence's border admits what O does
 
 
 def penalties_of(allowed: Sequence[Sequence[bool]]) -> Tensor:
