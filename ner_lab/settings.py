@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import StrategyRegistry
+from torch import nn
 
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
@@ -66,6 +67,28 @@ def check_trainer(trainer: DictConfig) -> None:
             f"trainer.num_nodes is {nodes}, and nothing here says which of the machines this is: it would wait for the "
             "others for ever. Start it by Slurm (srun) or torchrun, or set NODE_RANK and MASTER_ADDR on each."
         )
+
+
+def check_precision(trainer: DictConfig, model: nn.Module) -> None:
+    """Refuse recurrent layers in bf16 on a processor where torch has none: it would fail at the first step."""
+    on_cpu = trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    if on_cpu and recurrent and str(trainer.precision) in ("bf16-mixed", "bf16") and not has_half_precision_lstm():
+        raise UserError(
+            f"trainer.precision is {trainer.precision}, and torch has no LSTM in bf16 for this processor (it needs "
+            "AVX-512). Set trainer.precision=32-true, or choose parts without recurrent layers (encoder=cnn "
+            "char_encoder=cnn)."
+        )
+
+
+def has_half_precision_lstm() -> bool:
+    """Whether torch runs an LSTM on this processor under autocast to bf16."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        try:
+            nn.LSTM(2, 2)(torch.zeros(1, 1, 2))
+        except RuntimeError:
+            return False
+    return True
 
 
 def _check_hardware(stated: Mapping[str, Any]) -> None:

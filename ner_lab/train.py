@@ -36,7 +36,7 @@ from ner_lab.predict import load
 from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum, versions
 from ner_lab.scoring import score, score_table
-from ner_lab.settings import check_settings, check_trainer, note_on_precision
+from ner_lab.settings import check_precision, check_settings, check_trainer, note_on_precision
 from ner_lab.stopping import EarlyStop
 from ner_lab.summary import data_summary, parameter_table
 from ner_lab.tagger import Tagger
@@ -150,6 +150,7 @@ def _train(
 
     module = untrained_module(cfg, prepared)
     set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
+    check_precision(cfg.trainer, module.tagger)
     if has_class_of_ones_own(cfg):
         check_module(cfg, prepared, module)
     untrained = module.tagger.transition_scores()

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from ner_lab.settings import has_half_precision_lstm
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -48,6 +50,8 @@ def test_each_part_runs_on_a_cpu_and_is_saved(gpu: ModuleType, monkeypatch: pyte
         asked.append((seeds, epochs, tuple(launcher)))
         return {"seconds": 2.0, "tokens_per_second": 100.0 * seeds, "slowest": 90.0}
 
+    if not has_half_precision_lstm():
+        monkeypatch.delitem(gpu.PRECISIONS, "bf16")
     monkeypatch.setattr(gpu, "sweep", swept)
     monkeypatch.setattr(gpu, "can_stack", lambda: True)
     called(monkeypatch, "--device", "cpu", "--tiny")

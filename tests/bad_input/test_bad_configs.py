@@ -10,13 +10,14 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from sample import Outcome
+from torch import nn
 
 from ner_lab.build import build_tagger, check_part, check_parts, data_options_of, feature_set_of, word_embedding_of
 from ner_lab.command import mistake_behind
 from ner_lab.compose import CONF_DIR, compose_config, options_of
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.errors import UserError
-from ner_lab.settings import check_settings, note_on_precision
+from ner_lab.settings import check_precision, check_settings, note_on_precision
 from ner_lab.train import check_values
 
 
@@ -188,6 +189,21 @@ def test_it_is_noted_where_dev_is_scored_in_another_precision_than_metrics(preci
     note = note_on_precision(precision)
     assert (note is not None) == ("16" in str(precision))
     assert note is None or ("32-true" in note and "\n" not in note)
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_recurrent_layers_in_half_precision_need_a_processor_that_has_them(
+    can: bool, usual: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ner_lab.settings.has_half_precision_lstm", lambda: can)
+    trainer = setting(usual, "trainer.precision=bf16-mixed").trainer
+    check_precision(trainer, nn.Linear(1, 1))
+    check_precision(usual.trainer, nn.LSTM(1, 1))
+    if can:
+        check_precision(trainer, nn.LSTM(1, 1))
+    else:
+        with pytest.raises(UserError, match=r"no LSTM in bf16 for this processor.* trainer\.precision=32-true"):
+            check_precision(trainer, nn.LSTM(1, 1))
 
 
 def test_what_may_be_passes(usual: DictConfig) -> None:

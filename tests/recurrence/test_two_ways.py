@@ -11,6 +11,7 @@ from ner_lab.char_encoder.bilstm import CharBiLSTM
 from ner_lab.encoder.bilstm import BiLSTM
 from ner_lab.recurrence.layer import Recurrence, Turn, reorder, reversal
 from ner_lab.recurrence.two_ways import ReadsBothWays, read_both_ways
+from ner_lab.settings import has_half_precision_lstm
 from ner_lab.threads import set_threads
 
 LENGTHS = torch.tensor([5, 3, 1])
@@ -92,6 +93,7 @@ def test_without_gradients_states_are_the_same_and_keep_no_graph(mode: type) -> 
     assert found[0].is_inference() == found[1].is_inference()
 
 
+@pytest.mark.skipif(not has_half_precision_lstm(), reason="torch has no LSTM in bf16 for this processor")
 def test_half_precision_reaches_both_directions() -> None:
     inputs = torch.randn(3, 5, 4)
     found = []
