@@ -26,7 +26,6 @@ from ner_lab.tags import Span, spans_of
 
 STANDARD_INPUT = "standard input"
 """What messages call it"""
-_SOME_WORDS = 4  # from which on words that are all tags are taken for a wrong column
 _SHAPES = 'Expected {"tokens": ["...", ...]} or {"text": "..."} on each line.'
 _PARTS_COLUMNS = re.compile(r"[ \t\r\n\0]")
 """What a word of a column file cannot hold; it is written as `_`, so that columns stay columns."""
@@ -143,9 +142,10 @@ def _head_of_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Sha
 def _check_lone_word(line: str, shape: Shape, name: str) -> None:
     """Refuse columns between spaces where the run's own were between tabs."""
     if shape.separator != "any" and len(line.split()) > 1:
-        raise UserError(
+        raise LineError(
             f"{name}:{shape.line}: one cell, {shown(line.rstrip(), 40)}, where columns are split as in the run's data "
-            f"(data.separator={shape.separator}). Set data.separator=any, or data.columns.word=0 if it is one word."
+            f"(data.separator={shape.separator}). Set data.separator=any, or data.columns.word=0 if it is one word.",
+            shape.line,
         )
 
 
@@ -158,7 +158,7 @@ def _check_words(sentences: Sequence[Sentence], column: int, shape: Shape, name:
             f"no column of words. Set data.columns.word to theirs, such as data.columns.word={column + 1}."
         )
     words = [word for sentence in sentences for word in sentence.words]
-    if len(words) >= _SOME_WORDS and all(map(is_tag, words)):
+    if len(words) > 1 and all(map(is_tag, words)):
         raise UserError(
             f"{name}:{sentences[0].line}: column {column} holds tags ({', '.join(words[:3])}, ...) and no words. "
             "Set data.columns.word to the column of the words."
