@@ -3,16 +3,19 @@
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ner_lab.build import data_options_of
 from ner_lab.command import config_dirs_of, keyword_arguments, run_command
 from ner_lab.compose import data_section
+from ner_lab.data.conll import shape_of
 from ner_lab.data.corpora import locate, read_corpus
+from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import encode
 from ner_lab.data.remarks import improper_gold
 from ner_lab.errors import UserError
-from ner_lab.predict import load
+from ner_lab.predict import TrainedTagger, load
 from ner_lab.run_folder import RunFolder, absolute_paths
 from ner_lab.scoring import Scored, score, score_table
 from ner_lab.terminal import download_bar, start_logging
@@ -26,7 +29,8 @@ _USAGE = """ner-lab evaluate run=DIR [data=OPTION] [data.KEY=VALUE ...] [splits=
 
 Scores the best checkpoint of a run. Without `data` it is the run's own corpus, and the scores are
 those of its metrics.json. With `data` it is another corpus, read as that option says and normalised
-as the tagger was trained: data=conll2003 data.dir=DIR, or data=files data.test=FILE.
+as the tagger was trained: data=conll2003 data.dir=DIR, or data=files data.test=FILE. Such files have the
+columns and separator of the run's data, unless data.columns or data.separator are given.
 
 output        a folder for evaluation.json and predictions/SPLIT.conll; without it nothing is written
 --config-dir  a folder with options of your own, DIR/data/NAME.yaml for data=NAME"""
@@ -46,6 +50,8 @@ def evaluate(
     cfg = data_section(overrides, trained.config, config_dirs)
     absolute_paths(cfg)
     options = data_options_of(cfg)
+    if "data=files" in overrides and trained.options.format == options.format == "columns":
+        options = _in_the_runs_columns(options, trained, [item.lstrip("+").partition("=")[0] for item in overrides])
     corpus = read_corpus(options, locate(options, download_bar(), needs_train=False))
     if missing := [name for name in splits if name not in corpus]:
         raise UserError(f"splits={','.join(missing)}: this corpus has {', '.join(corpus)}.")
@@ -69,6 +75,45 @@ def evaluate(
         vocabs = trained.vocabs
         scored[name] = score(trained.tagger, split, labels, vocabs.tags.scheme, batch_tokens, vocabs.word_classes)
     return scored
+
+
+def _in_the_runs_columns(options: DataOptions, trained: TrainedTagger, given: Sequence[str]) -> DataOptions:
+    """`options` of files, read as the run's own corpus where `given` keys do not say otherwise.
+
+    Files that have fewer columns than that takes are read as `data=files` says by itself.
+    """
+    run = trained.options
+    columns = dict(options.columns)
+    if "data.columns" not in given:
+        taken = {"word", "tag", *trained.features.reads} & run.columns.keys()
+        columns |= {name: run.columns[name] for name in taken if f"data.columns.{name}" not in given}
+    kept = replace(
+        options,
+        columns=columns,
+        separator=options.separator if "data.separator" in given else run.separator,
+        docstart=options.docstart if "data.docstart" in given else run.docstart,
+    )
+    if (
+        misfit := next((path for path in locate(kept, needs_train=False).values() if not _fits(path, kept)), None)
+    ) is None:
+        return kept
+    log.warning(
+        "%s has too few columns to be read as the run's data (%s, separator %s): read as %s, separator %s; set "
+        "data.columns and data.separator if that is wrong",
+        misfit,
+        *(kept.columns, kept.separator, options.columns, options.separator),
+    )
+    return options
+
+
+def _fits(path: Path, options: DataOptions) -> bool:
+    """Whether the first line of a file has all columns that `options` read."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        try:
+            shape_of(lines, options.column_format, str(path))
+        except UserError:
+            return False
+    return True
 
 
 def _command() -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import reprlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,8 +14,10 @@ from rich.progress import TextColumn
 
 from ner_lab.build import build_tagger, data_options_of, feature_set_of
 from ner_lab.command import keyword_arguments, run_command, user_error_behind
+from ner_lab.compose import data_section
 from ner_lab.cores import cores_at_hand
 from ner_lab.data.mistaken import why_no_file
+from ner_lab.data.recognise import FIRST_LINES, recognise
 from ner_lab.data.tokens import sentences_in
 from ner_lab.data.vocab import Vocabs
 from ner_lab.errors import UserError
@@ -28,27 +31,30 @@ from ner_lab.suggest import nearest
 from ner_lab.tagger import Tagger
 from ner_lab.tags import spans_of
 from ner_lab.terminal import bar
-from ner_lab.text_io import INPUT_FORMATS, LOOK_AHEAD, OUTPUT_FORMATS, recognise
+from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, STANDARD_INPUT, InputFormat, columns_input
 from ner_lab.threads import set_threads
 
 log = logging.getLogger(__name__)
 
 _KEYS = ("run", "input", "output", "format", "input_format", "threads")
+_DATA_KEYS = ("data.columns", "data.separator", "data.docstart")
 _PARTS = 2  # chunks for each process, where they can be large
 _USAGE = """ner-lab predict run=DIR [input=FILE|-] [output=FILE|-] [format=conll|jsonl|text] [input_format=...]
-                [threads=N]
+                [threads=N] [data.columns.word=N] [data.separator=auto|tab|space|any]
 
 Tags text with the best checkpoint of a run, streaming from input to output (standard ones by default).
 An output FILE is called FILE.part until all of it is written.
 
 format        conll   token and tag a line, a blank line between sentences; tags in IOB2
-              jsonl   a sentence a line: {"tokens": [...], "tags": [...], "entities": [...]}
+              jsonl   a sentence a line: {"tokens": [...], "tags": [...], "entities": [...]}; a line for each line of
+                      JSON, with its other fields, and for its "text" the entities' start_char and end_char
               text    the text with its entities marked: [PER Anna Holm] lives in [LOC Oslo]
 input_format  text    running text; a blank line or a line's end closes a paragraph
               tokens  a sentence a line, tokens between blanks
-              conll   a token a line (further columns are ignored), a blank line between sentences
+              conll   a token a line, a blank line between sentences; columns are those of the run's data, unless
+                      data.columns.word, data.separator or data.docstart are given (further columns are ignored)
               jsonl   {"tokens": [...]} or {"text": "..."} a line
-              auto    told from the file's name and first lines (the default); what is typed is text
+              auto    recognised by the file's name, or its first lines (the default); what is typed is text
 threads       processor cores to use, a process on each: all there are by default. A short input, and one
               that comes bit by bit, is tagged as it comes, on one"""
 
@@ -76,7 +82,11 @@ class TrainedTagger:
         self._unread = tuple(name for name in self.features.reads if name in self.options.columns)
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Tags in IOB2 for sentences of words; a sentence without words gets none."""
+        """Tags in IOB2 for sentences of words; a sentence without words gets none.
+
+        UserError where a sentence is no list of words, or a word is empty or no string.
+        """
+        _check_sentences(sentences)
         if any(map(len, sentences)):
             self.warn_of_columns()
         return self.labeller.tags(sentences)
@@ -100,6 +110,18 @@ class TrainedTagger:
                 "words alone lack columns that this tagger was trained with (%s): expect lower scores",
                 ", ".join(unread),
             )
+
+
+def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
+    expected = "predict takes a list of sentences, each a list of words; for text use .entities(text)."
+    if isinstance(sentences, str | bytes) or sentences is None:
+        raise UserError(f"{reprlib.repr(sentences)} is no list of sentences: {expected}")
+    for number, sentence in enumerate(sentences):
+        if isinstance(sentence, str | bytes) or sentence is None:
+            raise UserError(f"sentence {number} is {reprlib.repr(sentence)}, no list of words: {expected}")
+        for place, word in enumerate(sentence):
+            if not isinstance(word, str) or not word:
+                raise UserError(f"sentence {number}, word {place} is {reprlib.repr(word)}, no word: {expected}")
 
 
 def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
@@ -139,22 +161,29 @@ def _line(error: Exception) -> str:
 
 def _command() -> None:
     own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
-    if overrides:
-        raise UserError(f"'{overrides[0]}': predict takes no data options; give input=FILE.\n\n{_USAGE}")
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key not in _DATA_KEYS and not key.startswith("data.columns."):
+            raise UserError(
+                f"'{override}': predict takes input=FILE and, of data, {', '.join(_DATA_KEYS)}.\n\n{_USAGE}"
+            )
     if not own.get("run"):
         raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
     write = _choice(own, "format", "conll", OUTPUT_FORMATS)
-    read_as = _choice(own, "input_format", "auto", {"auto": None, **INPUT_FORMATS})
+    read_as = _choice(own, "input_format", "auto", {name: name for name in ("auto", *INPUT_FORMATS)})
     processes = _processes(own.get("threads"))
     given, target = own.get("input", "-"), own.get("output", "-")
     if "-" not in (given, target) and Path(given).expanduser().resolve() == Path(target).expanduser().resolve():
         raise UserError(f"output={target} is the input itself, and would be emptied. Give another file.")
     trained = load(own["run"])
+    columns = _columns_input(trained, overrides)
     gc.freeze()  # all this stays: no search for garbage goes through it, and forked processes share it
     with ExitStack() as stack:
         source, name = _open_input(given, stack)
         feed = Feed(source)
-        read = read_as or INPUT_FORMATS["text" if source.isatty() else recognise(name, feed.look_ahead(LOOK_AHEAD))]
+        if read_as == "auto":
+            read_as = "text" if source.isatty() else _recognised(name, feed.look_ahead(FIRST_LINES))
+        read = columns if read_as == "conll" else INPUT_FORMATS[read_as]
         work = ChunkTagger(trained.labeller, read, write, name)
         feed.cut(blocks=read.blocks, head=work.head, parts=_PARTS * processes)
         out = sys.stdout if target == "-" else stack.enter_context(output_file(target))
@@ -168,6 +197,24 @@ def _command() -> None:
             if done.error is not None:
                 raise done.error
             progress.update(task, completed=done.read)
+
+
+def _columns_input(trained: TrainedTagger, overrides: Sequence[str]) -> InputFormat:
+    """Columns as the run's own data has them, but for `overrides`."""
+    options = data_options_of(data_section(overrides, trained.config))
+    return columns_input(options.column_format, lone_words=not overrides)
+
+
+def _recognised(name: str, lines: Sequence[str]) -> str:
+    """The input's format; what was guessed is said in a line."""
+    found = recognise(name, lines)
+    if not found.by_name and any(map(str.strip, lines)):
+        others = ", ".join(form for form in INPUT_FORMATS if form != found.kind)
+        print(
+            f"{name}: read as input_format={found.kind} ({found.reason}); if that is wrong, give another: {others}",
+            file=sys.stderr,
+        )
+    return found.kind
 
 
 def _processes(threads: str | None) -> int:
@@ -197,7 +244,7 @@ def _choice(own: dict[str, str], key: str, default: str, choices: dict[str, Any]
 def _open_input(name: str, stack: ExitStack) -> tuple[BinaryIO, str]:
     """The input and its name for messages."""
     if name == "-":
-        return sys.stdin.buffer, "standard input"
+        return sys.stdin.buffer, STANDARD_INPUT
     path = Path(name).expanduser()
     if not (path.is_file() or path.is_fifo()):
         raise UserError(f"input={name}: {why_no_file(path)} Give a file, or - for standard input.")

@@ -3,18 +3,29 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
-from ner_lab.data.conll import ColumnFormat, sentences_of, shape_of
+from ner_lab.data.column_diagnosis import HEAD, is_a_comment_line, is_tag, looks_like_comment
+from ner_lab.data.conll import (
+    ColumnFormat,
+    LineError,
+    Shape,
+    diagnosed,
+    first_of_running_numbers,
+    sentences_of,
+    shape_of,
+)
+from ner_lab.data.sentence import Sentence
 from ner_lab.data.tokens import Token, sentences_in, tokenize
 from ner_lab.errors import UserError, shown
 from ner_lab.tags import Span, spans_of
 
-LOOK_AHEAD = 50  # lines that tell a format
-_WORDS = ColumnFormat(tag=None)
+STANDARD_INPUT = "standard input"
+"""What messages call it"""
 _SHAPES = 'Expected {"tokens": ["...", ...]} or {"text": "..."} on each line.'
 _PARTS_COLUMNS = re.compile(r"[ \t\r\n\0]")
 """What a word of a column file cannot hold; it is written as `_`, so that columns stay columns."""
@@ -32,6 +43,8 @@ class Piece:
     """The text from the end of the sentence before to the end of this one"""
     closes: bool = True
     """Whether it ends its paragraph"""
+    record: dict[str, Any] | None = None
+    """The JSON object it was read from, all of which is written again; an empty one for a blank line"""
 
 
 class Text:
@@ -50,24 +63,6 @@ class Text:
         for line in self._lines:
             self.line += 1
             yield line
-
-
-def recognise(name: str, lines: Sequence[str]) -> str:
-    """An input's format, by its name's ending, else by its first lines."""
-    by_name = {
-        **dict.fromkeys((".conll", ".iob", ".iob2", ".bio", ".tsv", ".conll2003"), "conll"),
-        **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
-        ".tok": "tokens",
-    }
-    if found := by_name.get(PurePath(name).suffix):
-        return found
-    filled = [line for line in lines if line.strip()]
-    if filled and filled[0].lstrip().startswith("{"):
-        return "jsonl"
-    widths = {len(line.split()) for line in filled}
-    in_a_row = any(line.strip() and after.strip() for line, after in pairwise(lines))  # else they are paragraphs
-    in_columns = in_a_row and len(widths) == 1 and (widths == {1} or len(filled) < len(lines))
-    return "conll" if in_columns else "text"
 
 
 def _read_text(text: Text) -> Iterator[Piece]:
@@ -93,18 +88,92 @@ def _read_tokens(text: Text) -> Iterator[Piece]:
         yield Piece(line.split())
 
 
-def _read_conll(text: Text) -> Iterator[Piece]:
-    for sentence in sentences_of(text, _WORDS, text.name, begin=text.line + 1, shape=text.head):
+def _read_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Iterator[Piece]:
+    begin = text.line + 1
+    if lone_words and text.head is not None and text.head.width == 1:
+        columns = replace(columns, word=0)
+    for sentence in sentences_of(_no_comments(text), columns, text.name, begin=begin, shape=text.head):
         yield Piece(sentence.words)
 
 
-def _head_of_conll(text: Text) -> Any:
-    return shape_of(text, _WORDS, text.name, text.line + 1)
+def _no_comments(text: Text) -> Iterator[str]:
+    """The same lines; UserError at a comment line, which may have as many cells as a word's line."""
+    shape: Shape | None = text.head
+    begins = True
+    for line in text:
+        if begins and line.startswith("#") and line.strip("# \t\r"):
+            cells = line.rstrip().split("\t" if shape is not None and shape.separator == "tab" else None)
+            if (shape is not None and len(cells) != shape.width) or looks_like_comment(line, cells):
+                remove = f"grep -v '{'^#.*=' if '=' in line else '^#'}' {_file_of(text.name)} > NEW"
+                raise UserError(f"{text.name}:{text.line}: {is_a_comment_line(line.rstrip(), remove)}")
+        begins = not line or line.isspace()
+        yield line
+
+
+def _head_of_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Shape | None:
+    """The shape of the file; UserError where its first lines show that its words cannot be read from that column."""
+    before = text.line
+    lines: list[str] = []
+    sentences: list[Sentence] = []
+    shape = None
+    try:
+        lines.extend(islice(text, HEAD))
+        shape = shape_of(lines, replace(columns, word=0), text.name, before + 1)
+        if shape is None:
+            return None
+        if lone_words and shape.width == 1:
+            _check_lone_word(lines[shape.line - before - 1], shape, text.name)
+            columns = replace(columns, word=0)
+        shape_of(lines, columns, text.name, before + 1)
+        for sentence in sentences_of(lines, columns, text.name, begin=before + 1, shape=shape):
+            sentences.append(sentence)
+    except LineError as error:
+        found = diagnosed(error, "\n" * before + "\n".join(lines), columns, _file_of(text.name))
+        if found is not None:
+            raise UserError(f"{text.name}:{found[0]}: {found[1]}") from None
+        if not sentences or shape is None:
+            raise
+    except UserError:
+        return shape  # it comes again when the line is read, after the sentences before it
+    _check_words(sentences, columns.word % shape.width, shape, text.name)
+    return shape
+
+
+def _check_lone_word(line: str, shape: Shape, name: str) -> None:
+    """Refuse columns between spaces where the run's own were between tabs."""
+    if shape.separator != "any" and len(line.split()) > 1:
+        raise LineError(
+            f"{name}:{shape.line}: one cell, {shown(line.rstrip(), 40)}, where columns are split as in the run's data "
+            f"(data.separator={shape.separator}). Set data.separator=any, or data.columns.word=0 if it is one word.",
+            shape.line,
+        )
+
+
+def _check_words(sentences: Sequence[Sentence], column: int, shape: Shape, name: str) -> None:
+    if shape.width == 1:
+        return
+    if (counting := first_of_running_numbers(sentences)) is not None:
+        raise UserError(
+            f"{name}:{counting.line}: column {column} counts the words ({', '.join(counting.words[:3])}, ...) and is "
+            f"no column of words. Set data.columns.word to theirs, such as data.columns.word={column + 1}."
+        )
+    words = [word for sentence in sentences for word in sentence.words]
+    if len(words) > 1 and all(map(is_tag, words)):
+        raise UserError(
+            f"{name}:{sentences[0].line}: column {column} holds tags ({', '.join(words[:3])}, ...) and no words. "
+            "Set data.columns.word to the column of the words."
+        )
+
+
+def _file_of(name: str) -> str:
+    """An input's file in a command for the shell."""
+    return "FILE" if name == STANDARD_INPUT else PurePath(name).name
 
 
 def _read_jsonl(text: Text) -> Iterator[Piece]:
     for line in text:
         if not line.strip():
+            yield Piece([], record={})
             continue
         where = f"{text.name}:{text.line}"
         try:
@@ -126,14 +195,14 @@ def _read_jsonl(text: Text) -> Iterator[Piece]:
 def _item(item: Any, where: str) -> Piece:
     if isinstance(item, dict) and isinstance(item.get("text"), str):
         tokens = tokenize(item["text"])
-        return Piece([token.text for token in tokens], tokens, item["text"])
+        return Piece([token.text for token in tokens], tokens, item["text"], record=item)
     words = item.get("tokens") if isinstance(item, dict) else None
     if not isinstance(words, list):
         raise UserError(f"{where}: {_SHAPES} It is {shown(_as_json(item))}.")
     for number, word in enumerate(words, 1):
         if not isinstance(word, str) or not word:
             raise UserError(f"{where}: token {number} is {shown(_as_json(word))}, and no word. {_SHAPES}")
-    return Piece(words)
+    return Piece(words, record=item)
 
 
 def _write_conll(piece: Piece, tags: list[str]) -> str:
@@ -146,13 +215,15 @@ def _write_conll(piece: Piece, tags: list[str]) -> str:
 
 
 def _write_jsonl(piece: Piece, tags: list[str]) -> str:
-    if not piece.words:
-        return ""
+    if not piece.words and not piece.record:
+        return "" if piece.record is None else "\n"
     entities = []
     for span in spans_of(tags):
         entity: dict[str, Any] = {"type": span.type, "start": span.start, "end": span.end}
+        if piece.record is not None and piece.tokens is not None:
+            entity |= {"start_char": piece.tokens[span.start].start, "end_char": piece.tokens[span.end - 1].end}
         entities.append(entity | {"text": _covered(piece, span)})
-    return _as_json({"tokens": piece.words, "tags": tags, "entities": entities}) + "\n"
+    return _as_json((piece.record or {}) | {"tokens": piece.words, "tags": tags, "entities": entities}) + "\n"
 
 
 def _covered(piece: Piece, span: Span) -> str:
@@ -187,10 +258,24 @@ class InputFormat:
     """What its first lines settle for all of it; None where they say nothing yet"""
 
 
+def columns_input(columns: ColumnFormat, *, lone_words: bool = False) -> InputFormat:
+    """Words in a column of theirs.
+
+    columns: how to read them; its tag is not read, and may be missing.
+    lone_words: lines of one cell each are words, whichever column has them elsewhere.
+    """
+    columns = replace(columns, tag=None, others={})
+    return InputFormat(
+        partial(_read_columns, columns=columns, lone_words=lone_words),
+        blocks=True,
+        head=partial(_head_of_columns, columns=columns, lone_words=lone_words),
+    )
+
+
 INPUT_FORMATS = {
     "text": InputFormat(_read_text),
     "tokens": InputFormat(_read_tokens),
-    "conll": InputFormat(_read_conll, blocks=True, head=_head_of_conll),
+    "conll": columns_input(ColumnFormat()),
     "jsonl": InputFormat(_read_jsonl),
 }
 OUTPUT_FORMATS: dict[str, Callable[[Piece, list[str]], str]] = {

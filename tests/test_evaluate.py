@@ -1,11 +1,13 @@
 """Scoring a run: on its own corpus, and on files written otherwise."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from sample import TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 from ner_lab.errors import UserError
@@ -40,6 +42,32 @@ def test_scheme_and_order_of_columns_of_another_file_do_not_matter(
     scored = evaluate(run, ["data=files", f"data.test={file}", *overrides])
     assert list(scored) == ["test"]
     assert scored["test"].scores == metrics_of(run)["test"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "overrides", "warned"),
+    [
+        (("pos", "word", "tag"), [], False),
+        (("pos", "word", "chunk", "tag"), ["data.columns.tag=3"], False),
+        (("word", "tag"), [], True),  # narrower than the run's columns
+    ],
+)
+def test_files_are_read_in_the_columns_of_the_runs_data(
+    columns: tuple[str, ...],
+    overrides: list[str],
+    warned: bool,
+    run: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = OmegaConf.load(run / "config.yaml")
+    config.data.columns = {"word": 1, "tag": 2}
+    other = shutil.copytree(run, tmp_path / "run")
+    OmegaConf.save(config, other / "config.yaml")
+    file = write_corpus(tmp_path / "other", marked(TEST), columns=columns)
+    scored = evaluate(other, ["data=files", f"data.test={file}", *overrides])
+    assert scored["test"].scores == metrics_of(run)["test"]
+    assert ("has too few columns to be read as the run's data" in caplog.text) == warned
 
 
 def test_without_a_data_option_single_keys_of_the_runs_own_are_changed(run: Path, corpus: Path) -> None:

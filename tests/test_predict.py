@@ -4,19 +4,23 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from sample import DEV, TEST, TRAIN, Outcome, marked, read_columns, write_corpus
 
 import ner_lab
+from ner_lab.errors import UserError
 from ner_lab.predict import Entity, TrainedTagger, load
 from ner_lab.predicting import chunks
 from ner_lab.tags import spans_of
@@ -75,6 +79,22 @@ def test_sentences_without_words_get_no_tags(tagger: TrainedTagger) -> None:
     assert tagger.predict([]) == []
     assert tagger.predict([[], ["Oslo"], []]) == [[], tagger.predict([["Oslo"]])[0], []]
     assert tagger.predict([[], []]) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "complaint"),
+    [
+        ("Anna left.", "is no list of sentences"),
+        (None, "is no list of sentences"),
+        (["Anna left."], "sentence 0 is 'Anna left.', no list of words"),
+        ([["Anna"], None], "sentence 1 is None"),
+        ([["Anna", None]], "sentence 0, word 1 is None"),
+        ([["Anna", ""]], "sentence 0, word 1 is ''"),
+    ],
+)
+def test_text_where_words_are_expected_is_refused(sentences: Any, complaint: str, tagger: TrainedTagger) -> None:
+    with pytest.raises(UserError, match=complaint + r".*for text use \.entities\(text\)\."):
+        tagger.predict(sentences)
 
 
 def test_letters_and_words_never_seen_are_tagged_all_the_same(tagger: TrainedTagger) -> None:
@@ -183,6 +203,22 @@ def test_the_format_is_recognised_where_it_is_not_stated(
     (tmp_path / name).write_text(INPUTS[source], encoding="utf-8")
     outcome = cli("predict", f"run={run}", f"input={tmp_path / name}")
     assert [words for words, _ in read_output("conll", outcome.out)] == WORDS
+    guessed = "" if source == "tokens" else rf"\S*/in: read as input_format={source} \(.*\); .*: text, .*\n"
+    assert re.fullmatch(guessed, outcome.err)
+
+
+def test_columns_are_read_as_the_runs_own_unless_others_are_given(
+    run: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    config = OmegaConf.load(run / "config.yaml")
+    config.data.columns = {"word": 1, "tag": 2}
+    other = shutil.copytree(run, tmp_path / "run")
+    OmegaConf.save(config, other / "config.yaml")
+    (tmp_path / "in.tsv").write_text("1\tAnna\tO\n2\tHolm\tO\n\n", encoding="utf-8")
+    call = ["predict", f"run={other}", f"input={tmp_path / 'in.tsv'}"]
+    assert [words for words, _ in read_output("conll", cli(*call).out)] == [["Anna", "Holm"]]
+    assert "column 2 holds tags" in cli(*call, "data.columns.word=2").err
+    assert "data.columns, data.separator, data.docstart" in cli(*call, "data.test=x").err
 
 
 def test_standard_input_is_read_as_utf8_whatever_the_terminal_says(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.conll import Shape
+from ner_lab.data.conll import ColumnFormat, Shape
 from ner_lab.data.tokens import Token
 from ner_lab.errors import UserError
-from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, recognise
+from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, columns_input
 
 
 def text_of(content: str, name: str = "some", before: int = 0) -> Text:
@@ -29,10 +29,6 @@ def write(form: str, piece: Piece, tags: str) -> str:
     return OUTPUT_FORMATS[form](piece, tags.split())
 
 
-def told(content: str, name: str = "some") -> str:
-    return recognise(name, content.split("\n")[:-1] if content.endswith("\n") else content.split("\n"))
-
-
 # the text itself
 
 
@@ -42,43 +38,6 @@ def test_lines_are_counted_and_taken_one_by_one() -> None:
     lines = iter(text)
     assert [next(lines), next(lines)] == ["0", "1"]
     assert (taken, text.line) == ([0, 1], 9)
-
-
-# telling formats apart
-
-
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        ("a.conll", "conll"),
-        ("a.iob2", "conll"),
-        ("dir.jsonl/a.tsv", "conll"),
-        ("a.jsonl", "jsonl"),
-        ("a.ndjson", "jsonl"),
-        ("a.tok", "tokens"),
-    ],
-)
-def test_a_name_tells_the_format_whatever_the_content(name: str, form: str) -> None:
-    assert told("Anna lives in Oslo.", name) == form
-
-
-@pytest.mark.parametrize(
-    ("content", "form"),
-    [
-        ("", "text"),
-        ("\n\n", "text"),
-        ("Anna lives in Oslo.\n", "text"),
-        ("Anna lives in Oslo.\nIt rained all day long.\n\nNobody was hurt.\n", "text"),
-        ("Anna lives in Oslo.\n\nIt rained all day.\n", "text"),  # four words each, but paragraphs
-        ("Anna\nlives\nin\nOslo\n.\n\nIt\nrained\n", "conll"),
-        ("Anna B-PER\nlives O\n\nIt O\nrained O\n", "conll"),
-        ("Anna\tX\tO\nlives\tX\tO\n\nIt\tX\tO\n", "conll"),
-        ('{"tokens": ["Anna"]}\n', "jsonl"),
-        ('\n  {"text": "Anna"}\n', "jsonl"),
-    ],
-)
-def test_content_tells_the_format(content: str, form: str) -> None:
-    assert told(content) == form
 
 
 # reading
@@ -111,9 +70,54 @@ def test_columns_from_the_middle_of_a_file_are_read_as_its_head_says() -> None:
         next(pieces)
 
 
+SECOND = ColumnFormat(word=1, tag=2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "content", "words"),
+    [
+        (SECOND, "1 Anna O\n2 won O\n", [["Anna", "won"]]),
+        (SECOND, "Anna\nwon\n", [["Anna", "won"]]),  # one cell is the word
+        (ColumnFormat(word=-1, tag=0), "O Anna\n", [["Anna"]]),
+        (ColumnFormat(docstart="keep"), "-DOCSTART- O\n\nAnna O\n", [["-DOCSTART-"], ["Anna"]]),
+        (ColumnFormat(separator="tab"), "New York\tO\n", [["New York"]]),
+        (ColumnFormat(), "# NN O\n1 CD O\n\n#tag NN O\n\n# NN B-X=Y\n", [["#", "1"], ["#tag"], ["#"]]),
+        (ColumnFormat(), "##\nAnna\n", [["##", "Anna"]]),
+    ],
+)
+def test_words_come_from_the_column_of_the_runs_data(
+    columns: ColumnFormat, content: str, words: list[list[str]]
+) -> None:
+    form = columns_input(columns, lone_words=True)
+    assert form.head is not None
+    text = Text(text_of(content), "some", head=form.head(text_of(content)))
+    assert [piece.words for piece in form.pieces(text)] == words
+
+
+@pytest.mark.parametrize(
+    ("columns", "content", "complaint"),
+    [
+        (ColumnFormat(), "# sent_id = 1\n1\tAnna\tO\n", r"some:1: '# sent_id = 1' is a comment line"),
+        (ColumnFormat(), "# id 52 domain=en\nanna _ _ O\n", r"some:1: .* is a comment line.*grep -v '\^#\.\*=' some"),
+        (ColumnFormat(), "Anna O\n\n" * 200 + "# id 5\nwon O\n", r"some:401: '# id 5' is a comment line"),
+        (ColumnFormat(), "###MEDLINE:95\n\nIL-2\n", r"some:1: .* is a comment line"),
+        (ColumnFormat(), "1\tAnna\n2\twon\n\n1\tShe\n2\tlost\n", r"some:1: column 0 counts .*data\.columns\.word=1"),
+        (SECOND, "Anna B-PER\nwon O\n", r"some:1: column 1 holds tags .*data\.columns\.word"),
+        (ColumnFormat(word=3), "Anna O\n", r"some:1: column 3 \(word\) was asked for.*Set data\.columns"),
+        (ColumnFormat(separator="tab"), "Anna O\n", r"some:1: one cell, 'Anna O'.*data\.separator=any"),
+        (ColumnFormat(), "word,tag\nAnna,O\nthis one,O\n", r"some:1: it is CSV"),
+    ],
+)
+def test_columns_in_which_no_words_can_be_told_are_refused(columns: ColumnFormat, content: str, complaint: str) -> None:
+    form = columns_input(columns, lone_words=True)
+    assert form.head is not None
+    with pytest.raises(UserError, match=complaint):
+        list(form.pieces(Text(text_of(content), "some", head=form.head(text_of(content)))))
+
+
 def test_json_lines_hold_tokens_or_text() -> None:
     content = '{"tokens": ["Anna", "x y"], "tags": ["O", "O"]}\n\n{"text": "It rained. Anna won."}\n{"tokens": []}\n'
-    assert words_of("jsonl", content) == [["Anna", "x y"], ["It", "rained", ".", "Anna", "won", "."], []]
+    assert words_of("jsonl", content) == [["Anna", "x y"], [], ["It", "rained", ".", "Anna", "won", "."], []]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +186,34 @@ def test_json_lines_are_written_with_entities_in_words() -> None:
             {"type": "LOC", "start": 3, "end": 4, "text": "Oslo"},
         ],
     }
+
+
+def test_each_line_of_json_gives_a_line_with_all_that_was_in_it() -> None:
+    content = [
+        '{"id": "a", "text": "In  Oslo.", "tags": ["?"]}',
+        '{"id": "b", "text": ""}',
+        "",
+        '{"tokens": [], "meta": {"n": 1.50}}',
+    ]
+    pieces = read("jsonl", "\n".join(content) + "\n")
+    tags = ["O B-LOC O", "", "", ""]
+    lines = [write("jsonl", piece, row) for piece, row in zip(pieces, tags, strict=True)]
+    assert [line.count("\n") for line in lines] == [1, 1, 1, 1]
+    assert lines[2] == "\n"
+    place = {"type": "LOC", "start": 1, "end": 2, "start_char": 4, "end_char": 8, "text": "Oslo"}
+    nothing = {"tokens": [], "tags": [], "entities": []}
+    assert [json.loads(line or "null") for line in map(str.strip, lines)] == [
+        {
+            "id": "a",
+            "text": "In  Oslo.",
+            "tokens": ["In", "Oslo", "."],
+            "tags": ["O", "B-LOC", "O"],
+            "entities": [place],
+        },
+        {"id": "b", "text": "", **nothing},
+        None,
+        {"meta": {"n": 1.5}, **nothing},
+    ]
 
 
 def test_json_lines_quote_running_text_as_it_stands() -> None:

@@ -106,12 +106,18 @@ def comment_lines(rows: Sequence[tuple[int, str, list[str]]]) -> list[tuple[int,
     return [
         (number, line)
         for number, line, cells in rows
-        if line.startswith("#") and ((widths and len(cells) not in widths) or _looks_like_comment(line, cells))
+        if line.startswith("#") and ((widths and len(cells) not in widths) or looks_like_comment(line, cells))
     ]
 
 
-def _looks_like_comment(line: str, cells: Sequence[str]) -> bool:
+def looks_like_comment(line: str, cells: Sequence[str]) -> bool:
+    """Whether a line is a comment, whatever the number of its cells."""
     return bool(_COMMENT.match(line)) and not (cells and is_tag(cells[-1]))
+
+
+def is_a_comment_line(line: str, how_to_remove: str) -> str:
+    """What is said of a comment line."""
+    return f"{shown(line, 40)} is a comment line, and these are not read. Remove them, for instance: {how_to_remove}"
 
 
 def _json(refused: Refused) -> tuple[int, str] | None:
@@ -137,10 +143,7 @@ def _comments(refused: Refused) -> tuple[int, str] | None:
     comments = {number for number, _ in found}
     words = any(line.startswith("#") for number, line, _ in rows if number not in comments)
     pattern = "^#.*=" if words else "^#"
-    return number, (
-        f"{shown(line, 40)} is a comment line, and these are not read. Remove them, for instance: "
-        f"grep -v '{pattern}' {refused.name} > NEW"
-    )
+    return number, is_a_comment_line(line, f"grep -v '{pattern}' {refused.name} > NEW")
 
 
 def _csv(refused: Refused) -> tuple[int, str] | None:

@@ -158,7 +158,7 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
     except UserError as error:
         if nature := nature_of(text[:1000].encode(), path.name):
             raise UserError(f"{path}:1: {nature}") from None
-        if isinstance(error, LineError) and (found := _diagnosed(error, text, columns, path)):
+        if isinstance(error, LineError) and (found := diagnosed(error, text, columns, path.name)):
             raise UserError(f"{path}:{found[0]}: {found[1]}") from None
         raise
     if not any(sentence.words != [DOCSTART] for sentence in sentences):
@@ -286,8 +286,8 @@ def _check_stated_scheme(sentences: list[Sentence], scheme: str, path: Path) -> 
             )
 
 
-def _diagnosed(error: LineError, text: str, columns: ColumnFormat, path: Path) -> tuple[int, str] | None:
-    """What is wrong with the file, as told from its first lines; the refused line is among them."""
+def diagnosed(error: LineError, text: str, columns: ColumnFormat, name: str) -> tuple[int, str] | None:
+    """What is wrong with a file, by its first lines, the refused one among them; see `diagnosis`."""
     lines = text.split("\n", max(HEAD, error.line))[: max(HEAD, error.line)]
     lines = [line.rstrip(" \t\r") for line in lines]
     separator = columns.separator
@@ -297,7 +297,7 @@ def _diagnosed(error: LineError, text: str, columns: ColumnFormat, path: Path) -
         lines = [line if number < HEAD or number == error.line - 1 else "" for number, line in enumerate(lines)]
     width = len(_cells(lines[error.line - 1], separator))
     refused = Refused(
-        name=path.name,
+        name=name,
         lines=["" if DOCSTART in line else line for line in lines],
         number=error.line,
         cells=lambda line: _cells(line, separator),
@@ -310,11 +310,9 @@ def _diagnosed(error: LineError, text: str, columns: ColumnFormat, path: Path) -
 
 def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: ColumnFormat, path: Path) -> None:
     """Refuse a file whose "words" only count the tokens, from each sentence's start or on through the file."""
-    several = [sentence for sentence in sentences if len(sentence.words) > 1]
-    counting = sum(map(_counts_up, several))
-    if not several or counting < 0.9 * len(several) or sum(len(sentence.words) for sentence in several) < 4:
+    if (counting := first_of_running_numbers(sentences)) is None:
         return
-    first = several[0].line
+    first = counting.line
     line = text.split("\n", first)[first - 1].rstrip(" \t\r")
     cells = _cells(line, "tab" if "\t" in line else "any")
     word = columns.word % len(cells) + 1
@@ -322,9 +320,18 @@ def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: C
         return  # no other column that could have the words
     tag = next((place for place in range(word + 1, len(cells)) if is_tag(cells[place])), columns.tag)
     raise UserError(
-        f"{path}:{first}: column {word - 1} counts the words ({', '.join(several[0].words[:3])}, ...) and is no "
+        f"{path}:{first}: column {word - 1} counts the words ({', '.join(counting.words[:3])}, ...) and is no "
         f"column of words. If they are in the next one, set data.columns='{{word: {word}, tag: {tag}}}'."
     )
+
+
+def first_of_running_numbers(sentences: Sequence[Sentence]) -> Sentence | None:
+    """The first sentence of several words, where the "words" of nearly all such sentences only count the tokens."""
+    several = [sentence for sentence in sentences if len(sentence.words) > 1]
+    counting = sum(map(_counts_up, several))
+    if not several or counting < 0.9 * len(several) or sum(len(sentence.words) for sentence in several) < 4:
+        return None
+    return several[0]
 
 
 def _counts_up(sentence: Sentence) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ner_lab.data.conll import ColumnFormat, read_split, sentences_of, write_columns
 from ner_lab.data.markup import read_markup
+from ner_lab.data.recognise import FIRST_LINES, recognise
 from ner_lab.data.sentence import DOCSTART, Sentence
 from ner_lab.errors import UserError
 from ner_lab.features.lexicon_entries import build_entries, read_entries
@@ -37,7 +38,7 @@ from ner_lab.tags import (
     spans_of,
     split_tag,
 )
-from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, recognise
+from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS
 from ner_lab.word_embedding.blocks import Irregular, text_blocks
 from ner_lab.word_embedding.formats import is_binary, read_any, read_text
 from ner_lab.word_embedding.senna import Senna
@@ -247,7 +248,7 @@ def predict(content: bytes, labeller: Labeller) -> None:
 def _predict(content: bytes, labeller: Labeller, given: int, output_format: str) -> None:
     feed = Feed(io.BytesIO(content))
     form = [*INPUT_FORMATS, "auto"][given % 5]
-    read = INPUT_FORMATS[recognise("some", feed.look_ahead(50)) if form == "auto" else form]
+    read = INPUT_FORMATS[recognise("some", feed.look_ahead(FIRST_LINES)).kind if form == "auto" else form]
     work = ChunkTagger(labeller, read, OUTPUT_FORMATS[output_format], "some")
     written, failed = "", False
     try:

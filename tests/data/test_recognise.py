@@ -1,0 +1,64 @@
+"""Recognising an input's format: one table of names and first lines."""
+
+import pytest
+
+from ner_lab.data.recognise import FIRST_LINES, recognise
+
+LONG = "The O\nfirst O\n" + "Oslo B-LOC\n" * FIRST_LINES
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.conll", "conll"),
+        ("a.iob2", "conll"),
+        ("a.conllu", "conll"),
+        ("a.CoNLL", "conll"),
+        ("dir.jsonl/a.tsv", "conll"),
+        ("a.jsonl", "jsonl"),
+        ("a.ndjson", "jsonl"),
+        ("a.tok", "tokens"),
+    ],
+)
+def test_a_name_decides_whatever_the_content(name: str, kind: str) -> None:
+    found = recognise(name, ["Anna lives in Oslo."])
+    assert (found.kind, found.by_name) == (kind, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("", "text"),
+        ("\n\n", "text"),
+        ("Anna lives in Oslo.\n", "text"),
+        ("Anna lives in Oslo.\nIt rained all day long.\n\nNobody was hurt.\n", "text"),
+        ("Anna lives in Oslo.\n\nIt rained all day.\n", "text"),  # four words each, but paragraphs
+        ("Anna lives in Oslo.\nIt rained all day.\n", "text"),
+        ("New York\nLos Angeles\nSan Jose\n\nEl Paso\n", "text"),
+        ("NEW YORK\nWEST YORK\nEAST YORK\nLOG IN\n", "text"),
+        ("SIGN IN\nLOG IN\n", "text"),
+        ("Hello .\nBye .\n", "text"),
+        ("Main Street\n" * FIRST_LINES, "text"),
+        ("# Title\n\nAnna lives in Oslo.\nIt rained.\n", "text"),
+        ("1\tAnna lives in Oslo.\n2\tIt rained.\n", "text"),
+        ("Anna\nlives\nin\nOslo\n.\n\nIt\nrained\n", "conll"),
+        ("Anna B-PER\nlives O\n\nIt O\nrained O\n", "conll"),
+        ("Anna B-PER\n\nOslo B-LOC\n", "conll"),
+        ("Anna O\nleft O\n", "conll"),
+        ("Anna B-PER\nleft O\nfor O\nNew York O\nOslo B-LOC\n", "conll"),  # its reader reports the line
+        ("Anna NNP\nHolm NNP\nran VBD\n", "conll"),
+        ("Anna NNP B-NP\nran VBD B-VP\n. . O\n", "conll"),
+        ("Anna XY\nran ZW\nHolm XY\nsat ZW\n", "conll"),
+        ("Anna\tX\tO\nlives\tX\tO\n\nIt\tX\tO\n", "conll"),
+        ("lives\tlive\nwon\twin\n", "conll"),
+        ("# sent_id = 1\n1\tAnna\tB-PER\n2\tleft\tO\n", "conll"),  # its reader reports the comment
+        ("-DOCSTART- -X- O\n\nAnna NNP\nran VBD\n", "conll"),
+        ("\u5c0f B-PER\n\u660e I-PER\n" * FIRST_LINES, "conll"),
+        (LONG, "conll"),
+        ('{"tokens": ["Anna"]}\n', "jsonl"),
+        ('\n  {"text": "Anna"}\n', "jsonl"),
+    ],
+)
+def test_first_lines_decide_where_the_name_does_not(content: str, kind: str) -> None:
+    found = recognise("some.txt", content.split("\n")[:-1][:FIRST_LINES])
+    assert (found.kind, found.by_name) == (kind, False)
