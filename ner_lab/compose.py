@@ -325,6 +325,11 @@ def check_words(arguments: Sequence[str]) -> None:
             continue
         key, equals, value = word.partition("=")
         group = key.lstrip("+")
+        if key.lstrip("+") == "hydra.sweeper.direction" and "," in value:
+            raise UserError(
+                f"{word}: a search has one direction: the value of a job is its dev F1. Set "
+                "hydra.sweeper.direction=maximize."
+            )
         if not equals or not group:
             raise UserError(f"'{word}': expected KEY=VALUE, such as seed=2. ner-lab train --help lists what there is.")
         if (CONF_DIR / group).is_dir() and (value in ("", "null") or value.startswith(("[", "{"))):

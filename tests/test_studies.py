@@ -414,3 +414,21 @@ def test_rows_of_four_papers_are_runs_of_the_ablations() -> None:
         choices for label, choices in sweep("four_papers").configurations().items() if label == "Ma & Hovy 2016"
     )
     assert configured("four_papers", ma_hovy).decoder == sections()["decoder", "crf"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_published_figures_say_which_corpus_they_are_of(name: str) -> None:
+    """`study.data` is the corpus that the study itself trains on."""
+    study = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text(encoding="utf-8"))["study"]
+    if not study.get("published"):
+        return
+    said = OmegaConf.load(SWEEPS / f"{name}.yaml")
+    chosen = [entry for entry in said.defaults if isinstance(entry, DictConfig)]
+    groups = {str(key).removeprefix("override "): str(value) for entry in chosen for key, value in entry.items()}
+    rows = OmegaConf.select(said, "hydra.sweeper.rows") or {}
+    params = OmegaConf.select(said, "hydra.sweeper.params") or {}
+    papers = [str(row.paper) for row in rows.values() if "paper" in row]
+    papers = papers or [one.strip() for one in str(params.get("paper", groups.get("paper", "none"))).split(",")]
+    for paper in papers:
+        data = [f"data={groups['data']}"] if "data" in groups else []
+        assert study["data"] == compose_config([f"paper={paper}", *data]).data.name

@@ -14,7 +14,7 @@ from ner_lab.report.cells import NOTHING, Cell, Table, interval, mean_and_std, n
 from ner_lab.report.differences import machine_of
 from ner_lab.report.findings import Comparison, Findings, named
 from ner_lab.report.records import BROKEN, FAILED, FINISHED, MISSING, RUNNING, SPLITS
-from ner_lab.report.runs import Run
+from ner_lab.report.runs import Run, is_numeral
 from ner_lab.report.statistics import seeds_needed
 from ner_lab.report.summaries import Row, Summary
 
@@ -423,7 +423,11 @@ def _provenance(findings: Findings) -> Section:
 
 
 def _choice_of(key: str) -> Callable[[Row], Cell]:
-    return lambda row: Cell(row.configuration.choices[key])
+    def choice(row: Row) -> Cell:
+        text = row.configuration.choices[key]
+        return Cell(text, float(text) if is_numeral(text) else None)
+
+    return choice
 
 
 def _score_column(split: str) -> Callable[[Row], Cell]:

@@ -441,10 +441,20 @@ def label_of(run: Run, factors: Mapping[str, str]) -> str:
 
 
 def _choice(factor: str, value: str) -> str:
-    """`cnn` speaks for itself, `none` and `0.5` do not."""
+    """`cnn` speaks for itself; `none` and numbers (`0.5`, `5e-05`) do not."""
     if value in ("none", "null", "false"):
         return f"no {factor}"
-    return value if re.search("[A-Za-z]", value) and value != "true" else f"{factor} {value}"
+    names_itself = re.search("[A-Za-z]", value) and value != "true" and not is_numeral(value)
+    return value if names_itself else f"{factor} {value}"
+
+
+def is_numeral(value: str) -> bool:
+    """Whether a choice is a number as it is written: `0.5`, `5e-05`."""
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(value: object) -> int | None:

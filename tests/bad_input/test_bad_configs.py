@@ -332,6 +332,7 @@ OVERRIDES = [
     Case("a group without an option", "decoder=", ("decoder=: a group takes one option", "softmax")),
     Case("a group set to null", "char_encoder=null", ("char_encoder=null: a group takes one", "char_encoder=none.")),
     Case("two options in a list", "decoder=[crf,softmax]", ("decoder=[crf,softmax]: a group takes one option",)),
+    Case("several directions", "hydra.sweeper.direction=[maximize,minimize]", ("a search has one direction",)),
     Case("a group added twice", "+decoder=crf", ("decoder appears more than once",)),
     Case("a key forced in", "++x=1", ("unknown config key 'x'",)),
     Case("a misspelt key of a part", "decoder.constraint=1", ("Did you mean 'decoder.constraints'?",)),

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from made_study import CONFIG, FOUR, GOLD, RECORD, grid, job, metrics, predictions, write_plan, write_run
 
 from ner_lab.errors import UserError
@@ -129,6 +130,7 @@ def test_rows_are_called_by_their_labels_and_grids_by_their_choices(tmp_path: Pa
 
 def test_values_that_say_nothing_alone_are_called_with_their_factor(tmp_path: Path) -> None:
     names = ["dropout=0.5,features=null", "dropout=0.0,features=true", "dropout=0,features=caps"]
+    names.append("dropout=5e-05,features=caps")
     write_plan(tmp_path, [job(name, 1) for name in names], factors={"features": "features", "dropout": "dropout"})
     for name in names:
         write_run(tmp_path / name / "seed=1", metrics(1))
@@ -136,6 +138,7 @@ def test_values_that_say_nothing_alone_are_called_with_their_factor(tmp_path: Pa
         "no features + dropout 0.5",
         "features true + dropout 0.0",
         "caps + dropout 0",
+        "caps + dropout 5e-05",
     ]
 
 
@@ -350,3 +353,24 @@ def test_runs_on_other_sentences_are_told(tmp_path: Path) -> None:
     (sentence,) = differences(collect(tmp_path))
     assert "test" in sentence
     assert "3453 (1 run)" in sentence
+
+
+def test_published_figures_are_left_out_for_runs_on_other_data(tmp_path: Path) -> None:
+    """And a note says so: the figures of a paper say nothing of another corpus, split or share of the data."""
+    names = {"own": {}, "other": {"name": "builtin"}, "file": {"test": "a.conll"}, "unchecked": {"verify": False}}
+    jobs = [job(f"features={name}", 1) for name in [*names, "limited", "planned"]]
+    published = {one["configuration"]: [{"test": 90.0, "source": "Somebody 2016"}] for one in jobs}
+    write_plan(tmp_path, jobs, published=published, data="conll2003")
+    usual = {"name": "conll2003", "train": None, "dev": None, "test": None, "verify": True, "counts": {"test": 1}}
+    for name in [*names, "limited"]:
+        folder = write_run(tmp_path / f"features={name}" / "seed=1", metrics(1))
+        limit = 0.5 if name == "limited" else None
+        config = {"data": {**usual, **names.get(name, {})}, "trainer": {"limit_train_batches": limit}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    study = collect(tmp_path)
+    assert set(study.published) == {"features=own", "features=planned"}
+    (note,) = study.notes
+    assert note == (
+        "The published figures are of conll2003. They are left out for 4 configurations that ran on other data "
+        "(data.name=builtin, data.test=FILE, data.verify=false, trainer.limit_train_batches=0.5)."
+    )
