@@ -93,14 +93,13 @@ def _in_the_runs_columns(options: DataOptions, trained: TrainedTagger, given: Se
         separator=options.separator if "data.separator" in given else run.separator,
         docstart=options.docstart if "data.docstart" in given else run.docstart,
     )
-    if (
-        misfit := next((path for path in locate(kept, needs_train=False).values() if not _fits(path, kept)), None)
-    ) is None:
+    misfits = [path for path in locate(kept, needs_train=False).values() if not _fits(path, kept)]
+    if kept == options or not misfits:
         return kept
     log.warning(
         "%s has too few columns to be read as the run's data (%s, separator %s): read as %s, separator %s; set "
         "data.columns and data.separator if that is wrong",
-        misfit,
+        misfits[0],
         *(kept.columns, kept.separator, options.columns, options.separator),
     )
     return options

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -116,8 +117,9 @@ def _head_of_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Sha
     lines: list[str] = []
     sentences: list[Sentence] = []
     shape = None
-    try:
+    with suppress(UserError):  # of lines that are no text: it comes again when they are read
         lines.extend(islice(text, HEAD))
+    try:
         shape = shape_of(lines, replace(columns, word=0), text.name, before + 1)
         if shape is None:
             return None
