@@ -175,7 +175,7 @@ def explain(error: Exception) -> str:
         return f"{match[1]}: {error.__cause__ or text.splitlines()[0]}"
     if match := re.search(r"Could not (?:find|load) '([^']+)'", text):
         group, _, option = match[1].rpartition("/")
-        options = options_of(group)
+        options = options_of(group, config_dirs_of(sys.argv[1:])[0])
         if options:
             return f"{group} has no option '{option}'{nearest(option, options)} Options: {', '.join(options)}."
     if match := re.search(r"Could not override '([^']+)'.*No match", text, re.DOTALL):

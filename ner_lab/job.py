@@ -28,7 +28,7 @@ from ner_lab.compose import (
     study_name,
     told_twice,
 )
-from ner_lab.errors import JobFailed
+from ner_lab.errors import JobFailed, UserError
 from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
@@ -71,6 +71,16 @@ def _job(cfg: DictConfig) -> float:
 
 def _checked_job() -> None:
     dirs, _ = config_dirs_of(sys.argv[1:])
+    if len(dirs) > 1:
+        raise UserError(
+            f"--config-dir is given {len(dirs)} times ({', '.join(dirs)}), and one folder counts. Put your options "
+            "into one, or name the others by 'hydra.searchpath=[file:///FOLDER]'."
+        )
+    shown = {"--cfg", "-c", "--info", "-i"} & {word.partition("=")[0] for word in sys.argv[1:]}
+    if shown and {"--multirun", "-m"} & set(sys.argv[1:]):
+        raise UserError(
+            f"{shown.pop()} shows the config of one job: leave out --multirun, and give each key one value."
+        )
     check_words(sys.argv[1:])
     sys.argv[1:] = readable(flags_last(sys.argv[1:]))
     with files_named(dirs):

@@ -258,7 +258,7 @@ def test_what_cannot_be_evaluated_is_refused(
         (["format=jsnl"], "format=jsnl. Did you mean 'jsonl'? It takes conll, jsonl, text."),
         (["input_format=words"], "input_format=words. It takes auto, text, tokens, conll, jsonl."),
         (["threads=many"], "threads is many. It must be a whole number, at least 1."),
-        (["data=files"], "'data=files': predict takes no data options"),
+        (["data=files"], "'data=files': predict takes input=FILE and, of data"),
         (["input=bad.jsonl"], "bad.jsonl:1: not JSON"),
     ],
 )

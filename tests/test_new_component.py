@@ -180,3 +180,19 @@ def test_a_package_beside_the_folder_of_configs_needs_no_python_path(
     monkeypatch.setenv("NER_LAB_TRUST", "")
     with pytest.raises(UserError, match="NER_LAB_TRUST=beside_parts"):
         load(run)
+
+
+def test_the_command_line_of_ones_own_options_is_checked(
+    own_parts: Path, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "other").mkdir()
+    own = ["--config-dir", str(own_parts)]
+    for arguments, said in (
+        ([*own, "--config-dir", str(tmp_path / "other")], "--config-dir is given 2 times"),
+        ([*own, "--multirun", "--cfg", "job"], "--cfg shows the config of one job: leave out --multirun"),
+        ([*own, "char_encoder=nope"], "Options: bilstm"),
+    ):
+        outcome = cli("train", *arguments)
+        assert outcome.code == 2
+        assert said in outcome.err
+    assert ", mean, none" in outcome.err
