@@ -89,7 +89,7 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     folder = (Path(folders[-1].strip("'\"")).expanduser() if folders else _new_folder(cfg)).absolute()
     # processes of a distributed run start with our arguments: they are to find the same folder
     sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)), f"{_FOLDER}={folder}"]
-    # what the run was told of a part that is replaced holds no more
+    # overrides of a part that is replaced no longer hold
     before = [one for one in record["overrides"] if one.lstrip("+~").partition("=")[0].partition(".")[0] not in chosen]
     told = [*before, *given]
     metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record, reset))

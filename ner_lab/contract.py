@@ -204,7 +204,7 @@ class _Check:
         self.sizes[group] = f"output_dim {part.output_dim}"
 
     def _call(self, group: str, method: str, call: Callable[[], T]) -> T:
-        """What a part gives; an error of a class of one's own is told with its place."""
+        """What a part gives; an error of a class of one's own is reported with its place."""
         try:
             return call()
         except UserError:

@@ -124,7 +124,7 @@ def is_proper(tags: Sequence[str], scheme: str) -> bool:
 
 
 def opened_without_b(tags: Sequence[str]) -> list[int]:
-    """Tokens at which a span starts (see `spans_of`) with a letter that goes on with one: I, E or L."""
+    """Tokens at which a span starts (see `spans_of`) with a letter that continues one: I, E or L."""
     before, found = "", []
     for position, tag in enumerate(tags):
         letter, entity_type = split_tag(tag)

@@ -95,7 +95,7 @@ def _finished(folder: Path, added: Added) -> tuple[StudyRuns, list[Run]]:
 
 
 def _beside(run: Run) -> dict[str, str]:
-    """What a run was told beside its study's choices, and that changes what it is."""
+    """Overrides of a run that its study does not have, and that change the result."""
     told = run.record.get("overrides")
     overrides = [str(word) for word in told] if isinstance(told, list) else []
     return {key: value for key, value in beside(overrides, run.choices).items() if key != SEED}
