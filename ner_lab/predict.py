@@ -129,8 +129,9 @@ def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
 
     The folder may be a stranger's, and none of their code is run: its checkpoint is read as plain tensors, every byte
     of it held against its checksum, and its config builds classes of ner_lab alone. Not promised is that it is small,
-    or a good tagger; and where the config names lexicons, those files are read. trust: packages of your own whose
-    classes it may name as well (so do those of the environment variable NER_LAB_TRUST).
+    or a good tagger; and where a run of an older version has lexicons, their files are read from the config's places.
+    trust: packages of your own whose classes it may name as well (so do those of the environment variable
+    NER_LAB_TRUST).
     """
     folder = RunFolder(run)
     config = folder.read_config(trusted=trust)

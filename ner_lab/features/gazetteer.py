@@ -5,9 +5,9 @@ from typing import Any
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
-from ner_lab.features import lexicon_entries, lexicon_matching
+from ner_lab.features import lexicon_entries, lexicon_files, lexicon_matching
 from ner_lab.features.base import FeatureSet, code_sum
-from ner_lab.features.lexicon_files import Hashes, check_same, files_of
+from ner_lab.features.lexicon_files import Kept, files_of
 from ner_lab.features.lexicon_matching import Fragments, covered, find_matches
 from ner_lab.features.lexicons import load_fragments
 
@@ -43,13 +43,14 @@ class Gazetteer(FeatureSet):
         self.columns = tuple(f"gazetteer.{category}" for category in self.files.entries) if dim else ()
         self._fragments: dict[str, Fragments] = {}
 
-    def learn(self, train: Sequence[Sentence]) -> dict[str, Hashes]:
-        """Sums of the files, for `remember`."""
-        return {"gazetteer": self.files.hashes()}
+    def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
+        """The entries of each category, for `remember`: a run needs its files no more once it is trained."""
+        return {"gazetteer": self.files.to_keep()}
 
-    def remember(self, learnt: dict[str, Hashes]) -> None:
-        """Raise UserError where the files are not those trained with."""
-        check_same(learnt, self.learn([]))
+    def remember(self, learnt: dict[str, Kept]) -> None:
+        """Use these entries instead of the files; UserError where they are no entries of these categories."""
+        self.files = self.files.with_kept("gazetteer", learnt.get("gazetteer"))
+        self._fragments.clear()
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
         """For each category `on` or `off` a word, where `dim` is above 0."""
@@ -74,7 +75,7 @@ class Gazetteer(FeatureSet):
     def fingerprint(self) -> dict[str, Any]:
         """The code, the settings and the content of the files, wherever they lie."""
         read = [self.files.raw, self.files.whole_only, self.dim > 0]
-        code = code_sum(type(self), lexicon_entries, lexicon_matching)
+        code = code_sum(type(self), lexicon_entries, lexicon_files, lexicon_matching)
         return {"class": "Gazetteer", "code": code, "files": self.files.hashes(), "read": read}
 
     def _switches(self, sentence: Sentence) -> list[list[bool]]:

@@ -1,19 +1,22 @@
-"""Where the lists of a lexicon lie: in files given, in a folder, or in SENNA's published archive."""
+"""Where the lists of a lexicon lie: in files given, in a folder, in SENNA's published archive, or in a checkpoint."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ner_lab.data.cache import cache_dir, content_hash
 from ner_lab.data.fetch import Download
 from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.senna import senna_folder, spellings_of
 from ner_lab.errors import UserError
-from ner_lab.features.lexicon_entries import flag_file, read_entries
+from ner_lab.features.lexicon_entries import LONGEST_NAME, flag_file, read_entries
 
 Hashes = dict[str, list[str]]
 """For each category, sums of the files its entries are read from."""
+Kept = dict[str, str]
+"""For each category its entries, one a line: what a checkpoint keeps of a lexicon."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class LexiconFiles:
     url: SENNA's published archive, fetched where there is no `dir`; None for a lexicon without one.
     raw, whole_only: as in `read_entries`.
     cache_dir: where what is fetched is kept; None for the usual place.
+    kept: entries from a checkpoint, one a line, which are used instead of the files.
     """
 
     key: str
@@ -36,6 +40,7 @@ class LexiconFiles:
     raw: bool
     whole_only: bool
     cache_dir: str | None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def hashes(self) -> Hashes:
         """What tells these files from others: SHA-256 of all that is read."""
@@ -46,8 +51,39 @@ class LexiconFiles:
         cache = cache_dir(self.cache_dir)
         return [_sum(place, cache) for path in self._paths(category) for place in self._read_with(path)]
 
+    def identity_of(self, category: str) -> list[str]:
+        """What tells the entries of a category from others: a sum of those kept, or those of its files."""
+        if category in self.kept:
+            return ["kept", hashlib.sha256(self.kept[category].encode("utf-8", "surrogatepass")).hexdigest()]
+        return self.hashes_of(category)
+
+    def to_keep(self) -> Kept:
+        """The entries of each category, read from the files; plain data for a checkpoint."""
+        return {category: "\n".join(self.read(category)) for category in self.entries}
+
+    def with_kept(self, name: str, learnt: Any) -> "LexiconFiles":
+        """These lists with the entries that `to_keep` gave; `name`: of the lexicon, for messages.
+
+        Older checkpoints hold sums of the files instead: then the files are read, and must be the same.
+        """
+        if not isinstance(learnt, dict) or not set(self.entries) <= learnt.keys():
+            raise UserError(f"features: the checkpoint does not hold the entries of {name}. Train anew.")
+        kept = {category: learnt[category] for category in self.entries}
+        if all(isinstance(sums, list) for sums in kept.values()):
+            check_same({name: kept}, {name: self.hashes()})
+            return self
+        for category, entries in kept.items():
+            if not isinstance(entries, str) or not entries or max(map(len, entries.split("\n"))) > LONGEST_NAME:
+                raise UserError(
+                    f"features: the checkpoint's entries of {name}.{category} are not names of at most "
+                    f"{LONGEST_NAME:,} characters, one a line. Train anew."
+                )
+        return replace(self, kept=kept)
+
     def read(self, category: str) -> list[str]:
         """The entries of a category."""
+        if category in self.kept:
+            return self.kept[category].split("\n")
         paths = self._paths(category)
         entries = [entry for path in paths for entry in read_entries(path, raw=self.raw, whole_only=self.whole_only)]
         if not entries:

@@ -6,9 +6,9 @@ from weakref import WeakValueDictionary
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
-from ner_lab.features import lexicon_entries, lexicon_matching
+from ner_lab.features import lexicon_entries, lexicon_files, lexicon_matching
 from ner_lab.features.base import FeatureSet, code_sum
-from ner_lab.features.lexicon_files import Hashes, LexiconFiles, check_same, files_of
+from ner_lab.features.lexicon_files import Kept, LexiconFiles, files_of
 from ner_lab.features.lexicon_matching import (
     CODINGS,
     MATCHINGS,
@@ -59,13 +59,14 @@ class Lexicons(FeatureSet):
             f"{name}.{category}" for name, lexicon in self.lexicons.items() for category in lexicon.files.entries
         )
 
-    def learn(self, train: Sequence[Sentence]) -> dict[str, Hashes]:
-        """Sums of the files, for `remember`."""
-        return {name: lexicon.files.hashes() for name, lexicon in self.lexicons.items()}
+    def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
+        """The entries of each lexicon, for `remember`: a run needs its files no more once it is trained."""
+        return {name: lexicon.files.to_keep() for name, lexicon in self.lexicons.items()}
 
-    def remember(self, learnt: dict[str, Hashes]) -> None:
-        """Raise UserError where the files are not those trained with."""
-        check_same(learnt, self.learn([]))
+    def remember(self, learnt: dict[str, Kept]) -> None:
+        """Use these entries instead of the files; UserError where they are no entries of these lexicons."""
+        for name, lexicon in self.lexicons.items():
+            lexicon.remember(name, learnt.get(name))
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
         """For each lexicon and category, a code for each word."""
@@ -84,13 +85,13 @@ class Lexicons(FeatureSet):
         lexicons = {name: lexicon.fingerprint() for name, lexicon in self.lexicons.items()}
         return {
             "class": "Lexicons",
-            "code": code_sum(type(self), lexicon_entries, lexicon_matching),
+            "code": code_sum(type(self), lexicon_entries, lexicon_files, lexicon_matching),
             "lexicons": lexicons,
         }
 
 
 class Lexicon:
-    """One lexicon under its method; files are read when the first sentence is."""
+    """One lexicon under its method; files are read when the first sentence is, unless entries are remembered."""
 
     def __init__(
         self, name: str, given: Mapping[str, Any], single_token_partial: Sequence[str], cache_dir: str | None
@@ -109,6 +110,11 @@ class Lexicon:
         self.files = files_of(f"{key}.", said.pop("entries", {}), cache_dir=cache_dir, **said)
         self.single_token_partial = frozenset(single_token_partial)
         self._fragments: dict[str, Fragments] = {}
+
+    def remember(self, name: str, learnt: Any) -> None:
+        """Use the entries of a checkpoint; `name`: that of the lexicon."""
+        self.files = self.files.with_kept(name, learnt)
+        self._fragments.clear()
 
     def codes(self, category: str, words: Sequence[str]) -> list[str]:
         """A code for each word."""
@@ -139,7 +145,7 @@ _loaded: WeakValueDictionary[tuple[Any, ...], Fragments] = WeakValueDictionary()
 
 def load_fragments(files: LexiconFiles, category: str, matching: str, single_token_partial: bool) -> Fragments:
     """Read the files of a category; feature sets of one process share what they read, as long as one uses it."""
-    key = (*files.hashes_of(category), files.raw, files.whole_only, matching, single_token_partial)
+    key = (*files.identity_of(category), files.raw, files.whole_only, matching, single_token_partial)
     fragments = _loaded.get(key)
     if fragments is None:
         fragments = fragments_of(files.read(category), matching=matching, single_token_partial=single_token_partial)

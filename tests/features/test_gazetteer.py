@@ -125,9 +125,13 @@ def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) ->
     assert json.loads(json.dumps(prints)) == prints
 
 
-def test_other_files_than_those_trained_with_are_refused(folder: Path) -> None:
-    learnt = json.loads(json.dumps(gazetteer(folder).learn([SENTENCE])))
-    gazetteer(folder).remember(learnt)
+def test_a_trained_gazetteer_needs_its_files_no_more(folder: Path) -> None:
+    trained = gazetteer(folder)
+    learnt, sums = json.loads(json.dumps(trained.learn([SENTENCE]))), {"gazetteer": trained.files.hashes()}
+    found = trained.sparse(SENTENCE)
     (folder / "ner.org.lst").write_text("new\nnew york\nnew york post\ntimes\ntimes of\ntimes of new\n")
+    loaded = gazetteer(folder)
+    loaded.remember(learnt)
+    assert loaded.sparse(SENTENCE) == found
     with pytest.raises(UserError, match=r"gazetteer\.ORG are others than those trained with"):
-        gazetteer(folder).remember(learnt)
+        gazetteer(folder).remember(sums)

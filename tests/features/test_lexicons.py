@@ -190,27 +190,45 @@ def test_a_list_that_cannot_be_fetched_says_how_to_do_without(tmp_path: Path) ->
 # what a checkpoint and a cache entry depend on
 
 
-def test_what_was_learnt_is_plain_data_and_fits_the_same_files_elsewhere(folder: Path, tmp_path: Path) -> None:
-    learnt = json.loads(json.dumps(lexicons(mine(folder)).learn([SENTENCE])))
+def test_what_was_learnt_is_plain_data_and_the_files_are_needed_no_more(folder: Path) -> None:
+    given = mine(folder) | senna(folder, whole_only=True)
+    trained = lexicons(given)
+    learnt = json.loads(json.dumps(trained.learn([SENTENCE])))
+    codes = trained.dense(SENTENCE)
+    (folder / "places.txt").write_text("Anna\n")
+    (folder / "people.txt").unlink()
+    (folder / "ner.loc.dat").unlink()
+    loaded = lexicons(given)
+    loaded.remember(learnt)
+    assert loaded.dense(SENTENCE) == codes
+
+
+def test_a_checkpoint_with_sums_alone_needs_the_same_files(folder: Path, tmp_path: Path) -> None:
+    sums = {name: one.files.hashes() for name, one in lexicons(mine(folder)).lexicons.items()}
     moved = folder.rename(tmp_path / "elsewhere")
     features = lexicons(mine(moved))
-    features.remember(learnt)
+    features.remember(sums)
     assert column(features, "mine.PER") == "BEOOOOE"
-
-
-def test_other_files_than_those_trained_with_are_refused(folder: Path) -> None:
-    learnt = lexicons(mine(folder)).learn([SENTENCE])
-    (folder / "places.txt").write_text("New York City\n")
+    (moved / "places.txt").write_text("New York City\n")
     with pytest.raises(UserError, match=r"entries of mine\.LOC are others than those trained with.*train anew"):
+        lexicons(mine(moved)).remember(sums)
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [{}, {"mine": {"PER": "Anna"}}, *({"mine": {"PER": "Anna", "LOC": wrong}} for wrong in (3, "", ["x"], "x" * 2001))],
+)
+def test_what_is_no_entries_of_these_lexicons_is_refused(folder: Path, learnt: Any) -> None:
+    with pytest.raises(UserError, match=r"checkpoint.*mine.*Train anew"):
         lexicons(mine(folder)).remember(learnt)
 
 
 def test_flags_count_among_the_files_where_they_are_read(folder: Path) -> None:
-    every, whole = (lexicons(senna(folder, whole_only=chosen)).learn([]) for chosen in (False, True))
+    every, whole = (lexicons(senna(folder, whole_only=chosen)).lexicons["senna"].files for chosen in (False, True))
+    before = every.hashes(), whole.hashes()
     (folder / "ner.loc.dat").write_bytes(b"\1\1\1")
-    lexicons(senna(folder)).remember(every)
-    with pytest.raises(UserError, match=r"senna\.LOC"):
-        lexicons(senna(folder, whole_only=True)).remember(whole)
+    assert every.hashes() == before[0]
+    assert whole.hashes() != before[1]
 
 
 def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) -> None:
