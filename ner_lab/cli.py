@@ -14,6 +14,7 @@ _COMMANDS = {
     "sweep": ("ner_lab.sweep", "run an ablation study:     ner-lab sweep chars_by_decoder"),
     "evaluate": ("ner_lab.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),
     "predict": ("ner_lab.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
+    "score": ("ner_lab.score", "score any system's file:    ner-lab score FILE FILE"),
     "compare": ("ner_lab.compare.command", "two runs side by side:     ner-lab compare DIR DIR"),
     "report": ("ner_lab.report.command", "tables, plots and tests:   ner-lab report outputs/chars_by_decoder"),
     "results": ("ner_lab.results.command", "keep runs in the ledger:   ner-lab results add outputs/NAME"),

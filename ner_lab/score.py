@@ -1,0 +1,217 @@
+"""`ner-lab score FILE...`: score files of predictions of any system as conlleval does, and compare several."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ner_lab.command import run_command
+from ner_lab.data.conll import read_text
+from ner_lab.data.sentence import DOCSTART
+from ner_lab.errors import UserError, shown
+from ner_lab.mistakes import Prediction, scores_by_type, sentence_counts
+from ner_lab.report.randomisation import randomise
+from ner_lab.report.statistics import holm
+from ner_lab.scoring import score_table, strict_f1
+from ner_lab.span_scores import percent, span_scores
+from ner_lab.tags import as_written, detect_scheme, is_proper, spans_of, split_tag
+from ner_lab.terminal import start_logging, table
+
+log = logging.getLogger(__name__)
+
+_BLANKS = re.compile(r"[ \t]+")
+_USAGE = """ner-lab score FILE... [--json]
+
+Scores files of predictions of any system: a token a line, further columns, gold tag, predicted tag (the last two
+columns), a blank line between sentences. Tags may be in IO, IOB1, IOB2, IOBES or BILOU, which is recognised; they are
+read as conlleval reads them. seqeval's strict F1 is added. Several files of the same sentences are compared with the
+first one by approximate randomisation over sentences, corrected for their number by Holm's method.
+
+--json   the figures as JSON on standard output"""
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """A file of predictions. words, gold, predicted: by sentence; gold and predicted in IOB2 letters, not repaired."""
+
+    path: Path
+    words: list[list[str]]
+    gold: list[list[str]]
+    predicted: list[list[str]]
+    lines: list[int]
+    """Number of each sentence's first line"""
+    scores: dict[str, Any]
+    """As in metrics.json: `precision`, `recall`, `f1` in per cent, counts, `accuracy`, `f1_strict`, `per_type`"""
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        rows = zip(self.words, self.gold, self.predicted, strict=True)
+        return [Prediction(words, spans_of(gold), spans_of(predicted)) for words, gold, predicted in rows]
+
+
+def score_file(path: str | Path) -> ScoredFile:
+    """Read and score one file; UserError with its line where it is no file of predictions."""
+    path = Path(path).expanduser()
+    sentences = list(_sentences(path))
+    if not sentences:
+        raise UserError(f"{path}: no sentence in it. Expected a token, its gold and its predicted tag on each line.")
+    lines = [number for number, _ in sentences]
+    words = [[row[0] for row in rows] for _, rows in sentences]
+    columns = [[[row[place] for row in rows] for _, rows in sentences] for place in (-2, -1)]
+    schemes = [_scheme(tags, path) for tags in columns]
+    gold, predicted = (
+        [as_written(tags, scheme) for tags in column] for column, scheme in zip(columns, schemes, strict=True)
+    )
+    spans = [Prediction(*row) for row in zip(words, map(spans_of, gold), map(spans_of, predicted), strict=True)]
+    correct, found, wanted = (int(number) for number in sentence_counts(spans).sum(axis=0))
+    # conlleval compares tags as they are written; those of two schemes are compared in IOB2
+    written = columns if schemes[0] == schemes[1] else [gold, predicted]
+    pairs = [pair for one, two in zip(*written, strict=True) for pair in zip(one, two, strict=True)]
+    scores = span_scores(correct, found, wanted)
+    scores |= {
+        "accuracy": percent(sum(one == two for one, two in pairs), len(pairs)),
+        "tokens": len(pairs),
+        "sentences": len(words),
+        "improper_sequences": sum(not is_proper(tags, schemes[1]) for tags in columns[1]),
+        "f1_strict": strict_f1(gold, predicted),
+        "per_type": scores_by_type(spans),
+        "schemes": {"gold": schemes[0], "predicted": schemes[1]},
+    }
+    return ScoredFile(path, words, gold, predicted, lines, scores)
+
+
+def compare_files(files: Sequence[ScoredFile], *, rounds: int = 10_000) -> list[dict[str, Any]]:
+    """Each further file against the first: `difference` of F1 in points, its 95 % interval, `p`, and `p_holm`."""
+    first = files[0]
+    for other in files[1:]:
+        _refuse_other_sentences(first, other)
+    counts = [sentence_counts(file.predictions) for file in files]
+    tests = [randomise([counts[0]], [count], rounds=rounds) for count in counts[1:]]
+    corrected = holm([test.p for test in tests])
+    return [
+        {
+            "file": str(file.path),
+            "difference": test.difference,
+            "low": test.low,
+            "high": test.high,
+            "p": test.p,
+            "p_holm": p,
+        }
+        for file, test, p in zip(files[1:], tests, corrected, strict=True)
+    ]
+
+
+def _sentences(path: Path) -> Iterator[tuple[int, list[list[str]]]]:
+    """(number of the first line, rows of cells) of each sentence."""
+    rows: list[list[str]] = []
+    begin = 0
+    for number, line in enumerate([*read_text(path).split("\n"), ""], 1):
+        text = line.strip(" \t\r")
+        if not text or text.split(maxsplit=1)[0] == DOCSTART:
+            if rows:
+                yield begin, rows
+            rows = []
+            continue
+        cells = text.split("\t") if "\t" in text else _BLANKS.split(text)
+        if len(cells) < 3:
+            raise UserError(
+                f"{path}:{number}: {len(cells)} columns, expected at least 3: token, gold tag, predicted tag. "
+                f"It is {shown(text)}."
+            )
+        for tag, what in ((cells[-2], "gold"), (cells[-1], "predicted")):
+            try:
+                split_tag(tag)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}:{number}: {error}. The last two columns must be gold and predicted tags; this is the "
+                    f"{what} one."
+                ) from None
+        begin = begin if rows else number
+        rows.append(cells)
+
+
+def _scheme(tags: Sequence[Sequence[str]], path: Path) -> str:
+    try:
+        return detect_scheme(tags)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}. Write all tags of a column in one scheme.") from None
+
+
+def _refuse_other_sentences(first: ScoredFile, other: ScoredFile) -> None:
+    """The same sentences with the same gold entities: else a comparison means nothing."""
+    for number, (begin, words, gold) in enumerate(zip(other.lines, other.words, other.gold, strict=True)):
+        if number >= len(first.words):
+            break
+        if words != first.words[number]:
+            places = [
+                place for place, pair in enumerate(zip(words, first.words[number], strict=False)) if len({*pair}) > 1
+            ]
+            place = places[0] if places else min(len(words), len(first.words[number]))
+            raise UserError(
+                f"{other.path}:{begin + place}: not the sentence of {first.path}:{first.lines[number] + place}. "
+                "Files that are compared must have the same tokens in the same order."
+            )
+        if spans_of(gold) != spans_of(first.gold[number]):
+            raise UserError(
+                f"{other.path}:{begin}: the gold entities of this sentence are not those of "
+                f"{first.path}:{first.lines[number]}. Files that are compared must have the same gold tags."
+            )
+    if len(first.words) != len(other.words):
+        raise UserError(
+            f"{other.path}: {len(other.words):,} sentences, and {first.path} has {len(first.words):,}. "
+            "Files that are compared must have the same sentences."
+        )
+
+
+def _comparison_table(files: Sequence[ScoredFile], tests: Sequence[dict[str, Any]]) -> str:
+    header = ["file", "precision", "recall", "F1", "difference", "95 % interval", "p", "p (Holm)"]
+    rows: list[list[object]] = []
+    for file, test in zip(files, [None, *tests], strict=True):
+        cells: list[object] = [str(file.path), *(file.scores[name] for name in ("precision", "recall", "f1"))]
+        if test is not None:
+            interval = f"{test['low']:+.2f} to {test['high']:+.2f}"
+            cells += [f"{test['difference']:+.2f}", interval, f"{test['p']:.4f}", f"{test['p_holm']:.4f}"]
+        rows.append([*cells, *[""] * (len(header) - len(cells))])
+    return table(header, rows)
+
+
+def _command() -> None:
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(_USAGE)
+        return
+    names = [word for word in arguments if word != "--json"]
+    if unknown := [word for word in names if word.startswith("-")]:
+        raise UserError(f"'{unknown[0]}': score takes files and --json.\n\n{_USAGE}")
+    if not names:
+        raise UserError(f"which files? Give one or more.\n\n{_USAGE}")
+    start_logging()
+    files = [score_file(name) for name in names]
+    tests = compare_files(files) if len(files) > 1 else []
+    if "--json" in arguments:
+        figures = [{"file": str(file.path), **file.scores} for file in files]
+        print(json.dumps({"files": figures, "comparisons": tests}, indent=2))
+        return
+    for file in files:
+        schemes = file.scores["schemes"]
+        log.info(
+            "%s\n  tags in %s (gold) and %s (predicted)\n",
+            score_table({str(file.path): file.scores}),
+            *schemes.values(),
+        )
+    if tests:
+        log.info("%s", _comparison_table(files, tests))
+        log.info("difference: F1 minus that of %s; p by approximate randomisation over sentences", files[0].path)
+
+
+def main() -> None:
+    """Entry point of `ner-lab score`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""`ner-lab score`: files of any system against conlleval and seqeval, and against each other."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conlleval import conlleval
+from sample import Outcome
+from seqeval.metrics import f1_score
+from seqeval.scheme import IOB2
+
+from ner_lab.score import compare_files, score_file
+from ner_lab.tags import SCHEMES, tags_of
+
+CASE = "Anna NNP B-PER B-PER\nHolm NNP I-PER O\nsaw VBD O O\nOslo NNP B-LOC B-LOC\n\n"
+
+
+def random_file(path: Path, seed: int, *, scheme: str = "IOB2", separator: str = " ", sentences: int = 60) -> Path:
+    """Gold in a scheme, and predictions that are wrong here and there, and improper."""
+    draw = random.Random(seed)
+    lines = ["-DOCSTART- -X- O O", ""]
+    for number in range(sentences):
+        length = draw.randint(1, 9)
+        spans, start = [], 0
+        while start < length:
+            end = min(length, start + draw.randint(1, 3))
+            if draw.random() < 0.5:
+                spans.append((draw.choice(["PER", "LOC"]), start, end))
+            start = end
+        gold = tags_of(spans, length, scheme)  # type: ignore[arg-type]
+        known = sorted({*gold, "O"})
+        predicted = [tag if draw.random() < 0.8 else draw.choice(known) for tag in gold]
+        lines += [
+            separator.join((f"w{number}.{place}", "X", *pair))
+            for place, pair in enumerate(zip(gold, predicted, strict=True))
+        ]
+        lines.append("")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("separator", [" ", "\t"])
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_are_those_of_conlleval_and_strict_is_seqevals(seed: int, separator: str, tmp_path: Path) -> None:
+    path = random_file(tmp_path / "a.conll", seed, separator=separator)
+    file = score_file(path)
+    lines = [line.replace("\t", " ") for line in path.read_text().splitlines() if "DOCSTART" not in line]
+    report = conlleval(lines)
+    for name in ("precision", "recall", "f1", "accuracy"):
+        assert file.scores[name] == pytest.approx(getattr(report, name), abs=0.005), name
+    assert file.scores["f1_strict"] == pytest.approx(
+        100 * f1_score(file.gold, file.predicted, mode="strict", scheme=IOB2), abs=1e-9
+    )
+    assert file.scores["improper_sequences"] > 0
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_is_recognised_and_a_perfect_file_is_perfect(scheme: str, tmp_path: Path) -> None:
+    path = random_file(tmp_path / "a.conll", 3, scheme=scheme)
+    rows = [line.split(" ") for line in path.read_text().split("\n")]
+    path.write_text("\n".join(" ".join([*row[:-1], row[-2]] if len(row) > 2 else row) for row in rows))
+    scores = score_file(path).scores
+    assert (scores["f1"], scores["accuracy"], scores["improper_sequences"]) == (100, 100, 0)
+    assert scores["schemes"] == {"gold": scheme, "predicted": scheme}
+
+
+def test_one_of_two_entities_is_half(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    (tmp_path / "a.conll").write_text(CASE)
+    outcome = cli("score", str(tmp_path / "a.conll"), "--json")
+    assert outcome.code == 0, outcome.said
+    (figures,) = json.loads(outcome.out)["files"]
+    assert [figures[name] for name in ("precision", "recall", "f1", "accuracy")] == [50, 50, 50, 75]
+    assert {name: row["correct"] for name, row in figures["per_type"].items()} == {"LOC": 1, "PER": 0}
+
+
+def test_several_files_are_compared_with_the_first(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    first = random_file(tmp_path / "a.conll", 1)
+    rows = [line.split(" ") for line in first.read_text().split("\n")]
+    better = [" ".join([*row[:-1], row[-2]] if len(row) > 2 else row) for row in rows]
+    (tmp_path / "b.conll").write_text("\n".join(better))
+    tests = compare_files([score_file(tmp_path / name) for name in ("a.conll", "b.conll", "a.conll")], rounds=500)
+    assert tests[0]["difference"] == pytest.approx(100 - score_file(first).scores["f1"])
+    assert tests[0]["p"] < 0.01 < tests[1]["p"]
+    assert tests[1]["difference"] == 0
+    assert tests[0]["p_holm"] == pytest.approx(2 * tests[0]["p"])
+    outcome = cli("score", str(first), str(tmp_path / "b.conll"))
+    assert outcome.code == 0, outcome.said
+    assert "p (Holm)" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (CASE.replace("Oslo NNP", "Bergen NNP"), "b.conll:4: not the sentence of"),
+        (CASE.replace("B-LOC B-LOC", "B-PER B-LOC"), "b.conll:1: the gold entities of this sentence are not those of"),
+        (CASE + CASE, "2 sentences, and"),
+        ("Anna B-PER\n", "b.conll:1: 2 columns, expected at least 3"),
+        ("Anna X B-PER NNP\n", "b.conll:1: 'NNP' is no tag"),
+        ("\n", "no sentence in it"),
+    ],
+)
+def test_files_that_cannot_be_scored_or_compared_are_refused(
+    text: str, said: str, tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    (tmp_path / "a.conll").write_text(CASE)
+    (tmp_path / "b.conll").write_text(text)
+    outcome = cli("score", str(tmp_path / "a.conll"), str(tmp_path / "b.conll"))
+    assert outcome.code == 2
+    assert said in outcome.err
