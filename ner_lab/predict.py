@@ -4,7 +4,7 @@ import gc
 import logging
 import reprlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -53,7 +53,7 @@ input_format  text    running text; a blank line or a line's end closes a paragr
               tokens  a sentence a line, tokens between blanks
               conll   a token a line, a blank line between sentences; columns are those of the run's data, unless
                       data.columns.word, data.separator or data.docstart are given (further columns are ignored)
-              jsonl   {"tokens": [...]} or {"text": "..."} a line
+              jsonl   {"tokens": [...]} or {"text": "..."} a line; of a line with both, the tokens are the words
               auto    recognised by the file's name, or its first lines (the default); what is typed is text
 threads       processor cores to use, a process on each: all there are by default. A short input, and one
               that comes bit by bit, is tagged as it comes, on one"""
@@ -79,7 +79,8 @@ class TrainedTagger:
         self.features = feature_set_of(config)
         self.features.remember(vocabs.features.learnt)
         self.labeller = Labeller(tagger, vocabs, self.options, self.features)
-        self._unread = tuple(name for name in self.features.reads if name in self.options.columns)
+        unread = [name for name in self.features.reads if name in self.options.columns]
+        self._unsaid = [unread] if unread else []
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Tags in IOB2 for sentences of words; a sentence without words gets none.
@@ -92,7 +93,9 @@ class TrainedTagger:
         return self.labeller.tags(sentences)
 
     def entities(self, text: str) -> list[Entity]:
-        """The entities of a running text, with their places in it."""
+        """The entities of a running text, with their places in it; UserError where it is no string."""
+        if not isinstance(text, str):
+            raise UserError(f"{reprlib.repr(text)} is no text: entities takes one string; for words use .predict.")
         sentences = list(sentences_in(text))
         tags = self.predict([[token.text for token in sentence] for sentence in sentences])
         return [
@@ -104,24 +107,33 @@ class TrainedTagger:
 
     def warn_of_columns(self) -> None:
         """Say once what words alone lack."""
-        unread, self._unread = self._unread, ()
-        if unread:
-            log.warning(
-                "words alone lack columns that this tagger was trained with (%s): expect lower scores",
-                ", ".join(unread),
-            )
+        try:
+            unread = self._unsaid.pop()  # one thread alone gets it
+        except IndexError:
+            return
+        log.warning(
+            "words alone lack columns that this tagger was trained with (%s): expect lower scores",
+            ", ".join(unread),
+        )
 
 
 def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
     expected = "predict takes a list of sentences, each a list of words; for text use .entities(text)."
-    if isinstance(sentences, str | bytes) or sentences is None:
+    if not _is_list(sentences):
         raise UserError(f"{reprlib.repr(sentences)} is no list of sentences: {expected}")
     for number, sentence in enumerate(sentences):
-        if isinstance(sentence, str | bytes) or sentence is None:
+        if not _is_list(sentence):
             raise UserError(f"sentence {number} is {reprlib.repr(sentence)}, no list of words: {expected}")
         for place, word in enumerate(sentence):
             if not isinstance(word, str) or not word:
                 raise UserError(f"sentence {number}, word {place} is {reprlib.repr(word)}, no word: {expected}")
+
+
+def _is_list(value: object) -> bool:
+    """Whether something has items in an order: lists, tuples and arrays have; texts, records and sets are no such."""
+    return isinstance(value, list | tuple) or (
+        hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, str | bytes | Mapping | Set)
+    )
 
 
 def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:

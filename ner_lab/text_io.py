@@ -195,16 +195,32 @@ def _read_jsonl(text: Text) -> Iterator[Piece]:
 
 
 def _item(item: Any, where: str) -> Piece:
-    if isinstance(item, dict) and isinstance(item.get("text"), str):
-        tokens = tokenize(item["text"])
-        return Piece([token.text for token in tokens], tokens, item["text"], record=item)
     words = item.get("tokens") if isinstance(item, dict) else None
+    text = item.get("text") if isinstance(item, dict) else None
+    in_words = isinstance(words, list) and bool(words) and isinstance(words[0], str)
+    if isinstance(text, str) and not in_words:  # tokens of other programs, such as numbers or objects, are no words
+        tokens = tokenize(text)
+        return Piece([token.text for token in tokens], tokens, text, record=item)
     if not isinstance(words, list):
         raise UserError(f"{where}: {_SHAPES} It is {shown(_as_json(item))}.")
     for number, word in enumerate(words, 1):
         if not isinstance(word, str) or not word:
             raise UserError(f"{where}: token {number} is {shown(_as_json(word))}, and no word. {_SHAPES}")
+    if isinstance(text, str) and (places := _places_of(words, text)) is not None:
+        return Piece(words, places, text, record=item)
     return Piece(words, record=item)
+
+
+def _places_of(words: Sequence[str], text: str) -> list[Token] | None:
+    """Where words stand in their text, with nothing but blanks between them; None where they do not."""
+    tokens, done = [], 0
+    for word in words:
+        start = text.find(word, done)
+        if start < 0 or text[done:start].strip():
+            return None
+        done = start + len(word)
+        tokens.append(Token(word, start, done))
+    return tokens if not text[done:].strip() else None
 
 
 def _write_conll(piece: Piece, tags: list[str]) -> str:

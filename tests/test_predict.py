@@ -90,11 +90,21 @@ def test_sentences_without_words_get_no_tags(tagger: TrainedTagger) -> None:
         ([["Anna"], None], "sentence 1 is None"),
         ([["Anna", None]], "sentence 0, word 1 is None"),
         ([["Anna", ""]], "sentence 0, word 1 is ''"),
+        (7, "7 is no list of sentences"),
+        ([{"tokens": ["Anna"]}], "sentence 0 is .*, no list of words"),
+        ([{"Anna", "Holm"}], "sentence 0 is .*, no list of words"),
+        (iter([["Anna"]]), "is no list of sentences"),
     ],
 )
 def test_text_where_words_are_expected_is_refused(sentences: Any, complaint: str, tagger: TrainedTagger) -> None:
     with pytest.raises(UserError, match=complaint + r".*for text use \.entities\(text\)\."):
         tagger.predict(sentences)
+
+
+@pytest.mark.parametrize("text", [None, ["Anna", "left"], b"Anna left"])
+def test_entities_are_those_of_a_text(text: Any, tagger: TrainedTagger) -> None:
+    with pytest.raises(UserError, match=r"is no text: .* for words use \.predict\."):
+        tagger.entities(text)
 
 
 def test_letters_and_words_never_seen_are_tagged_all_the_same(tagger: TrainedTagger) -> None:

@@ -216,6 +216,35 @@ def test_each_line_of_json_gives_a_line_with_all_that_was_in_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "words", "entities"),
+    [
+        (  # the record's own words, which `tokenize` would cut otherwise
+            '{"text": "Anna-Bo won.", "tokens": ["Anna", "-", "Bo", "won."]}',
+            "Anna - Bo won.",
+            [{"type": "PER", "start": 0, "end": 3, "start_char": 0, "end_char": 7, "text": "Anna-Bo"}],
+        ),
+        (
+            '{"text": "Anna -- won", "tokens": ["Anna", "won"]}',
+            "Anna won",
+            [{"type": "PER", "start": 0, "end": 1, "text": "Anna"}],
+        ),
+        (
+            '{"text": "Anna won", "tokens": [{"text": "Anna", "id": 0}]}',
+            "Anna won",
+            [{"type": "PER", "start": 0, "end": 1, "start_char": 0, "end_char": 4, "text": "Anna"}],
+        ),
+    ],
+)
+def test_words_of_a_record_are_kept_and_have_places_where_its_text_holds_them(
+    line: str, words: str, entities: list[object]
+) -> None:
+    (piece,) = read("jsonl", line + "\n")
+    assert piece.words == words.split()
+    tags = "B-PER I-PER I-PER O" if len(piece.words) == 4 else "B-PER O"
+    assert json.loads(write("jsonl", piece, tags))["entities"] == entities
+
+
 def test_json_lines_quote_running_text_as_it_stands() -> None:
     entities = json.loads(write("jsonl", RUNNING, "B-PER I-PER O B-LOC O"))["entities"]
     assert [entity["text"] for entity in entities] == ["Anna  Holm", "Oslo"]

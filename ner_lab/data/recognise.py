@@ -11,10 +11,13 @@ from ner_lab.tags import OUTSIDE
 
 FIRST_LINES = 50
 """Lines that are enough to recognise a format"""
+_RUNNING = 3
+"""Words in a cell, in the mean of its column, that make it running text"""
 _BY_ENDING = {
     **dict.fromkeys(
         (".conll", ".conll2003", ".conllu", ".iob", ".iob2", ".iobes", ".bio", ".bioes", ".bilou", ".tsv"), "conll"
     ),
+    ".csv": "conll",  # whose reader says what it is and how to convert it
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     ".tok": "tokens",
 }
@@ -45,6 +48,8 @@ class Recognised(NamedTuple):
 def recognise(name: str, lines: Sequence[str]) -> Recognised:
     """The format of an input with this name and these first lines; running text if nothing else is found."""
     ending = PurePath(name).suffix.lower()
+    if ending == ".tsv" and _has_running_text(lines):
+        return Recognised("text", "its cells hold running text")
     if ending in _BY_ENDING:
         return Recognised(_BY_ENDING[ending], f"the ending {ending}", by_name=True)
     filled = [line for line in lines if line.strip()]
@@ -80,6 +85,14 @@ def _why_columns(lines: Sequence[str]) -> str | None:
     if any(_are_labels(column, words) for column in columns):
         return f"{width} cells in a line, with labels"
     return None
+
+
+def _has_running_text(lines: Sequence[str]) -> bool:
+    """Whether a cell between tabs holds a sentence, as in tables of documents, and no word or tag."""
+    rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
+    if len(set(map(len, rows))) != 1 or len(rows[0]) == 1:
+        return False
+    return any(sum(len(cell.split()) for cell in column) >= _RUNNING * len(rows) for column in zip(*rows, strict=True))
 
 
 def _are_tags(cells: Sequence[str]) -> bool:

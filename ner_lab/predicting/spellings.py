@@ -1,6 +1,8 @@
 """Vectors of spellings, kept from one text to the next."""
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +17,9 @@ _MOST = 50_000  # spellings kept: what English news uses nearly always, in some 
 _LETTERS = 2**14  # encoded together
 
 
+_IN_USE: "weakref.WeakSet[Spellings]" = weakref.WeakSet()
+
+
 class Spellings:
     """What an embedder makes of words one by one: their own vector and their letters'.
 
@@ -22,7 +27,7 @@ class Spellings:
     too many, all are forgotten: what a text is about now soon stands there again.
 
     Safe in threads, and after an exception: a row is known only once its vector is filled, a filled row is never
-    changed, and a call gets the table that its rows belong to.
+    changed, and a call gets the table that its rows belong to. So in a process forked at any moment.
 
     table: spellings -> their table of forms, under the tagger's normalisation.
     most: spellings kept at most, unless one call has more.
@@ -35,13 +40,18 @@ class Spellings:
         self._rows: dict[str, int] = {}
         self._state: list[tuple[int, int]] = []
         self._vectors = torch.empty(0, embedder.spelling_dim)  # (spellings, dim)
-        self._lock = threading.Lock()
+        self._renew_lock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        vars(self).update(state)
+        self._renew_lock()
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+        _IN_USE.add(self)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -75,8 +85,8 @@ class Spellings:
         """Forget all where weights were moved, loaded or trained since."""
         state = [(weights.data_ptr(), weights._version) for weights in self._embedder.parameters()]
         if state != self._state:
+            self._forget()  # first: a process forked in between must not take old vectors for new ones
             self._state = state
-            self._forget()
 
     def _forget(self) -> None:
         """Begin with a new table: calls under way in other threads keep theirs."""
@@ -95,6 +105,15 @@ class Spellings:
 
     def _tensor(self, numbers: np.ndarray) -> Tensor:
         return torch.from_numpy(numbers).to(self._vectors.device)
+
+
+def _after_fork() -> None:
+    """In a forked process, nobody is left who would release a lock that another thread held."""
+    for spellings in list(_IN_USE):
+        spellings._renew_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _of_like_length(words: list[str]) -> Iterator[list[str]]:

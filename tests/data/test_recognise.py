@@ -18,6 +18,7 @@ LONG = "The O\nfirst O\n" + "Oslo B-LOC\n" * FIRST_LINES
         ("a.jsonl", "jsonl"),
         ("a.ndjson", "jsonl"),
         ("a.tok", "tokens"),
+        ("a.csv", "conll"),  # its reader says how to convert it
     ],
 )
 def test_a_name_decides_whatever_the_content(name: str, kind: str) -> None:
@@ -62,3 +63,16 @@ def test_a_name_decides_whatever_the_content(name: str, kind: str) -> None:
 def test_first_lines_decide_where_the_name_does_not(content: str, kind: str) -> None:
     found = recognise("some.txt", content.split("\n")[:-1][:FIRST_LINES])
     assert (found.kind, found.by_name) == (kind, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("d7\tAnna lives in Oslo.\nd8\tIt rained.\n", "text"),
+        ("New York\tB-Drug Name\nlives\tO\n", "conll"),
+        ("# text = Anna lives in Oslo\n1\tAnna\tB-PER\n", "conll"),
+        ("Anna NNP I-NP B-PER\nlives VBZ I-VP O\n", "conll"),  # columns between blanks
+    ],
+)
+def test_a_table_of_documents_is_text_whatever_its_name(content: str, kind: str) -> None:
+    assert recognise("some.tsv", content.splitlines()).kind == kind

@@ -1,7 +1,9 @@
 """The quick ways of tagging against the tagger itself, sentence by sentence."""
 
+import os
 import pickle
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +177,18 @@ def test_an_exception_in_the_middle_leaves_no_wrong_vector(small: list[str], mon
         with pytest.raises(MemoryError):
             tagger.labeller.labels(WORDS)
     assert tagger.labeller.labels(WORDS).tolist() == expected
+
+
+def test_a_process_forked_while_another_thread_tags_can_tag(run: Path) -> None:
+    tagger = load(run)
+    spellings = tagger.labeller._spellings
+    expected = tagger.predict([WORDS[0]])
+    with spellings._lock:  # as another thread has it
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            os._exit(tagger.predict([WORDS[0]]) != expected)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.fixture
