@@ -188,7 +188,7 @@ def one_job(command: Command) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with the files that the pages show, and finished runs under the names pages give them."""
     for block in BLOCKS:
         if (name := named_file(block)) is not None:
@@ -197,7 +197,11 @@ def workplace(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for name in PLACEHOLDERS:
         shutil.copytree(run, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in [name for name in set(sys.modules) - before if name.partition(".")[0] == "my_lab"]:
+        del sys.modules[name]
 
 
 Cli = Callable[..., Outcome]
