@@ -12,7 +12,7 @@ from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
 from ner_lab.score import compare_files, score_file
-from ner_lab.tags import SCHEMES, tags_of
+from ner_lab.tags import SCHEMES, Span, tags_of
 
 CASE = "Anna NNP B-PER B-PER\nHolm NNP I-PER O\nsaw VBD O O\nOslo NNP B-LOC B-LOC\n\n"
 
@@ -23,13 +23,13 @@ def random_file(path: Path, seed: int, *, scheme: str = "IOB2", separator: str =
     lines = ["-DOCSTART- -X- O O", ""]
     for number in range(sentences):
         length = draw.randint(1, 9)
-        spans, start = [], 0
+        spans, start = list[Span](), 0
         while start < length:
             end = min(length, start + draw.randint(1, 3))
             if draw.random() < 0.5:
-                spans.append((draw.choice(["PER", "LOC"]), start, end))
+                spans.append(Span(draw.choice(["PER", "LOC"]), start, end))
             start = end
-        gold = tags_of(spans, length, scheme)  # type: ignore[arg-type]
+        gold = tags_of(spans, length, scheme)
         known = sorted({*gold, "O"})
         predicted = [tag if draw.random() < 0.8 else draw.choice(known) for tag in gold]
         lines += [
