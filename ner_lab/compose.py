@@ -128,6 +128,7 @@ OPEN_KEYS = {  # their keys are names the user gives
     *(
         "data.columns",
         "data.local",
+        "data.map_types",
         "data.counts",
         "features.parts",
         "features.ngrams",

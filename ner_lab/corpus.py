@@ -84,6 +84,8 @@ def _export(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -
     options = _options(overrides, config_dirs)
     splits = read_corpus(options, locate(options, download_bar()))
     scheme = check_scheme(own.get("scheme", "IOB2"))
+    for remark in (remark for split in splits.values() for remark in split.remarks):
+        log.warning("%s", remark)
     for path in export(splits, Path(own["output"]).expanduser(), scheme):
         log.info("%s", path)
 

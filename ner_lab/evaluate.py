@@ -9,15 +9,16 @@ from pathlib import Path
 from ner_lab.build import data_options_of
 from ner_lab.command import config_dirs_of, keyword_arguments, run_command
 from ner_lab.compose import data_section
+from ner_lab.conlleval import score_table
 from ner_lab.data.conll import shape_of
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import encode
-from ner_lab.data.remarks import improper_gold
+from ner_lab.data.remarks import improper_gold, types_unknown_to
 from ner_lab.errors import UserError
 from ner_lab.predict import TrainedTagger, load
 from ner_lab.run_folder import RunFolder, absolute_paths
-from ner_lab.scoring import Scored, score, score_table
+from ner_lab.scoring import Scored, score
 from ner_lab.terminal import download_bar, start_logging
 from ner_lab.threads import set_threads
 
@@ -30,7 +31,8 @@ _USAGE = """ner-lab evaluate run=DIR [data=OPTION] [data.KEY=VALUE ...] [splits=
 Scores the best checkpoint of a run. Without `data` it is the run's own corpus, and the scores are
 those of its metrics.json. With `data` it is another corpus, read as that option says and normalised
 as the tagger was trained: data=conll2003 data.dir=DIR, or data=files data.test=FILE. Such files have the
-columns and separator of the run's data, unless data.columns or data.separator are given.
+columns and separator of the run's data, unless data.columns or data.separator are given. Where they
+name entity types otherwise than the run: data.map_types={PERSON: PER}.
 
 output        a folder for evaluation.json and predictions/SPLIT.conll; without it nothing is written
 --config-dir  a folder with options of your own, DIR/data/NAME.yaml for data=NAME"""
@@ -58,6 +60,9 @@ def evaluate(
     chosen = splits or [name for name in corpus if name != "train"]
     if not chosen:
         raise UserError("nothing to score: give data.test=FILE (or data.dev=FILE, or splits=train).")
+    unknown = types_unknown_to({name: corpus[name] for name in chosen}, trained.vocabs.tags.entity_types)
+    for remark in [*(remark for split in corpus.values() for remark in split.remarks), *unknown]:
+        log.warning("%s", remark)
     scored = {}
     for name in chosen:
         split, labels = encode(

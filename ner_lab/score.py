@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ner_lab.command import run_command
+from ner_lab.conlleval import schemes_of, score_table, score_tags
 from ner_lab.data.conll import read_text
 from ner_lab.data.sentence import DOCSTART
 from ner_lab.errors import UserError, shown
-from ner_lab.mistakes import Prediction, scores_by_type, sentence_counts
+from ner_lab.mistakes import Prediction, sentence_counts
 from ner_lab.report.randomisation import randomise
 from ner_lab.report.statistics import holm
-from ner_lab.scoring import score_table, strict_f1
-from ner_lab.span_scores import percent, span_scores
-from ner_lab.tags import as_written, detect_scheme, is_proper, spans_of, split_tag
+from ner_lab.tags import as_written, spans_of, split_tag
 from ner_lab.terminal import start_logging, table
 
 log = logging.getLogger(__name__)
@@ -61,26 +60,15 @@ def score_file(path: str | Path) -> ScoredFile:
         raise UserError(f"{path}: no sentence in it. Expected a token, its gold and its predicted tag on each line.")
     lines = [number for number, _ in sentences]
     words = [[row[0] for row in rows] for _, rows in sentences]
-    columns = [[[row[place] for row in rows] for _, rows in sentences] for place in (-2, -1)]
-    schemes = [_scheme(tags, path) for tags in columns]
+    tags = [[[row[place] for row in rows] for _, rows in sentences] for place in (-2, -1)]
+    try:
+        schemes = schemes_of(tags[0], tags[1])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}. Write all tags of a column in one scheme.") from None
+    scores = score_tags(tags[0], tags[1], schemes)
     gold, predicted = (
-        [as_written(tags, scheme) for tags in column] for column, scheme in zip(columns, schemes, strict=True)
+        [as_written(row, scheme) for row in column] for column, scheme in zip(tags, schemes, strict=True)
     )
-    spans = [Prediction(*row) for row in zip(words, map(spans_of, gold), map(spans_of, predicted), strict=True)]
-    correct, found, wanted = (int(number) for number in sentence_counts(spans).sum(axis=0))
-    # conlleval compares tags as they are written; those of two schemes are compared in IOB2
-    written = columns if schemes[0] == schemes[1] else [gold, predicted]
-    pairs = [pair for one, two in zip(*written, strict=True) for pair in zip(one, two, strict=True)]
-    scores = span_scores(correct, found, wanted)
-    scores |= {
-        "accuracy": percent(sum(one == two for one, two in pairs), len(pairs)),
-        "tokens": len(pairs),
-        "sentences": len(words),
-        "improper_sequences": sum(not is_proper(tags, schemes[1]) for tags in columns[1]),
-        "f1_strict": strict_f1(gold, predicted),
-        "per_type": scores_by_type(spans),
-        "schemes": {"gold": schemes[0], "predicted": schemes[1]},
-    }
     return ScoredFile(path, words, gold, predicted, lines, scores)
 
 
@@ -134,11 +122,16 @@ def _sentences(path: Path) -> Iterator[tuple[int, list[list[str]]]]:
         rows.append(cells)
 
 
-def _scheme(tags: Sequence[Sequence[str]], path: Path) -> str:
-    try:
-        return detect_scheme(tags)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}. Write all tags of a column in one scheme.") from None
+def _doubts(file: ScoredFile) -> list[str]:
+    """A line if the two columns of tags are hardly gold and predictions, as chunks and entities are not."""
+    per_type = file.scores["per_type"]
+    gold, predicted = ({name for name, row in per_type.items() if row[side]} for side in ("gold", "predicted"))
+    if not gold or not predicted or gold & predicted:
+        return []
+    return [
+        f"{file.path}: no type of the gold tags ({', '.join(sorted(gold))}) is one of the predicted ones "
+        f"({', '.join(sorted(predicted))}). Are the last two columns gold and predicted tags?"
+    ]
 
 
 def _refuse_other_sentences(first: ScoredFile, other: ScoredFile) -> None:
@@ -156,9 +149,11 @@ def _refuse_other_sentences(first: ScoredFile, other: ScoredFile) -> None:
                 "Files that are compared must have the same tokens in the same order."
             )
         if spans_of(gold) != spans_of(first.gold[number]):
+            pairs = zip(gold, first.gold[number], strict=True)
+            place = next(place for place, (here, there) in enumerate(pairs) if here != there)
             raise UserError(
-                f"{other.path}:{begin}: the gold entities of this sentence are not those of "
-                f"{first.path}:{first.lines[number]}. Files that are compared must have the same gold tags."
+                f"{other.path}:{begin + place}: the gold entities of this sentence are not those of "
+                f"{first.path}:{first.lines[number] + place}. Files that are compared must have the same gold tags."
             )
     if len(first.words) != len(other.words):
         raise UserError(
@@ -192,6 +187,8 @@ def _command() -> None:
     start_logging()
     files = [score_file(name) for name in names]
     tests = compare_files(files) if len(files) > 1 else []
+    for doubt in (doubt for file in files for doubt in _doubts(file)):
+        log.warning("%s", doubt)
     if "--json" in arguments:
         figures = [{"file": str(file.path), **file.scores} for file in files]
         print(json.dumps({"files": figures, "comparisons": tests}, indent=2))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from rich.progress import TextColumn
 
+from ner_lab.conlleval import strict_f1
 from ner_lab.data.batch import BatchPlan, eval_batches, tokens_at_once
 from ner_lab.data.conll import write_columns
 from ner_lab.data.encode import EncodedSplit
@@ -19,19 +20,10 @@ from ner_lab.oov import oov_scores
 from ner_lab.span_scores import percent
 from ner_lab.tagger import Tagger
 from ner_lab.tags import as_written, spans_of
-from ner_lab.terminal import bar, table
+from ner_lab.terminal import bar
 from ner_lab.whole import whole_file
 
 _COUNTED = 2**17  # tokens whose tags are compared at a time
-
-_SENTENCES = 10_000  # whose entities seqeval gives at a time
-
-_KNOWN_BY = {
-    "IV": "IV: words in train and vectors",
-    "OOTV": "OOTV: a word not in train",
-    "OOEV": "OOEV: a word without a vector",
-    "OOBV": "OOBV: both of these",
-}
 
 
 @dataclass
@@ -114,51 +106,6 @@ def _as_in_file(gold: list[list[str]], split: EncodedSplit) -> int:
     for sentence, word in zip(sentences.tolist(), (split.unopened - split.starts[sentences]).tolist(), strict=True):
         gold[sentence][word] = f"I{gold[sentence][word][1:]}"
     return len(set(sentences.tolist()))
-
-
-def strict_f1(gold: list[list[str]], predicted: list[list[str]]) -> float:
-    """seqeval's strict F1 in per cent: spans that do not open with B- count for nothing, in gold too. Tags in IOB2.
-
-    Entities are seqeval's own, of some sentences at a time: all of a large corpus would take gigabytes, and its
-    metrics take a second to import.
-    """
-    from seqeval.scheme import IOB2, Entities
-
-    correct = found = wanted = 0
-    for begin in range(0, len(gold), _SENTENCES):
-        some = slice(begin, begin + _SENTENCES)
-        truth, guess = (set(chain(*Entities(rows[some], IOB2).entities)) for rows in (gold, predicted))
-        correct, found, wanted = correct + len(truth & guess), found + len(guess), wanted + len(truth)
-    if not correct:
-        return 0.0
-    precision, recall = correct / found, correct / wanted
-    return 100.0 * (2.0 * precision * recall / (precision + recall))
-
-
-def score_table(splits: dict[str, dict[str, Any]]) -> str:
-    """Scores per entity type, then in all, by seqeval's strict rule, by what is known of the words; for each split."""
-    columns = ("precision", "recall", "f1", "gold", "predicted", "correct")
-    header = ["precision", "recall", "F1", "gold", "predicted", "correct"]
-    parts = []
-    for name, scores in splits.items():
-        rows: list[list[object]] = [
-            [entity_type, *(row[column] for column in columns)] for entity_type, row in scores["per_type"].items()
-        ]
-        rows.append(["all", *(scores[column] for column in columns)])
-        rows.append(["strict (seqeval)", "", "", scores["f1_strict"], "", "", ""])
-        note = (
-            f"  accuracy {scores['accuracy']:.2f} %, {scores['improper_sequences']:,} of {scores['sentences']:,} "
-            "sentences with an improper tag sequence"
-        )
-        if scores.get("improper_gold"):
-            note += f"; of the gold tags {scores['improper_gold']:,}, which strict does not repair"
-        parts.append(table([name, *header], rows) + "\n" + note)
-        if "oov" in scores:
-            by_class = [
-                [_KNOWN_BY[known], *(row[column] for column in columns)] for known, row in scores["oov"].items()
-            ]
-            parts.append(table([f"{name}, entities by words", *header], by_class))
-    return "\n\n".join(parts)
 
 
 def _padded(guesses: list[list[int]], split: EncodedSplit) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:

@@ -9,7 +9,7 @@ which is what the authors' systems did before they called conlleval; so an impro
 the same spans in memory and in a prediction file.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ner_lab.errors import UserError, shown
@@ -103,6 +103,24 @@ def _span_letters(entity_type: str, length: int, scheme: str, adjacent: bool) ->
 def convert(tags: Sequence[str], scheme: str) -> list[str]:
     """Write the spans of `tags` in `scheme`. Going to IO joins adjacent spans of one type."""
     return tags_of(spans_of(tags), len(tags), scheme)
+
+
+def with_types(tags: Sequence[str], names: Mapping[str, str], scheme: str) -> list[str]:
+    """Tags of `scheme` with other names for their types, `O` for a type to drop. Entities keep their words.
+
+    Only in IO do two neighbours that get the same name become one, since IO cannot keep them apart.
+    """
+    starts = {span.start for span in spans_of(tags)}
+    renamed = [OUTSIDE] * len(tags)
+    for position, tag in enumerate(tags):
+        letter, entity_type = split_tag(tag)
+        if letter == OUTSIDE or (name := names.get(entity_type, entity_type)) == OUTSIDE:
+            continue
+        joined = position in starts and position > 0 and split_tag(renamed[position - 1])[1] == name
+        if joined and _TO_IOB[letter] == "I" and scheme != "IO":
+            letter = "B"
+        renamed[position] = f"{letter}-{name}"
+    return renamed
 
 
 def as_written(tags: Sequence[str], scheme: str) -> list[str]:

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, optimizer_of, word_embedding_of
+from ner_lab.conlleval import score_table
 from ner_lab.contract import check_contract, check_members, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
@@ -35,7 +36,7 @@ from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
 from ner_lab.progress import ProgressFile
 from ner_lab.run_folder import RunFolder, absolute_paths, code_sum, versions
-from ner_lab.scoring import score, score_table
+from ner_lab.scoring import score
 from ner_lab.settings import check_precision, check_settings, check_trainer, note_on_precision
 from ner_lab.stopping import EarlyStop
 from ner_lab.summary import data_summary, parameter_table

@@ -13,12 +13,13 @@ from seqscore.encoding import get_encoding
 from seqscore.validation import validate_labels
 from torch import Tensor, nn
 
+from ner_lab.conlleval import score_table
 from ner_lab.data.batch import Batch
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import prepare
 from ner_lab.features.none import NoFeatures
 from ner_lab.metric import SpanF1
-from ner_lab.scoring import score, score_table
+from ner_lab.scoring import score
 from ner_lab.tags import SCHEMES, as_iob, as_written, is_proper, spans_of
 from ner_lab.word_embedding.none import NoWords
 

@@ -102,6 +102,37 @@ def test_a_type_the_tagger_never_saw_counts_as_missed(run: Path, tmp_path: Path)
     assert scores["recall"] == pytest.approx(100 * scores["correct"] / scores["gold"])
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_types_the_run_does_not_know_are_named_in_one_line_and_can_be_mapped(
+    mapped: bool, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write_corpus(tmp_path / "other.conll", marked(TEST))
+    file.write_text(file.read_text().replace("-PER", "-PERSON").replace("-LOC", "-LOCATION"))
+    mapping = ["data.map_types={PERSON: PER, LOCATION: LOC}"] if mapped else []
+    scores = evaluate(run, ["data=files", f"data.test={file}", *mapping])["test"].scores
+    if mapped:
+        assert scores == metrics_of(run)["test"]
+        assert not caplog.records
+        return
+    (line,) = caplog.messages
+    assert line == (
+        "test: 2 types that the run does not know: LOCATION, PERSON; 5 entities count as missed. The run predicts LOC, "
+        "ORG, PER. If they are other names for the same types: 'data.map_types={LOCATION: LOC, PERSON: PER}'."
+    )
+    assert scores["per_type"]["PERSON"]["correct"] == 0
+
+
+def test_predictions_are_not_scored_as_gold(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = run / "predictions" / "test.conll"
+    with pytest.raises(UserError, match=r"columns 1 and 2 both have tags.*data\.columns\.tag=1 to read the gold tags"):
+        evaluate(run, ["data=files", f"data.test={file}"])
+    gold = evaluate(run, ["data=files", f"data.test={file}", "data.columns.tag=1"])
+    assert gold["test"].scores == metrics_of(run)["test"]
+    assert not caplog.records
+    evaluate(run, ["data=files", f"data.test={file}", "data.columns.tag=2"])
+    assert "the tags are read from column 2" in caplog.messages[0]
+
+
 def test_an_unknown_split_is_refused_with_those_there_are(run: Path) -> None:
     with pytest.raises(UserError, match="this corpus has train, dev, test"):
         evaluate(run, splits=["tset"])

@@ -58,6 +58,8 @@ MAY_KNOW = {
         "study.files",
     },
     "results": {"choices", "command", "compose", "errors", "plain_files", "report", "study.files", "whole"},
+    "conlleval": {"mistakes", "span_scores", "tags", "terminal"},
+    "score": {"command", "conlleval", "data", "errors", "mistakes", "report", "tags", "terminal"},
     "compare": {
         *("command", "data", "errors", "mistakes", "plain_files", "report", "span_scores", "tags", "terminal", "whole"),
     },
@@ -165,6 +167,7 @@ def test_a_room_knows_only_what_stands_to_its_left(room: str) -> None:
         "span_scores",
         "mistakes",
         "compare.command",
+        "score",
         "report.command",
         "data.conll",
         "data.sentence",

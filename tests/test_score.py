@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from conlleval import conlleval
-from sample import Outcome
+from sample import Outcome, metrics_of
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
+from ner_lab.conlleval import schemes_of
 from ner_lab.score import compare_files, score_file
-from ner_lab.tags import SCHEMES, Span, tags_of
+from ner_lab.tags import SCHEMES, Span, convert, tags_of
 
 CASE = "Anna NNP B-PER B-PER\nHolm NNP I-PER O\nsaw VBD O O\nOslo NNP B-LOC B-LOC\n\n"
 
@@ -66,6 +67,54 @@ def test_every_scheme_is_recognised_and_a_perfect_file_is_perfect(scheme: str, t
     assert scores["schemes"] == {"gold": scheme, "predicted": scheme}
 
 
+@pytest.mark.parametrize(
+    ("gold", "predicted", "schemes"),
+    [
+        ("B-A I-A O B-B", "B-A O O I-B", ("IOB2", "IOB2")),  # improper, but of the gold's scheme
+        ("B-A I-A O B-B", "O I-A O I-B", ("IOB2", "IO")),
+        ("I-A B-A O I-B", "B-A B-A O B-B", ("IOB1", "IOB2")),
+        ("I-A B-A O I-B", "I-A I-A O I-B", ("IOB1", "IOB1")),
+        ("B-A E-A O S-B", "B-A I-A O B-B", ("IOBES", "IOB2")),
+        ("B-A E-A O S-B", "O I-B O O", ("IOBES", "IO")),
+        ("B-A E-A O S-B", "O O O O", ("IOBES", "IOBES")),
+        ("O O O O", "U-A O O O", ("BILOU", "BILOU")),
+    ],
+)
+def test_predictions_have_the_golds_scheme_unless_they_obey_another(
+    gold: str, predicted: str, schemes: tuple[str, str]
+) -> None:
+    assert schemes_of([gold.split()], [predicted.split()]) == schemes
+
+
+@pytest.mark.parametrize("schemes", [("IOB1", "IOB1"), ("BILOU", "IOB2"), ("IOB2", "IOBES"), ("IOBES", "IOB1")])
+def test_scores_are_the_same_in_whatever_schemes_gold_and_predictions_are(
+    schemes: tuple[str, str], tmp_path: Path
+) -> None:
+    gold = ["B-PER", "I-PER", "B-PER", "I-PER", "O", "B-LOC", "I-LOC", "I-LOC"]
+    guess = ["B-PER", "I-PER", "B-PER", "O", "O", "B-LOC", "I-LOC", "I-LOC"]
+    files = []
+    for name, (of_gold, of_guess) in (("a", ("IOB2", "IOB2")), ("b", schemes)):
+        rows = zip(convert(gold, of_gold), convert(guess, of_guess), strict=True)
+        (tmp_path / name).write_text("".join(f"w {one} {two}\n" for one, two in rows))
+        files.append(score_file(tmp_path / name))
+    assert tuple(files[1].scores.pop("schemes").values()) == schemes
+    assert files[1].scores.items() <= files[0].scores.items()
+    assert compare_files(files, rounds=10)[0]["difference"] == 0  # in whatever scheme the gold tags are
+
+
+def test_a_run_of_ours_is_scored_as_its_metrics_say(run: Path) -> None:
+    scores = score_file(run / "predictions" / "test.conll").scores
+    expected = metrics_of(run)["test"]
+    for name in ("precision", "recall", "f1", "f1_strict", "accuracy", "tokens", "sentences"):
+        assert scores[name] == expected[name], name
+
+
+def test_chunks_taken_for_gold_tags_are_doubtful(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    (tmp_path / "a.conll").write_text("EU NNP B-NP B-ORG\nran VBD B-VP O\n")
+    outcome = cli("score", str(tmp_path / "a.conll"))
+    assert "no type of the gold tags (NP, VP) is one of the predicted ones (ORG)" in outcome.said
+
+
 def test_one_of_two_entities_is_half(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     (tmp_path / "a.conll").write_text(CASE)
     outcome = cli("score", str(tmp_path / "a.conll"), "--json")
@@ -94,7 +143,7 @@ def test_several_files_are_compared_with_the_first(tmp_path: Path, cli: Callable
     ("text", "said"),
     [
         (CASE.replace("Oslo NNP", "Bergen NNP"), "b.conll:4: not the sentence of"),
-        (CASE.replace("B-LOC B-LOC", "B-PER B-LOC"), "b.conll:1: the gold entities of this sentence are not those of"),
+        (CASE.replace("B-LOC B-LOC", "B-PER B-LOC"), "b.conll:4: the gold entities of this sentence are not those of"),
         (CASE + CASE, "2 sentences, and"),
         ("Anna B-PER\n", "b.conll:1: 2 columns, expected at least 3"),
         ("Anna X B-PER NNP\n", "b.conll:1: 'NNP' is no tag"),

@@ -10,11 +10,12 @@ from seqeval.metrics import classification_report, f1_score
 from seqeval.scheme import IOB2
 from torch import Tensor, nn
 
+from ner_lab.conlleval import score_table, strict_f1
 from ner_lab.data.batch import Batch
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.features.none import NoFeatures
-from ner_lab.scoring import Scored, predict_labels, score, score_table, strict_f1
+from ner_lab.scoring import Scored, predict_labels, score
 from ner_lab.tags import SCHEMES
 from ner_lab.word_embedding.none import NoWords
 

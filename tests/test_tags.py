@@ -21,6 +21,7 @@ from ner_lab.tags import (
     spans_of,
     split_tag,
     tags_of,
+    with_types,
 )
 
 TYPES = ("LOC", "PER")
@@ -329,3 +330,32 @@ def test_every_scheme_is_known_by_its_own_name(scheme: str) -> None:
 def test_an_unknown_scheme_is_an_error_that_lists_the_schemes(name: object) -> None:
     with pytest.raises(UserError, match=rf"'{name}' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
         check_scheme(name)  # type: ignore[arg-type]
+
+
+# other names for types
+
+NAMES = {"A": "PER", "B": "LOC", "C": "O"}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags", "renamed"),
+    [
+        ("IOB2", "B-A I-A O B-B B-C I-C", "B-PER I-PER O B-LOC O O"),
+        ("IOB2", "B-A I-B I-B", "B-PER I-LOC I-LOC"),  # improper stays improper
+        ("IOB1", "I-PER I-A I-A", "I-PER B-PER I-PER"),  # neighbours that now have one type stay two
+        ("IOB1", "I-C I-A B-A", "O I-PER B-PER"),
+        ("IO", "I-PER I-A", "I-PER I-PER"),
+        ("IOBES", "S-A B-PER E-PER S-D", "S-PER B-PER E-PER S-D"),
+    ],
+)
+def test_types_get_other_names_and_entities_stay(scheme: str, tags: str, renamed: str) -> None:
+    found = with_types(tags.split(), NAMES, scheme)
+    assert found == renamed.split()
+    assert is_proper(found, scheme) == is_proper(tags.split(), scheme)
+
+
+@pytest.mark.parametrize("scheme", SPLIT_SCHEMES)
+def test_mapping_every_type_to_one_keeps_every_span(scheme: str) -> None:
+    for tags in product(ALPHABET[scheme], repeat=3):
+        renamed = with_types(tags, {"LOC": "X", "PER": "X"}, scheme)
+        assert spans_of(renamed) == [span._replace(type="X") for span in spans_of(tags)]

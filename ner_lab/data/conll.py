@@ -8,13 +8,14 @@ lines that hold blanks, a missing last newline).
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from sys import intern
 from typing import IO
 
 from ner_lab.data.column_diagnosis import HEAD, Refused, diagnosis, is_tag
 from ner_lab.data.mistaken import nature_of, no_text, why_no_file
+from ner_lab.data.recognise import predicted_beside_gold
 from ner_lab.data.sentence import DOCSTART, Sentence, Split
 from ner_lab.errors import UserError, shown
 from ner_lab.tags import SCHEMES, detect_scheme, follows, is_proper, split_tag
@@ -23,6 +24,7 @@ _BLANKS = re.compile(r"[ \t]+")
 LONGEST_LINE = 2**20
 """Letters of a line that may still be one; behind it something else than a text was given."""
 _AT_ONCE = 2**22  # letters cut into lines at a time; no proper line is as long
+_MANY_LINES = 5000  # that are looked at to recognise predictions
 _SEPARATORS = {"tab": "tabs", "space": "spaces", "any": "spaces or tabs"}
 
 
@@ -153,14 +155,7 @@ def sentences_of(
 def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto") -> Split:
     """Read the split `name` from `path`; `scheme` is what its tags are written in, or `auto`."""
     text = read_text(path)
-    try:
-        sentences = list(sentences_of(_lines(text), columns, str(path)))
-    except UserError as error:
-        if nature := nature_of(text[:1000].encode(), path.name):
-            raise UserError(f"{path}:1: {nature}") from None
-        if isinstance(error, LineError) and (found := diagnosed(error, text, columns, path.name)):
-            raise UserError(f"{path}:{found[0]}: {found[1]}") from None
-        raise
+    sentences = read_sentences(path, columns, text)
     if not any(sentence.words != [DOCSTART] for sentence in sentences):
         raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
     _refuse_running_numbers(sentences, text, columns, path)
@@ -176,7 +171,43 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
         _refuse_unfit_scheme(sentences, scheme, path)
     else:
         _check_stated_scheme(sentences, scheme, path)
-    return Split(name, str(path), sentences, scheme)
+    return Split(name, str(path), sentences, scheme, remarks=_remarks_on_predictions(text, columns, path))
+
+
+def _remarks_on_predictions(text: str, columns: ColumnFormat, path: Path) -> list[str]:
+    """Refuse a file `token gold predicted` read by its last column, the default; a remark if that column was set.
+
+    Scores on it would be those on predictions.
+    """
+    if columns.tag is None:
+        return []
+    lines = [line.rstrip(" \t\r\n") for line in islice(_lines(text), _MANY_LINES) if DOCSTART not in line]
+    separator = columns.separator
+    if separator == "auto":
+        separator = "tab" if any("\t" in line for line in lines) else "any"
+    rows = [_cells(line, separator) for line in lines if line]
+    if not rows or (gold := predicted_beside_gold(rows, tag := columns.tag % len(rows[0]))) is None:
+        return []
+    what = f"{path}: columns {gold} and {tag} both have tags of the same entities, as a file `token gold predicted` has"
+    if columns.tag < 0:
+        raise UserError(
+            f"{what}. Set data.columns.tag={gold} to read the gold tags, data.columns.tag={tag} to read the others; "
+            f"`ner-lab score {path}` scores predictions."
+        )
+    return [f"{what}; the tags are read from column {tag} (data.columns.tag)."]
+
+
+def read_sentences(path: Path, columns: ColumnFormat, text: str | None = None) -> list[Sentence]:
+    """The sentences of a file; `text` is its content, where that has been read. Errors say what the file is instead."""
+    text = read_text(path) if text is None else text
+    try:
+        return list(sentences_of(_lines(text), columns, str(path)))
+    except UserError as error:
+        if nature := nature_of(text[:1000].encode(), path.name):
+            raise UserError(f"{path}:1: {nature}") from None
+        if isinstance(error, LineError) and (found := diagnosed(error, text, columns, path.name)):
+            raise UserError(f"{path}:{found[0]}: {found[1]}") from None
+        raise
 
 
 def _lines(text: str) -> Iterator[str]:

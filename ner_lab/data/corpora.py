@@ -1,6 +1,7 @@
 """Find, fetch and read the splits of a corpus, and hold them against the published counts."""
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import SPLITS, Counts, Sentence, Split
 from ner_lab.errors import UserError
+from ner_lab.tags import OUTSIDE, with_types
 
 _BUILTIN = Path(__file__).parent / "builtin"
 _FEW_DOCUMENTS = 20
@@ -36,6 +38,8 @@ def read_corpus(options: DataOptions, places: dict[str, Path]) -> dict[str, Spli
     splits = {name: read_one(options, name, path) for name, path in places.items()}
     if options.verify:
         _hold_against_published(options, splits)
+    if options.map_types and splits:
+        _rename_types(splits, options.map_types)
     if "dev" not in splits and "train" in splits:
         splits["train"], splits["dev"] = _share(splits["train"], options.dev_share, options.dev_seed)
     return {name: splits[name] for name in SPLITS if name in splits}
@@ -110,6 +114,23 @@ def _hold_against_published(options: DataOptions, splits: dict[str, Split]) -> N
             )
 
 
+def _rename_types(splits: dict[str, Split], names: Mapping[str, str]) -> None:
+    """Apply `data.map_types`; names that occur in no split are remarked on."""
+    types: set[str] = set()
+    for split in splits.values():
+        for sentence in split.sentences:
+            if here := {tag.partition("-")[2] for tag in sentence.tags if tag != OUTSIDE}:
+                types |= here
+                if not here.isdisjoint(names):
+                    sentence.tags = with_types(sentence.tags, names, split.scheme)
+    if absent := sorted(names.keys() - types):
+        first = next(iter(splits.values()))
+        first.remarks.append(
+            f"data.map_types: no entity of the type{'s' * (len(absent) > 1)} {', '.join(absent)} in "
+            f"{', '.join(splits)}. There are {', '.join(sorted(types)) or 'none'}."
+        )
+
+
 def _flat(counts: Counts) -> dict[str, Any]:
     return {
         "documents": counts.documents,
@@ -137,6 +158,6 @@ def _share(train: Split, share: float, seed: int) -> tuple[Split, Split]:
     for index, sentence in enumerate(train.sentences):
         (dev if (sentence.document if by_document else index) in held else kept).append(sentence)
     return (
-        Split("train", train.path, kept, train.scheme),
+        Split("train", train.path, kept, train.scheme, remarks=train.remarks),
         Split("dev", f"{train.path} (held out: {share:g}, seed {seed})", dev, train.scheme, train.path),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from ner_lab.data.conll import ColumnFormat
 from ner_lab.errors import UserError
-from ner_lab.tags import check_scheme
+from ner_lab.tags import OUTSIDE, check_scheme
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -24,6 +24,22 @@ def _check_train_on(value: object) -> list[str]:
     if sorted(map(str, value)) not in (["train"], ["dev", "train"]):
         raise UserError(f"data.train_on is {value}. {takes}")
     return sorted(value, reverse=True)
+
+
+def _check_map_types(value: object) -> None:
+    takes = "It takes {OLD: NEW}, names of entity types, such as {PERSON: PER}; {OLD: O} drops a type."
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise UserError(f"data.map_types is {value!r}. {takes}")
+    for old, new in value.items():
+        for name in (old, new):
+            if not isinstance(name, str):  # YAML reads a bare NO as false
+                raise UserError(f"data.map_types: {name!r} is no name. {takes} Write a name that YAML reads in quotes.")
+            if not name.isprintable() or not name or " " in name:
+                raise UserError(f"data.map_types: {name!r} is no name: it is empty or has blanks in it. {takes}")
+        if old == OUTSIDE:
+            raise UserError(f"data.map_types: {OUTSIDE} is no entity type, so it cannot become {new}. {takes}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +64,7 @@ class DataOptions:
     separator: str = "auto"
     docstart: str = "drop"
     file_scheme: str = "auto"
+    map_types: dict[str, str] | None = None
     dev_share: float = 0.1
     dev_seed: int = 1
     # what the tagger sees
@@ -77,6 +94,7 @@ class DataOptions:
             raise UserError(
                 f"data.columns is {self.columns}. It needs at least word and tag, each the number of a column from 0."
             )
+        _check_map_types(self.map_types)
         for name in ("dir", "train", "dev", "test", "cache_dir"):
             if getattr(self, name) == "":  # as an unset variable of the shell leaves it
                 raise UserError(f"data.{name} is empty. Give data.{name}=PATH, or leave it out.")

@@ -34,6 +34,8 @@ _PARTS_OF_SPEECH = {
 """Of the Penn Treebank and of Universal Dependencies"""
 _MOST = 0.8  # share of rows of the same width in columns with a mistake, which their reader reports
 
+_ALIKE = 0.2  # share of words with a tag in one of two columns that have the same type in both
+
 
 class Recognised(NamedTuple):
     """What an input was recognised as."""
@@ -58,6 +60,22 @@ def recognise(name: str, lines: Sequence[str]) -> Recognised:
     if reason := _why_columns(lines):
         return Recognised("conll", reason)
     return Recognised("text", "the first lines are no columns")
+
+
+def predicted_beside_gold(rows: Sequence[Sequence[str]], column: int) -> int | None:
+    """The column of gold tags, if `column` of these rows holds what a system predicted for them; None if not.
+
+    That is so where the column before it has tags too, of the same types and mostly on the same words: chunks beside
+    entities have other types, and entities within entities other words.
+    """
+    before = column - 1
+    if before < 1 or any(len(row) <= column for row in rows):
+        return None
+    labelled = [(row[before], row[column]) for row in rows if (row[before], row[column]) != (OUTSIDE, OUTSIDE)]
+    if not all(_are_tags([row[place] for row in rows]) for place in (before, column)):
+        return None
+    alike = sum(gold.partition("-")[2] == predicted.partition("-")[2] for gold, predicted in labelled)
+    return before if alike >= _ALIKE * len(labelled) else None
 
 
 def _why_columns(lines: Sequence[str]) -> str | None:

@@ -1,7 +1,7 @@
 """What is doubtful about a corpus that can be read: a line for each kind, shown at every start."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -72,6 +72,7 @@ def remarks_on(splits: Mapping[str, Split], options: DataOptions, *, from_scratc
     from_scratch: whether word vectors are learnt from train alone.
     """
     remarks = [
+        *(remark for split in splits.values() for remark in split.remarks),
         *(found.in_words(split) for split in splits.values() if (found := improper_gold(split))),
         *_types_by_case(splits),
         *_missing_borders(splits),
@@ -120,7 +121,30 @@ def unseen_types(splits: Mapping[str, Split]) -> list[str]:
     return lines
 
 
-def _some(names: list[str]) -> str:
+def types_unknown_to(splits: Mapping[str, Split], known: Sequence[str]) -> list[str]:
+    """One line on entity types of the splits that a tagger, which knows `known`, cannot predict."""
+    counts = Counter(span.type for split in splits.values() for s in split.sentences for span in spans_of(s.tags))
+    unknown = sorted(counts.keys() - set(known))
+    if not unknown:
+        return []
+    number = sum(counts[name] for name in unknown)
+    likely = {name: other for name in unknown for other in known if _is_short_for(other, name)}
+    names = ", ".join(f"{old}: {new}" for old, new in (likely or {unknown[0]: known[0]}).items())
+    return [
+        f"{', '.join(splits)}: {len(unknown)} {'type' if len(unknown) == 1 else 'types'} that the run does not know: "
+        f"{_some(unknown)}; {number:,} {'entity counts' if number == 1 else 'entities count'} as missed. The run "
+        f"predicts {_some(sorted(known))}. If they are other names for the same types: "
+        f"'data.map_types={{{names}}}'{'' if likely else ', for instance'}."
+    ]
+
+
+def _is_short_for(one: str, other: str) -> bool:
+    """Whether a name of a type begins with the other, as PERSON with PER, in any case."""
+    short, long = sorted((one.casefold(), other.casefold()), key=len)
+    return len(short) > 1 and long.startswith(short)
+
+
+def _some(names: Sequence[str]) -> str:
     """Names with commas, cut where they are many."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

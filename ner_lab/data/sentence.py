@@ -40,6 +40,8 @@ class Split:
     """The scheme its tags are written in."""
     held_out_of: str = ""
     """The file of train that it is a share of; empty for a split with a file of its own."""
+    remarks: list[str] = field(default_factory=list)
+    """What its reader found doubtful, a line each"""
 
     def place(self, sentence: Sentence, word: int = 0) -> str:
         """FILE:LINE of a word."""

@@ -305,6 +305,8 @@ def _other_data(run: Run, corpus: str | None) -> str | None:
         return f"data.name={data.get('name')}"
     if given := [split for split in ("train", "dev", "test") if data.get(split) is not None]:
         return f"data.{given[0]}=FILE"
+    if data.get("map_types"):
+        return "data.map_types"
     if data.get("counts") and not data.get("verify", True):
         return "data.verify=false"
     limit = trainer.get("limit_train_batches") if isinstance(trainer, dict) else None

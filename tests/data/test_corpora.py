@@ -266,6 +266,23 @@ def test_a_corpus_with_a_dev_split_keeps_its_train_split_whole(tmp_path: Path) -
     assert {name: len(split.sentences) for name, split in splits.items()} == {"train": 30, "dev": 30, "test": 30}
 
 
+# other names for types
+
+
+def test_types_are_mapped_behind_the_published_counts_and_names_that_occur_nowhere_are_remarked_on(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "train.txt", "York B-LOCATION\nwon O\n\nTom B-PERSON\nAshby I-PERSON\n")
+    names = {"PERSON": "PER", "LOCATION": "O", "PERSN": "PER"}
+    given = options(map_types=names, counts={"train": {"PERSON": 1, "LOCATION": 1}})
+    train = read_corpus(given, {"train": path, "dev": path})["train"]
+    assert [sentence.tags for sentence in train.sentences] == [["O", "O"], ["B-PER", "I-PER"]]
+    assert train.remarks == [
+        "data.map_types: no entity of the type PERSN in train, dev. There are LOCATION, PERSON.",
+    ]
+    assert given.what_encoding_depends_on()["map_types"] == names
+
+
 # published counts
 
 

@@ -105,6 +105,22 @@ def test_a_wrong_value_is_refused_with_the_key_the_value_and_what_it_takes(key: 
 
 
 @pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (["PER"], r"data\.map_types is \['PER'\]"),
+        ({"PER": None}, "None is no name"),
+        ({False: "PER"}, "False is no name.*in quotes"),
+        ({"PER": ""}, "'' is no name: it is empty"),
+        ({"O": "PER"}, "O is no entity type"),
+    ],
+)
+def test_what_is_no_map_of_types_is_refused_with_an_example(value: object, what: str) -> None:
+    with pytest.raises(UserError, match=what) as refused:
+        options(map_types=value)
+    assert "{PERSON: PER}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [("singleton_unk", 0), ("singleton_unk", 1.0), ("batch_tokens", None), ("batch_size", 1), ("dev_share", 0.999)],
 )
@@ -182,6 +198,7 @@ CONTENT: dict[str, Any] = {
     "separator": "tab",
     "docstart": "keep",
     "file_scheme": "IOB1",
+    "map_types": {"PERSON": "PER"},
     "dev_share": 0.25,
     "dev_seed": 2,
     "train_on": ["train", "dev"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_lab.data.recognise import FIRST_LINES, recognise
+from ner_lab.data.recognise import FIRST_LINES, predicted_beside_gold, recognise
 
 LONG = "The O\nfirst O\n" + "Oslo B-LOC\n" * FIRST_LINES
 
@@ -63,6 +63,23 @@ def test_a_name_decides_whatever_the_content(name: str, kind: str) -> None:
 def test_first_lines_decide_where_the_name_does_not(content: str, kind: str) -> None:
     found = recognise("some.txt", content.split("\n")[:-1][:FIRST_LINES])
     assert (found.kind, found.by_name) == (kind, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold"),
+    [
+        ("Anna B-PER B-PER\nHolm I-PER O\nOslo B-LOC B-LOC", 1),
+        ("Anna NNP B-NP I-PER S-PER\nran VBD B-VP O O\nOslo NNP B-NP I-LOC O", 3),
+        ("EU NNP I-NP I-ORG\nrejects VBZ I-VP O\nGerman JJ I-NP I-MISC", None),  # chunks
+        ("Bank B-ORG O\nof I-ORG O\nOslo I-ORG B-LOC\nwon O O", None),  # an entity within another
+        ("Anna O B-PER\nran O O", None),
+        ("Anna B-PER\nran O", None),
+        ("B-PER B-PER\nO O", None),  # the first column has words
+    ],
+)
+def test_predictions_beside_gold_are_told_from_chunks_and_nested_entities(text: str, gold: int | None) -> None:
+    rows = [line.split() for line in text.splitlines()]
+    assert predicted_beside_gold(rows, len(rows[0]) - 1) == gold
 
 
 @pytest.mark.parametrize(
