@@ -65,9 +65,9 @@ def recognise(name: str, lines: Sequence[str]) -> Recognised:
 def predicted_beside_gold(rows: Sequence[Sequence[str]], column: int) -> int | None:
     """The column of gold tags, if `column` of these rows holds what a system predicted for them; None if not.
 
-    That is so where the column before it has tags too, and at least a fifth of the words with a tag in either column have
-    the same type in both: chunks beside entities have other types, and entities within entities other words. The share is
-    low so that a weak system's predictions are found as well.
+    That is so where the column before it has tags too, and at least a fifth of the words with a tag in either column
+    have the same type in both: chunks beside entities have other types, and entities within entities other words. The
+    share is low so that a weak system's predictions are found as well.
     """
     before = column - 1
     if before < 1 or any(len(row) <= column for row in rows):
