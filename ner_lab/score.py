@@ -29,7 +29,8 @@ Scores files of predictions of any system: a token a line, further columns, gold
 columns), a blank line between sentences. Tags may be in IO, IOB1, IOB2, IOBES or BILOU, which is recognised; they are
 read as conlleval reads them. seqeval's strict F1 is added. -DOCSTART- lines are left out; conlleval counts each as a
 token tagged right, so that its accuracy is slightly higher where a file has them. Several files of the same sentences
-are compared with the first one by approximate randomisation over sentences, corrected for their number by Holm's method.
+are compared with the first one by approximate randomisation over sentences, corrected for their number
+by Holm's method.
 
 --json   the figures as JSON on standard output"""
 
