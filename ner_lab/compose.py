@@ -48,7 +48,7 @@ def study_name(cfg: DictConfig, config_name: str | None) -> str | None:
 
 
 def _job_name(*, _root_: DictConfig) -> str:
-    overrides = OverridesParser.create().parse_overrides(list(OmegaConf.select(_root_, "hydra.overrides.task") or ()))
+    overrides = override_parser()(list(OmegaConf.select(_root_, "hydra.overrides.task") or ()))
     told = {str(one.get_key_element()): str(one.get_value_element_as_str()) for one in overrides}
     seed = told.pop(SEED, str(_root_.seed))
     return job_folder(told, seed)
@@ -147,31 +147,34 @@ def compose_config(
 
     with_hydra: with the `hydra` node, which knows the option chosen in each group.
     """
+    with _hydra_of(str(CONF_DIR), config_dirs):
+        path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
+        return compose(name, overrides=[*readable(overrides), *path], return_hydra_config=with_hydra)
+
+
+@contextmanager
+def _hydra_of(folder: str, config_dirs: Sequence[str]) -> Iterator[None]:
+    """Hydra over the configs of a folder, and afterwards again the application that this happens in, if any.
+
+    config_dirs: folders of which a file that is not UTF-8 is named.
+    """
     register_resolvers()
     instance = GlobalHydra.instance()
     outer = instance.hydra
     instance.hydra = None
     try:
-        with files_named(config_dirs), initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
-            return compose(name, overrides=[*readable(overrides), *path], return_hydra_config=with_hydra)
+        with files_named(config_dirs), initialize_config_dir(folder, version_base="1.3"):
+            yield
     finally:
         instance.hydra = outer
 
 
 def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """A job of the study in `file`: its config, and the option it has of each group."""
-    register_resolvers()
-    instance = GlobalHydra.instance()
-    outer = instance.hydra
-    instance.hydra = None
     folder = str(file.parent.absolute())
-    try:
-        with files_named([folder]), initialize_config_dir(folder, version_base="1.3"):
-            path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
-            cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
-    finally:
-        instance.hydra = outer
+    with _hydra_of(folder, [folder]):
+        path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
+        cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
     choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
     with open_dict(cfg):
         del cfg["hydra"]
@@ -216,7 +219,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str], config_dirs: Sequ
     values of a key, and for a value of another kind than the one before.
     """
     check_words(overrides)
-    parsed = OverridesParser.create().parse_overrides(readable(overrides))
+    parsed = override_parser()(readable(overrides))
     for override in parsed:
         if override.is_sweep_override():
             raise UserError(f"'{override.input_line}' gives several values, and this is one run. Give one.")
@@ -244,12 +247,11 @@ def _apply_key(cfg: DictConfig, key: str, override: Override) -> None:
     if override.is_delete():
         del holder[name]
         return
-    before = OmegaConf.create(OmegaConf.to_container(cfg))
+    before = holder.copy() if isinstance(holder, DictConfig) else None
     OmegaConf.update(cfg, key, override.value(), force_add=is_new)
     if not is_new and key not in OPEN_KEYS:
-        assert isinstance(before, DictConfig)
-        was = OmegaConf.select(before, place) if place else before
-        _check_kind(key, OmegaConf.select(cfg, place) if place else cfg, was, name)
+        assert before is not None
+        _check_kind(key, holder, before, name)
 
 
 def _folders(config_dirs: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from ner_lab.data.batch import Batch, BatchMaker
@@ -36,11 +36,14 @@ def classes_of(cfg: DictConfig) -> dict[str, str]:
 
 def has_class_of_ones_own(cfg: DictConfig) -> bool:
     """Whether a part, or a part within one (`features.parts`), is not of this package."""
-    if not isinstance(cfg, DictConfig) or cfg._is_none() or cfg._is_missing():
-        return False
-    target = str(cfg.get("_target_", "ner_lab."))
-    own = not target.startswith(("ner_lab.", "pytorch_lightning."))
-    return own or any(has_class_of_ones_own(cfg._get_node(key)) for key in cfg if not str(key).startswith("_"))  # type: ignore[arg-type]
+
+    def has_one(node: Any) -> bool:
+        if not isinstance(node, dict):
+            return False
+        own = not str(node.get("_target_", "ner_lab.")).startswith(("ner_lab.", "pytorch_lightning."))
+        return own or any(map(has_one, node.values()))
+
+    return has_one(OmegaConf.to_container(cfg, resolve=False))
 
 
 def check_members(cfg: DictConfig, features: object, recipe: object) -> None:

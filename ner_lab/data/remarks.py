@@ -54,7 +54,7 @@ def improper_gold(split: Split) -> ImproperGold | None:
 
 @lru_cache(maxsize=1 << 16)
 def _break(before: str, after: str, scheme: str) -> str:
-    """How `after` breaks the scheme behind `before`, in words; "" where it does not."""
+    """How `after`, following `before`, breaks the scheme, in words; "" where it does not."""
     if follows(before, after, scheme):
         return ""
     (letter, entity_type), (next_letter, next_type) = split_tag(before), split_tag(after)
