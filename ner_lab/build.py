@@ -19,11 +19,14 @@ from ner_lab.embedder import Embedder
 from ner_lab.errors import UserError
 from ner_lab.features.base import FeatureSet
 from ner_lab.optimizer.recipe import OptimizerRecipe
+from ner_lab.own_classes import cause_of, class_behind, reported, targets_in
 from ner_lab.suggest import nearest
 from ner_lab.tagger import Tagger
 from ner_lab.word_embedding.base import WordEmbedding
 
 _LARGE = 4096  # a size that calls for counting before building
+_KINDS = {"word_embedding": WordEmbedding, "features": FeatureSet, "optimizer": OptimizerRecipe}
+_SIZED = ("char_encoder", "encoder", "decoder")  # groups whose classes wait for sizes
 
 
 def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
@@ -32,9 +35,7 @@ def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     Weights are random; `WordTable.fill` puts in the vectors of a file. UserError where memory does not hold them.
     """
     if largest := _large_sizes(cfg):
-        with torch.device("meta"):  # counted before they are made
-            needed = 4 * sum(part.numel() for part in _wire(cfg, vocabs).parameters())
-        _refuse(needed, largest)
+        _refuse(_bytes_needed(cfg, vocabs), largest)
     try:
         return _wire(cfg, vocabs)
     except MemoryError:
@@ -44,6 +45,15 @@ def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
             raise
         _refuse(math.inf, largest)
     raise AssertionError
+
+
+def _bytes_needed(cfg: DictConfig, vocabs: Vocabs) -> float:
+    """Of the weights, counted without making them; 0 where a class cannot be made so (it looks at its numbers)."""
+    try:
+        with torch.device("meta"):
+            return 4 * sum(part.numel() for part in _wire(cfg, vocabs).parameters())
+    except (UserError, RuntimeError):
+        return 0
 
 
 def _large_sizes(cfg: DictConfig) -> str:
@@ -65,11 +75,16 @@ def _refuse(needed: float, largest: str) -> None:
         )
 
 
+def _check_module(cfg: DictConfig, group: str, part: Any) -> None:
+    if not isinstance(part, nn.Module):
+        target = cfg[group]["_target_"]
+        raise UserError(f"{target} (conf: {group}) makes {type(part).__name__}, expected a torch.nn.Module.")
+
+
 def _check_output_dim(cfg: DictConfig, group: str, part: Any) -> None:
     """Refuse a part that is no module, or does not give the size of its output."""
+    _check_module(cfg, group, part)
     target = str(cfg[group]["_target_"])
-    if not isinstance(part, nn.Module):
-        raise UserError(f"{target} (conf: {group}) makes {type(part).__name__}, expected a torch.nn.Module.")
     size = getattr(part, "output_dim", None)
     if type(size) is not int or size < 0:
         given = "has no output_dim" if size is None else f"has output_dim {size!r}"
@@ -81,17 +96,22 @@ def _check_output_dim(cfg: DictConfig, group: str, part: Any) -> None:
 
 def _wire(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     tags, scheme = vocabs.tags.items, vocabs.tags.scheme
-    words = word_embedding_of(cfg).layer(
-        num_words=len(vocabs.words), num_known=len(vocabs.words.known), vector_dim=vocabs.vector_dim
-    )
+    embedding = word_embedding_of(cfg)
+    with reported(targets_in(cfg["word_embedding"]), "word_embedding", "layer"):
+        words = embedding.layer(
+            num_words=len(vocabs.words), num_known=len(vocabs.words.known), vector_dim=vocabs.vector_dim
+        )
     chars = _sized(cfg, "char_encoder", chars=vocabs.chars.items)
-    features = feature_set_of(cfg).layers(vocabs.features, tags)
+    feature_set = feature_set_of(cfg)
+    with reported(targets_in(cfg["features"]), "features", "layers"):
+        features = feature_set.layers(vocabs.features, tags)
     for group, part in (("word_embedding", words), ("char_encoder", chars), ("features", features)):
         _check_output_dim(cfg, group, part)
     embedder = Embedder(words, chars, features)
     encoder = _sized(cfg, "encoder", input_dim=embedder.output_dim)
     _check_output_dim(cfg, "encoder", encoder)
     decoder = _sized(cfg, "decoder", input_dim=encoder.output_dim, tags=tags, scheme=scheme)
+    _check_module(cfg, "decoder", decoder)
     if missing := [name for name in ("loss", "decode") if not callable(getattr(decoder, name, None))]:
         raise UserError(f"{cfg.decoder['_target_']} (conf: decoder) has no {' and no '.join(missing)}.")
     return Tagger(embedder, encoder, decoder)
@@ -122,7 +142,7 @@ def _sized(cfg: DictConfig, group: str, **sizes: Any) -> Any:
     part = _part(cfg, group)
     try:
         return part(**sizes)
-    except (ValueError, TypeError) as error:
+    except Exception as error:
         raise _of_a_class_of_theirs(error, cfg[group], group) from error
 
 
@@ -130,26 +150,56 @@ def _part(cfg: DictConfig, group: str) -> Any:
     """What a config group stands for: an object, or a class that waits for sizes (`_partial_`)."""
     section = cfg[group]
     _check_arguments(section, group)
+    _check_partial(section, group)
     try:
-        return instantiate(section)
+        part = instantiate(section)
     except InstantiationException as error:
         if (cause := error.__cause__) is None:
             raise
         raise _of_a_class_of_theirs(cause, section, group) from cause.__cause__
+    if group in _KINDS:
+        _check_members(part, section, group)
+    return part
+
+
+def _check_partial(section: DictConfig, group: str) -> None:
+    """Refuse a class that waits for sizes and is not marked so, and the other way round."""
+    waits = bool(section.get("_partial_"))
+    if group in _SIZED and not waits:
+        raise UserError(
+            f"{section['_target_']} (conf: {group}) is given sizes once the data are read. Add the line "
+            f"`_partial_: true` to its file, conf/{group}."
+        )
+    if group in _KINDS and waits:
+        _check_members(class_of(section, group), section, group)
+        raise UserError(
+            f"{section['_target_']} (conf: {group}) is made before the data are read. Remove the line "
+            f"`_partial_: true` from its file, conf/{group}."
+        )
+
+
+def _check_members(part: Any, section: DictConfig, group: str) -> None:
+    """Refuse a word embedding, a feature set or an optimizer without the members that are called."""
+    kind = _KINDS[group]
+    if missing := [name for name in vars(kind) if not name.startswith("_") and not hasattr(part, name)]:
+        raise UserError(
+            f"{section['_target_']} (conf: {group}) lacks {', '.join(missing)}. Derive it from "
+            f"{kind.__module__}.{kind.__name__}."
+        )
 
 
 def _of_a_class_of_theirs(error: BaseException, section: DictConfig, group: str) -> BaseException:
     """What a class of the user's own says of its values, as a mistake of the user's; any other error as it is."""
-    target = str(section["_target_"])
-    if isinstance(error, UserError) or target.startswith("ner_lab."):
+    theirs = class_behind(error, targets_in(section))
+    if isinstance(error, UserError | MemoryError) or theirs is None or "allocate" in str(error):
         return error
-    if isinstance(error, TypeError):
-        return UserError(
-            f"{group}: {target} cannot be made: {error}. docs/parts.md says which arguments its constructor is given."
-        )
-    if not isinstance(error, ValueError):
-        return error
-    return UserError(f"{group}: {target} does not take its values: {error}. Set other ones, {group}.KEY=VALUE.")
+    cause = cause_of(error, theirs)
+    if isinstance(error, ValueError):
+        cause = cause.removeprefix(f"{type(error).__name__}: ")
+        return UserError(f"{group}: {theirs} does not take its values: {cause}. Set other ones, {group}.KEY=VALUE.")
+    return UserError(
+        f"{group}: {theirs} cannot be made: {cause}. docs/parts.md says which arguments its constructor is given."
+    )
 
 
 def check_parts(cfg: DictConfig) -> None:
@@ -163,6 +213,7 @@ def check_part(cfg: DictConfig, group: str) -> None:
     section = cfg.get(group)
     if not isinstance(section, DictConfig) or section.get("_partial_") or group == "logger":
         _check_arguments(section, group)  # it waits for sizes, or opens what it logs to
+        _check_partial(section, group)
     else:
         _part(cfg, group)
 

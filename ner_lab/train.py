@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, optimizer_of, word_embedding_of
 from ner_lab.conlleval import score_table
-from ner_lab.contract import check_contract, check_members, has_class_of_ones_own
+from ner_lab.contract import check_contract, generators_kept, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
@@ -149,11 +149,11 @@ def _train(
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
     data_seconds = time.perf_counter() - begun
 
+    if has_class_of_ones_own(cfg):
+        try_parts(cfg, prepared)
     module = untrained_module(cfg, prepared)
     set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
     check_precision(cfg.trainer, module.tagger)
-    if has_class_of_ones_own(cfg):
-        check_module(cfg, prepared, module)
     untrained = module.tagger.transition_scores()
     if first:
         say_what_is_trained(options, prepared, module.tagger, data_seconds)
@@ -275,10 +275,14 @@ def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
     return module
 
 
-def check_module(cfg: DictConfig, prepared: Prepared, module: TaggerModule) -> list[tuple[str, str, str]]:
-    """Check the contract of all parts (`ner_lab.contract`); changes nothing. UserError for the first one broken."""
-    check_members(cfg, feature_set_of(cfg), module.recipe)
-    return check_contract(cfg, module.tagger, prepared.splits["train"], len(prepared.vocabs.tags))
+def try_parts(cfg: DictConfig, prepared: Prepared) -> list[tuple[str, str, str, str]]:
+    """Check the contract of all parts in a tagger that is made for it (`ner_lab.contract`).
+
+    Returns (group, class, its size, what was checked) of each; UserError for the first one broken.
+    """
+    with generators_kept():
+        module = untrained_module(cfg, prepared)
+        return check_contract(cfg, module.tagger, module.recipe, prepared.splits["train"], prepared.vocabs.tags)
 
 
 def config_of(module: TaggerModule) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import prepare
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.tracker import Tracker
-from ner_lab.train import check_module
+from ner_lab.train import try_parts
 from ner_lab.word_embedding.base import WordTable
 
 GROUPS = sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
@@ -93,7 +93,7 @@ def test_every_option_composes_builds_and_takes_a_training_step(
     if prepared.vectors is not None:
         assert isinstance(module.tagger.embedder.words, WordTable)
         module.tagger.embedder.words.fill(prepared.vectors)
-    assert len(check_module(cfg, prepared, module)) == 5
+    assert len(try_parts(cfg, prepared)) == 6
     batch = next(eval_batches(prepared.splits["train"], 200))
     trained = {name: part for name, part in module.named_parameters() if part.requires_grad}
     before = {name: part.detach().clone() for name, part in trained.items()}

@@ -27,6 +27,7 @@ ENTRY_POINTS = {
 # what a room may know beside itself and the libraries; a name stands for a module or a whole room
 MAY_KNOW = {
     "errors": set(),
+    "own_classes": {"errors"},
     "suggest": set(),
     "limits": {"errors"},
     "settings": {"errors", "suggest"},
@@ -41,7 +42,7 @@ MAY_KNOW = {
     "sealed": {"whole"},
     "disk": set(),
     "redact": {"errors"},
-    "data": {"disk", "errors", "sealed", "suggest", "tags", "whole"},
+    "data": {"disk", "errors", "own_classes", "sealed", "suggest", "tags", "whole"},
     "counting": {"errors"},
     "gradients": set(),
     "features": {"errors", "data", "tags", "counting", "gradients", "whole", "limits"},
@@ -67,7 +68,7 @@ MAY_KNOW = {
     "oov": {"data", "span_scores", "tags"},
     "stopping": {"errors"},
     "progress": {"data"},
-    "contract": {"data", "errors", "features", "optimizer", "tagger"},
+    "contract": {"data", "errors", "optimizer", "own_classes", "tagger", "tags"},
     "checkpoint_file": {"errors", "whole"},
     "plain_files": {"errors"},
     "trusted": {"errors", "plain_files"},

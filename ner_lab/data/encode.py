@@ -13,6 +13,8 @@ import numpy as np
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import UNK, Vocab, Vocabs, normalise_digits
+from ner_lab.errors import UserError
+from ner_lab.own_classes import is_own, name_of, reported
 from ner_lab.tags import OPENED_BY_I, convert, opened_without_b
 
 
@@ -182,7 +184,9 @@ def encode_split(
     lengths = [len(sentence.words) for sentence in sentences]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     checked = sentences if file_scheme not in OPENED_BY_I else ()
-    sparse_starts, sparse = _encode_sparse(sentences, features, vocabs.features.sparse)
+    with reported(classes_in(features), "features", "dense or sparse"):
+        sparse_starts, sparse = _encode_sparse(sentences, features, vocabs.features.sparse)
+        categories = _encode_columns(sentences, features, vocabs.features.columns, sum(lengths))
     return EncodedSplit(
         name=name,
         path=path,
@@ -193,7 +197,7 @@ def encode_split(
             labels.setdefault(tag, len(labels)) for sentence in sentences for tag in convert(sentence.tags, scheme)
         ),
         documents=_flat(sentence.document for sentence in sentences),
-        categories=_encode_columns(sentences, features, vocabs.features.columns, sum(lengths)),
+        categories=categories,
         sparse_starts=sparse_starts,
         sparse=sparse,
         unopened=_flat(
@@ -202,6 +206,44 @@ def encode_split(
             for word in opened_without_b(sentence.tags)
         ),
     )
+
+
+def classes_in(features: FeatureSource) -> list[str]:
+    """The class of a feature set, then those of its parts."""
+    return [name_of(one) for one in (features, *getattr(features, "parts", {}).values())]
+
+
+def dense_of(features: FeatureSource, sentence: Sentence) -> list[list[str]]:
+    """The dense features of a sentence; UserError unless each column has one value a word."""
+    found, length = features.dense(sentence), len(sentence.words)
+    if len(found) != len(features.columns) or any(len(values) != length or type(values) is str for values in found):
+        raise UserError(
+            f"{_own_or_first(features)} (conf: features) gives {_sizes(found)} as `dense` of a sentence of {length} "
+            f"words, expected a list for each of its {len(features.columns)} columns, each with one value a word."
+        )
+    return found
+
+
+def sparse_of(features: FeatureSource, sentence: Sentence) -> list[list[str]]:
+    """The sparse features of a sentence; UserError unless there is a list of names for each word, or none at all."""
+    found, length = features.sparse(sentence), len(sentence.words)
+    if len(found) not in (0, length) or str in map(type, found):
+        raise UserError(
+            f"{_own_or_first(features)} (conf: features) gives {_sizes(found)} as `sparse` of a sentence of {length} "
+            "words, expected a list of names for each word."
+        )
+    return found
+
+
+def _own_or_first(features: FeatureSource) -> str:
+    return next(filter(is_own, classes_in(features)), name_of(features))
+
+
+def _sizes(found: Sequence[Sequence[str]]) -> str:
+    """`lists of length 1, 3`, `texts`, `nothing`."""
+    if str in map(type, found):
+        return "texts"
+    return f"{len(found)} x lists of length {', '.join(map(str, sorted(set(map(len, found)))))}" if found else "nothing"
 
 
 def distinct_words(sentences: Iterable[Sentence]) -> list[str]:
@@ -220,7 +262,7 @@ def _encode_columns(
     position = 0
     for sentence in sentences if features.columns else ():
         length = len(sentence.words)
-        for column, values in enumerate(features.dense(sentence)):
+        for column, values in enumerate(dense_of(features, sentence)):
             vocab = vocabs[features.columns[column]]
             result[position : position + length, column] = [vocab[value] for value in values]
         position += length
@@ -234,7 +276,7 @@ def _encode_sparse(
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     counts, active = array("q", [0]), array("q")  # a list holds each number as an object, of five times the size
     for sentence in sentences:
-        for names in features.sparse(sentence):
+        for names in sparse_of(features, sentence) or [[]] * len(sentence.words):
             known = [vocab.ids[name] for name in names if name in vocab.ids]
             active.extend(known)
             counts.append(len(known))

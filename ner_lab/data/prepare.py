@@ -1,5 +1,6 @@
 """From column files to a prepared data set: vocabularies, arrays, vectors, a report. Cached."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,7 +12,16 @@ import numpy as np
 from ner_lab import __version__
 from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of
 from ner_lab.data.corpora import locate, read_corpus
-from ner_lab.data.encode import EncodedSplit, FeatureSource, FormTable, distinct_words, encode_split
+from ner_lab.data.encode import (
+    EncodedSplit,
+    FeatureSource,
+    FormTable,
+    classes_in,
+    dense_of,
+    distinct_words,
+    encode_split,
+    sparse_of,
+)
 from ner_lab.data.fetch import Progress
 from ner_lab.data.lookup import VectorRows, check_coverage, coverage, wanted_forms, with_vectors, word_class
 from ner_lab.data.options import DataOptions
@@ -19,6 +29,7 @@ from ner_lab.data.remarks import improper_gold, remarks_on, unseen_types
 from ner_lab.data.sentence import Counts, Sentence, Split
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab, normalise_digits
 from ner_lab.errors import UserError
+from ner_lab.own_classes import is_own, reported
 from ner_lab.tags import OUTSIDE, split_tag
 
 _LAYOUT = 6  # of a cache entry; raise it when the meaning of its arrays changes
@@ -265,17 +276,34 @@ def _word_classes(splits: dict[str, Split], file: VectorRows, words: WordVocab) 
 
 
 def _feature_vocab(features: FeatureSource, train: Sequence[Sentence]) -> FeatureVocab:
-    learnt = features.learn(train)
-    features.remember(learnt)
+    classes = classes_in(features)
+    with reported(classes, "features", "learn or remember"):
+        learnt = features.learn(train)
+        _check_plain(learnt, next(filter(is_own, classes), classes[0]))
+        features.remember(learnt)
     values: list[set[str]] = [set() for _ in features.columns]
     sparse: Counter[str] = Counter()
-    for sentence in train:
-        for column, found in enumerate(features.dense(sentence)):
-            values[column].update(found)
-        for names in features.sparse(sentence):
-            sparse.update(names)
+    with reported(classes, "features", "dense or sparse"):
+        for sentence in train:
+            for column, found in enumerate(dense_of(features, sentence)):
+                values[column].update(found)
+            for names in sparse_of(features, sentence):
+                sparse.update(names)
     columns = {name: Vocab.of(sorted(values[column])) for column, name in enumerate(features.columns)}
     return FeatureVocab(columns, Vocab([name for name, n in sparse.items() if n >= features.min_count]), learnt)
+
+
+def _check_plain(learnt: object, target: str) -> None:
+    """Refuse what a feature set learnt where it would be something else after it was kept as JSON."""
+    try:
+        kept = json.loads(json.dumps(learnt))
+    except (TypeError, ValueError):
+        kept = None
+    if kept != learnt:
+        raise UserError(
+            f"{target} (conf: features) gives as `learn` what JSON cannot keep as it is. Give dictionaries with texts "
+            "as keys, lists, texts, numbers or None; sets and tuples as lists."
+        )
 
 
 def _to_entry(prepared: Prepared) -> Entry:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ner_lab.data.batch import Batch
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
+from ner_lab.errors import UserError
 from ner_lab.gradients import rows_alone
 
 
@@ -94,6 +95,11 @@ class FeatureLayers(nn.Module):
         vectors: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if without := [column for column in sizes if column not in dims]:
+            raise UserError(
+                f"features: `dims` has no size for {', '.join(without)}. Give each of `columns` one, or None for "
+                "orthogonal codes."
+            )
         self.tables = nn.ModuleList(_table(size, dims[column]) for column, size in sizes.items())
         self.scores = scores
         self.vectors = vectors

@@ -1,0 +1,73 @@
+"""Classes that are not of this package: what they raise is reported in one sentence, with the place in their file."""
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ner_lab.errors import UserError
+
+
+def is_own(target: str) -> bool:
+    """Whether a class, named as `_target_` names it, is one of the user's own."""
+    return not target.startswith("ner_lab.")
+
+
+def name_of(part: object) -> str:
+    """The class of a part, as `_target_` would name it."""
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def targets_in(section: Any) -> list[str]:
+    """The class of a section, then the classes of the parts within it, as `_target_` names them."""
+    if OmegaConf.is_config(section):
+        section = OmegaConf.to_container(section)
+    inner = section.values() if isinstance(section, dict) else section if isinstance(section, list) else ()
+    first = [str(section["_target_"])] if isinstance(section, dict) and "_target_" in section else []
+    return first + [target for value in inner for target in targets_in(value)]
+
+
+def cause_of(error: BaseException, target: str) -> str:
+    """`ValueError: its message (my_lab/gru.py:12)`: the innermost line that belongs to the package of `target`."""
+    message = " ".join(str(error).split())
+    calls = traceback.walk_tb(error.__traceback__)
+    within = [call for call in calls if _package(call[0].f_globals.get("__name__", "")) == _package(target)]
+    place = "".join(f" ({frame.f_code.co_filename}:{line})" for frame, line in within[-1:])
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
+
+
+def class_behind(error: BaseException, targets: Sequence[str]) -> str | None:
+    """Which of the user's classes among `targets` an error comes from; None where it is none of them.
+
+    targets: a class, then classes of parts within it. An error in a class of the user's own is always its own.
+    """
+    own = [target for target in targets if is_own(target)]
+    packages = [_package(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    raising = [target for target in own if _package(target) in packages]
+    return next(iter(raising), targets[0] if own[:1] == [targets[0]] else None)
+
+
+@contextmanager
+def reported(targets: Sequence[str], group: str, method: str) -> Iterator[None]:
+    """Turn what a class of the user's own raises into a UserError; errors of this package stay as they are.
+
+    targets: as `class_behind` takes them. method: what is called, for the message.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        target = class_behind(error, targets)
+        if target is None or isinstance(error, MemoryError) or "allocate" in str(error):
+            raise
+        raise UserError(
+            f"{target} (conf: {group}) fails in `{method}`: {cause_of(error, target)}. docs/parts.md says what it is "
+            "given."
+        ) from error
+
+
+def _package(name: str) -> str:
+    return name.partition(".")[0]
