@@ -70,13 +70,13 @@ def check_trainer(trainer: DictConfig) -> None:
 
 
 def check_precision(trainer: DictConfig, model: nn.Module) -> None:
-    """Refuse recurrent layers in bf16 on a processor where torch has none: it would fail at the first step."""
-    on_cpu = trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    if on_cpu and recurrent and str(trainer.precision) in ("bf16-mixed", "bf16") and not has_half_precision_lstm():
+    """Refuse an LSTM in bf16 on a CPU where torch has none: it would fail at the first step. RNN and GRU work."""
+    on_cpu = _trains_on_cpu(trainer.accelerator)
+    has_lstm = any(isinstance(module, nn.LSTM) for module in model.modules())
+    if on_cpu and has_lstm and str(trainer.precision) in ("bf16-mixed", "bf16") and not has_half_precision_lstm():
         raise UserError(
             f"trainer.precision is {trainer.precision}, and torch has no LSTM in bf16 for this processor (it needs "
-            "AVX-512). Set trainer.precision=32-true, or choose parts without recurrent layers (encoder=cnn "
+            "AVX-512). Set trainer.precision=32-true, or choose parts without an LSTM (encoder=cnn "
             "char_encoder=cnn)."
         )
 
@@ -91,6 +91,12 @@ def has_half_precision_lstm() -> bool:
     return True
 
 
+def _trains_on_cpu(accelerator: object) -> bool:
+    """Whether `trainer.accelerator` means the CPU on this machine."""
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return accelerator == "cpu" or (accelerator == "auto" and not has_gpu)
+
+
 def _check_hardware(stated: Mapping[str, Any]) -> None:
     """Whether this machine and Lightning have what is asked for."""
     wanted, strategy = stated.get("accelerator"), stated.get("strategy", "auto")
@@ -101,8 +107,7 @@ def _check_hardware(stated: Mapping[str, Any]) -> None:
             f"trainer.accelerator is {wanted}, and torch finds no such device here. Train on the CPU, trainer=cpu, or "
             "check driver, CUDA_VISIBLE_DEVICES and torch's build."
         )
-    on_cpu = wanted == "cpu" or (wanted == "auto" and not any(is_there() for is_there in found.values()))
-    if on_cpu and str(stated.get("precision")) in ("16-mixed", "16"):
+    if _trains_on_cpu(wanted) and str(stated.get("precision")) in ("16-mixed", "16"):
         raise UserError(
             f"trainer.precision is {stated['precision']}, which needs a GPU: on a CPU, Lightning would train in "
             "bf16-mixed instead. Set trainer.precision=32-true, or bf16-mixed."

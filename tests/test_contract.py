@@ -224,6 +224,33 @@ BROKEN_WHOLE: dict[str, tuple[str, str, str, str]] = {
     ),
     "texts": ("features", '[f"word={word}"]', "word", r"gives texts as `sparse` .* expected a list of names for each"),
     "an error": ("features", "str(len(word))", "word.size", r"AttributeError: 'str' object .*parts\.py:\d+\)"),
+    "an error in learn": (
+        "features",
+        "len(train)",
+        "1 / 0",
+        r"Features \(conf: features\) fails in `learn`: ZeroDivisionError: .*parts\.py:\d+\)",
+    ),
+    "an error in sparse": (
+        "features",
+        'f"word={word}"',
+        'word["x"]',
+        r"Features \(conf: features\) fails in `sparse`: TypeError: .*parts\.py:\d+\)",
+    ),
+    "a constructor that fails": (
+        "features",
+        "    def learn",
+        "    def __init__(self):\n        {}['size']\n\n    def learn",
+        r"features: mine.parts.Features cannot be made: KeyError: 'size' \(.*parts\.py:\d+\)",
+    ),
+    "rows that depend on padding": (
+        "features",
+        "    def learn",
+        "    def layers(self, vocabs, tags):\n        made = super().layers(vocabs, tags)\n"
+        "        forward = made.forward\n"
+        "        made.forward = lambda batch: forward(batch) + batch.words.shape[1]\n        return made\n\n"
+        "    def learn",
+        r"Features \(conf: features\) reads the padding",
+    ),
     "no size": ("features", '{"length": 3}', "{}", "`dims` has no size for length"),
     "no plain data": ("features", "[len(train)]", "{len(train)}", "gives as `learn` what JSON cannot keep"),
     "data that JSON changes": ("features", '"seen"', "1", "gives as `learn` what JSON cannot keep as it is"),

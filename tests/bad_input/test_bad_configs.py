@@ -192,13 +192,17 @@ def test_it_is_noted_where_dev_is_scored_in_another_precision_than_metrics(preci
 
 
 @pytest.mark.parametrize("can", [True, False])
-def test_recurrent_layers_in_half_precision_need_a_processor_that_has_them(
+def test_an_lstm_in_half_precision_on_a_cpu_needs_a_processor_that_has_it(
     can: bool, usual: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ner_lab.settings.has_half_precision_lstm", lambda: can)
     trainer = setting(usual, "trainer.precision=bf16-mixed").trainer
     check_precision(trainer, nn.Linear(1, 1))
+    check_precision(trainer, nn.Sequential(nn.RNN(1, 1), nn.GRU(1, 1)))
     check_precision(usual.trainer, nn.LSTM(1, 1))
+    check_precision(
+        setting(setting(usual, "trainer.precision=bf16-mixed"), "trainer.accelerator=mps").trainer, nn.LSTM(1, 1)
+    )
     if can:
         check_precision(trainer, nn.LSTM(1, 1))
     else:
