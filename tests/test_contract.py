@@ -224,17 +224,11 @@ BROKEN_WHOLE: dict[str, tuple[str, str, str, str]] = {
     ),
     "texts": ("features", '[f"word={word}"]', "word", r"gives texts as `sparse` .* expected a list of names for each"),
     "an error": ("features", "str(len(word))", "word.size", r"AttributeError: 'str' object .*parts\.py:\d+\)"),
-    "an error in learn": (
-        "features",
-        "len(train)",
-        "1 / 0",
-        r"Features \(conf: features\) fails in `learn`: ZeroDivisionError: .*parts\.py:\d+\)",
-    ),
     "an error in sparse": (
         "features",
         'f"word={word}"',
         'word["x"]',
-        r"Features \(conf: features\) fails in `sparse`: TypeError: .*parts\.py:\d+\)",
+        r"Features \(conf: features\) fails in `dense or sparse`: TypeError: .*parts\.py:\d+\)",
     ),
     "a constructor that fails": (
         "features",
