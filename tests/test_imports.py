@@ -13,6 +13,7 @@ ROOT = Path(ner_lab.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "conf" not in path.relative_to(ROOT).parts)
 ENTRY_POINTS = {
     "job",
+    "run_callback",
     "again",
     "train",
     "check",
