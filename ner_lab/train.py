@@ -3,6 +3,8 @@
 Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoch is kept.
 """
 
+import hashlib
+import json
 import logging
 import math
 import time
@@ -173,7 +175,12 @@ def _train(
         log.warning("%s", note)
     epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
     best = BestEpoch(run, last=keeps_last)
-    about = {"sources": prepared.sources, "code": code_sum(), "versions": versions()}
+    about = {
+        "sources": prepared.sources,
+        "vocabs": _sha256(module.hparams["vocabs"]),
+        "code": code_sum(),
+        "versions": versions(),
+    }
     watch = Watch(
         run,
         signals,
@@ -250,6 +257,12 @@ def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: Run
                 f"(SHA-256 {str(now.get('sha256'))[:12]}..., then {source['sha256'][:12]}...). Put the file back, "
                 "or train from the beginning in another folder: ner-lab train --from DIR."
             )
+    if then["vocabs"] != about["vocabs"]:
+        raise UserError(
+            f"{run.path}: the vocabularies and lexicons are not those that training began with, so a lexicon or the "
+            "file of vectors was changed. Put it back, or train from the beginning in another folder: "
+            "ner-lab train --from DIR."
+        )
     if not _is_first():
         return
     at = "at its end" if place["ended"] else f"in epoch {place['epochs'] + 1} behind {place['batches']} batches"
@@ -262,6 +275,11 @@ def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: Run
     others += ["the code of ner_lab"] if then["code"] != about["code"] else []
     if others:
         log.warning("not as when training began: %s. The numbers may differ in their last places.", ", ".join(others))
+
+
+def _sha256(content: Any) -> str:
+    """Of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _open(
