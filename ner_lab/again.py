@@ -156,7 +156,6 @@ def _train(
     overrides: Sequence[str],
     before: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
     _log_to(folder)
     before()
     import_lightning()
