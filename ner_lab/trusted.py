@@ -218,9 +218,10 @@ def _import_trusted(target: str, package: str, what: str) -> None:
                 f"{what}, and there is no package {package} here. Run the command in the folder that contains it, or "
                 "install it, or set PYTHONPATH."
             ) from None
-        raise UserError(f"{what}, which cannot be imported: {error}.") from error
-    except (ImportError, SyntaxError, ValueError) as error:
-        raise UserError(f"{what}, which cannot be imported: {error}.") from error
+        if not f"{module}.".startswith(f"{error.name}."):  # else there is no such module, and nothing is defined there
+            raise UserError(f"{what}, which cannot be imported: {error}.") from error
+    except Exception as error:
+        raise UserError(f"{what}, which cannot be imported: {type(error).__name__}: {error}.") from error
 
 
 def _is_found(package: str) -> bool:
