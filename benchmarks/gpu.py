@@ -30,7 +30,6 @@ import torch
 from product import MA_HOVY, Parts, batches, build, config, loop, source, step
 from torch import Tensor
 
-from ner_lab.compose import CONF_DIR
 from ner_lab.decoder import forward_backward, viterbi
 
 STUDY_GOAL = 300  # seconds for 5 seeds of 50 epochs
@@ -372,20 +371,11 @@ def side_by_side(jobs: int) -> list[str]:
     return [f"hydra.launcher.jobs_per_gpu={jobs}"]
 
 
-STACKED = ["hydra/launcher=stack"]
-
-
-def can_stack() -> bool:
-    return (Path(CONF_DIR) / "hydra" / "launcher" / "stack.yaml").is_file()
-
-
 def jobs(options: Namespace, plan: Plan) -> dict[str, Any]:
-    """One card: as many runs at once as processes, and as one stacked model."""
+    """One card: several runs at once, a process each."""
     found = {}
     for number in plan.jobs:
         found[f"{number} processes"] = sweep(options, plan, number, plan.job_epochs, side_by_side(number))
-        if number > 1 and can_stack():
-            found[f"{number} stacked"] = sweep(options, plan, number, plan.job_epochs, STACKED)
     alone = found["1 processes"]["tokens_per_second"]
     rows = [[name, *run.values(), run["tokens_per_second"] / alone] for name, run in found.items()]
     header = ["runs at once", "s in all", "tokens/s, all together", "slowest run", "against one"]
@@ -398,12 +388,8 @@ def jobs(options: Namespace, plan: Plan) -> dict[str, Any]:
 
 def study(options: Namespace, plan: Plan) -> dict[str, Any]:
     """A whole study: all seeds, all epochs, from the shell to the last score."""
-    ways = {"processes": side_by_side(plan.seeds)} | ({"stacked": STACKED} if can_stack() else {})
-    settings = ["early_stopping.patience=null"]
-    found = {
-        name: sweep(options, plan, plan.seeds, plan.study_epochs, [*settings, *launcher])
-        for name, launcher in ways.items()
-    }
+    settings = ["early_stopping.patience=null", *side_by_side(plan.seeds)]
+    found = {"processes": sweep(options, plan, plan.seeds, plan.study_epochs, settings)}
     title = f"A study of {plan.seeds} seeds x {plan.study_epochs} epochs, batch {plan.batches[0]}"
     measure.show(
         title, ["way", "s in all", "tokens/s"], [[name, *list(run.values())[:2]] for name, run in found.items()]

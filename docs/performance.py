@@ -38,7 +38,6 @@ SECTIONS = {
     "predict": ("Prediction", ()),
     "startup": ("Starting up", ()),
     "sweep": ("Sweeps", ()),
-    "stack": ("Stacked training", ()),
     "gpu": ("GPU", ()),
     "memory": ("Memory", ()),
     "growth": ("Growth", ("growth_time", "growth_memory")),

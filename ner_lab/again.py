@@ -8,6 +8,7 @@ import json
 import logging.config
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -16,7 +17,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.compose import CONF_DIR, apply_overrides, check_words, told_twice
+from ner_lab.command import config_dirs_of
+from ner_lab.compose import (
+    CONF_DIR,
+    apply_overrides,
+    check_words,
+    is_group,
+    override_parser,
+    quoted,
+    readable,
+    run_name_of,
+    told_twice,
+)
 from ner_lab.errors import UserError
 from ner_lab.plain_files import own_place
 from ner_lab.postponed import import_lightning
@@ -75,22 +87,33 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     record = run.read_record()
     choices = dict(record["choices"])
     cfg, reset = from_stranger(run.read_config(trained=False))
-    check_words(overrides)
-    folders = [value for key, _, value in (one.partition("=") for one in overrides) if key == _FOLDER]
-    given = [one for one in overrides if not one.startswith(f"{_FOLDER}=")]
+    config_dirs, others = config_dirs_of(overrides)
+    if flags := [one for one in others if one.startswith("-")]:
+        raise UserError(
+            f"{flags[0]} does not go with {_FROM}, which takes KEY=VALUE and --config-dir DIR, for one run."
+        )
+    given = [one for one in readable(others) if not one.startswith(f"{_FOLDER}=")]
+    folders = [one for one in others if one.startswith(f"{_FOLDER}=")]
     if papers := [one for one in given if one.startswith("paper=")]:
         raise UserError(f"{papers[0]}: a run holds all that its paper said. Train the paper: ner-lab train {papers[0]}")
     for twice in told_twice(given):
         log.warning("%s", twice)
-    chosen = apply_overrides(cfg, given)
-    choices |= chosen
+    was_named = run_name_of(choices)
+    choices = apply_overrides(cfg, given, config_dirs, choices)
     keys = [one.lstrip("+~").partition("=")[0] for one in given]
+    if "run_name" not in keys and cfg.run_name == was_named:
+        cfg.run_name = run_name_of(choices)
     reset = [one for one in reset if not any(f"{one}.".startswith(f"{key}.") for key in keys)]
-    folder = (Path(folders[-1].strip("'\"")).expanduser() if folders else _new_folder(cfg)).absolute()
+    folder = (_folder_of(folders[-1], cfg) if folders else _new_folder(cfg)).absolute()
     # processes of a distributed run start with our arguments: they are to find the same folder
-    sys.argv = [sys.argv[0], *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)), f"{_FOLDER}={folder}"]
-    # overrides of a part that is replaced no longer hold
-    before = [one for one in record["overrides"] if one.lstrip("+~").partition("=")[0].partition(".")[0] not in chosen]
+    sys.argv = [
+        sys.argv[0],
+        *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)),
+        f"{_FOLDER}={quoted(str(folder))}",
+    ]
+    # what the run was told of a part that is replaced holds no more
+    replaced = [key for key in keys if is_group(key, config_dirs)]
+    before = [one for one in record["overrides"] if re.split("[@.=]", one.lstrip("+~"))[0] not in replaced]
     told = [*before, *given]
     metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record, reset))
     then = read_metrics(run)
@@ -110,6 +133,14 @@ def _run_folder(asked: str, folder: str) -> RunFolder:
     return run
 
 
+def _folder_of(override: str, cfg: DictConfig) -> Path:
+    """The folder of `hydra.run.dir=DIR`, where DIR may refer to keys of the config."""
+    check_words([override])
+    value = override_parser()([override])[0].value()
+    place = OmegaConf.merge(cfg, OmegaConf.create({"hydra": {"run": {"dir": value}}}))
+    return Path(str(OmegaConf.select(place, _FOLDER)))
+
+
 def _new_folder(cfg: DictConfig) -> Path:
     """Where `ner-lab train` would have put it."""
     place = Path(str(cfg.run_name))
@@ -125,7 +156,6 @@ def _train(
     overrides: Sequence[str],
     before: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
     _log_to(folder)
     before()
     import_lightning()

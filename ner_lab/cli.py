@@ -9,7 +9,6 @@ from pathlib import Path
 
 _COMMANDS = {
     "train": ("ner_lab.job", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
-    "stack": ("ner_lab.stack", "train several seeds at once: ner-lab stack seed=1,2,3,4,5"),
     "check": ("ner_lab.check", "try it without training:   ner-lab check --config-dir my_conf char_encoder=mine"),
     "sweep": ("ner_lab.sweep", "run an ablation study:     ner-lab sweep chars_by_decoder"),
     "evaluate": ("ner_lab.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),

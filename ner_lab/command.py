@@ -12,7 +12,7 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from ner_lab.compose import CONF_DIR, OPEN_KEYS, all_keys, options_of, options_with
+from ner_lab.compose import CONF_DIR, OPEN_KEYS, all_keys, already_there, new_there, options_of, options_with, quoted
 from ner_lab.disk import in_words, refuse_no_folder
 from ner_lab.errors import Interrupted, JobFailed, JobsFailed, UserError
 from ner_lab.redact import print_exception, redacted
@@ -158,6 +158,8 @@ def explain(error: Exception) -> str:
     """Hydra's message in a line or two, with the nearest key that exists."""
     text = str(error)
     if isinstance(error, OverrideParseException):
+        if not str(error.override).isascii():
+            return _beyond_ascii(str(error.override))
         return (
             f"'{error.override}' cannot be read: {text.splitlines()[0]}. Close its brackets, or write a value that has "
             "brackets, braces, commas or = in it in quotes: KEY=\"'VALUE'\"."
@@ -169,6 +171,8 @@ def explain(error: Exception) -> str:
         return f"{key}: {text.splitlines()[0]}"
     if (match := re.search(r"full_key: (\S+)", text)) and "not in" in text:
         return _unknown_key(match[1])
+    if match := re.search(r"An item is already at '([^']+)'", text):
+        return already_there(match[1])
     if match := re.search(r"Could not (?:override|append to config.*?) '([^']+)'", text):
         return _unknown_key(match[1].partition("=")[0].lstrip("+"))
     if match := re.search(r"full_key: (\S+)", text):
@@ -183,12 +187,25 @@ def explain(error: Exception) -> str:
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
+def _beyond_ascii(override: str) -> str:
+    """Hydra's grammar takes characters beyond ASCII in values alone, and there in quotes."""
+    character = next(one for one in override if not one.isascii())
+    key, _, value = override.partition("=")
+    if key.isascii() and not set(value) & set("[]{}()'\""):
+        return f"'{override}': '{character}' can be read in quotes only: {key}=\"{quoted(value)}\"."
+    return (
+        f"'{override}': '{character}' cannot be read here. Names of keys take ASCII letters on the command line; a "
+        "file of options, --config-dir DIR, takes any. A value that has brackets or quotes of its own is written "
+        "in quotes: KEY=\"'VALUE'\"."
+    )
+
+
 def _unknown_key(key: str) -> str:
     known = all_keys()
     if "." not in key and (CONF_DIR / key).is_dir():
         return f"'{key}' is a group: choose an option, {key}={'|'.join(options_of(key))}."
     if key.rpartition(".")[0] in OPEN_KEYS:
-        return f"'{key}' is a new name there: add it with a plus sign, +{key}=..."
+        return new_there(key)
     if key in known:
         group, _, name = key.partition(".")
         others = ", ".join(options_with(group, name))

@@ -1,16 +1,19 @@
 """Configs: composed from the files of `conf/`, checked to the last key."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from ner_lab.choices import SEED, job_folder
 from ner_lab.errors import UserError
@@ -60,10 +63,17 @@ def _run_name(*, _root_: DictConfig) -> str:
         choices = HydraConfig.get().runtime.choices
     if choices is None:
         return "run"
+    if (name := run_name_of(choices)) is None:
+        group = next(group for group in ("data", *_PARTS) if not isinstance(choices.get(group), str))
+        raise UserError(f"{group} needs one option: {group}={'|'.join(options_of(group))}.")
+    return name
+
+
+def run_name_of(choices: Mapping[str, Any]) -> str | None:
+    """`PAPER/DATA/PARTS`, by the options of the groups; None where a group has none."""
+    if not all(isinstance(choices.get(group), str) for group in ("data", *_PARTS)):
+        return None
     paper = choices.get("paper") or "none"
-    for group in ("data", *_PARTS):
-        if not isinstance(choices.get(group), str):
-            raise UserError(f"{group} needs one option: {group}={'|'.join(options_of(group))}.")
     place = choices["data"] if paper == "none" else f"{paper}/{choices['data']}"
     return f"{place}/{'-'.join(str(choices[group]) for group in _PARTS)}"
 
@@ -73,37 +83,42 @@ def check_keys(cfg: DictConfig, choices: dict[str, str], config_dirs: Sequence[s
 
     Hydra refuses unknown keys on the command line, but merges those of a paper file in silence.
     """
+    _compare(cfg, _usual(choices, config_dirs), "")
+
+
+def _usual(choices: Mapping[str, str], config_dirs: Sequence[str] = ()) -> DictConfig:
+    """The config of these options as their files have it, without the paper's settings."""
     # an option put somewhere else, as +features@features.parts.caps=caps, is a new name there
     groups = {
         name: choice
         for name, choice in choices.items()
         if not name.startswith("hydra/") and name != _FREE and "@" not in name
     }
-    overrides = [f"{name}={choice}" for name, choice in groups.items()]
-    known = compose_config([*overrides, f"{_FREE}=none"], config_dirs)
-    _compare(cfg, known, "")
+    return compose_config([*(f"{name}={choice}" for name, choice in groups.items()), f"{_FREE}=none"], config_dirs)
 
 
 def _compare(cfg: DictConfig, known: DictConfig, place: str) -> None:
     for name in map(str, cfg):
-        where = f"{place}{name}"
-        siblings = [str(sibling) for sibling in known]
-        if name not in siblings:
-            raise UserError(
-                f"unknown config key '{where}'{nearest(name, siblings)} "
-                f"{place.rstrip('.') or 'The config'} takes: {', '.join(siblings)}."
-            )
-        if where in OPEN_KEYS:
-            continue
-        inner, known_inner = cfg._get_node(name), known._get_node(name)
-        if not isinstance(known_inner, DictConfig):
-            _check_kind(where, cfg, known, name)
-        elif isinstance(inner, DictConfig) and not inner._is_none():
-            _compare(inner, known_inner, f"{where}.")
-        else:
-            raise UserError(
-                f"{where} is '{cfg[name]}', but it has keys of its own: {', '.join(map(str, known_inner))}."
-            )
+        _compare_key(name, cfg, known, place)
+
+
+def _compare_key(name: str, cfg: DictConfig, known: DictConfig, place: str) -> None:
+    where = f"{place}{name}"
+    siblings = [str(sibling) for sibling in known]
+    if name not in siblings:
+        raise UserError(
+            f"unknown config key '{where}'{nearest(name, siblings)} "
+            f"{place.rstrip('.') or 'The config'} takes: {', '.join(siblings)}."
+        )
+    if where in OPEN_KEYS:
+        return
+    inner, known_inner = cfg._get_node(name), known._get_node(name)
+    if not isinstance(known_inner, DictConfig):
+        _check_kind(where, cfg, known, name)
+    elif isinstance(inner, DictConfig) and not inner._is_none():
+        _compare(inner, known_inner, f"{where}.")
+    else:
+        raise UserError(f"{where} is '{cfg[name]}', but it has keys of its own: {', '.join(map(str, known_inner))}.")
 
 
 def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> None:
@@ -181,9 +196,10 @@ def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dic
     return cfg, choices
 
 
-def override_parser() -> Callable[[list[str]], list[Override]]:
-    """Hydra's parser of overrides."""
-    return OverridesParser.create().parse_overrides
+def override_parser(config_loader: ConfigLoader | None = None) -> Callable[[list[str]], list[Override]]:
+    """Hydra's parser of overrides, which takes values beyond ASCII without quotes as well."""
+    parse = OverridesParser.create(config_loader=config_loader).parse_overrides
+    return lambda words: parse(readable(words))
 
 
 def quoted(text: str) -> str:
@@ -212,46 +228,110 @@ def data_section(
     return cfg
 
 
-def apply_overrides(cfg: DictConfig, overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> dict[str, str]:
+def apply_overrides(
+    cfg: DictConfig, overrides: Sequence[str], config_dirs: Sequence[str] = (), choices: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Change a composed config as Hydra would have composed it: groups before keys, values by Hydra's grammar.
 
-    Returns the option chosen for each group. UserError for a group or key that the config does not have, for several
-    values of a key, and for a value of another kind than the one before.
+    Args:
+        choices: the option of each group that `cfg` was composed of.
+
+    Returns:
+        The option of each group now.
+
+    Raises:
+        UserError: for a group, option or key that does not exist, and for values that are not of the key's kind.
     """
     check_words(overrides)
-    parsed = override_parser()(readable(overrides))
+    parsed = override_parser()(list(overrides))
     for override in parsed:
         if override.is_sweep_override():
             raise UserError(f"'{override.input_line}' gives several values, and this is one run. Give one.")
-    groups = {str(one.key_or_group): one for one in parsed if is_group(str(one.key_or_group), config_dirs)}
-    chosen = {group: str(one.value()) for group, one in groups.items()}
-    for group, option in chosen.items():
-        options = options_of(group, config_dirs)
-        if option not in options:
-            raise UserError(
-                f"{group} has no option '{option}'{nearest(option, options)} Options: {', '.join(options)}."
-            )
-        cfg[group] = compose_config([f"{group}={option}"], config_dirs)[group]
-    for override in parsed:
-        if (key := str(override.key_or_group)) not in chosen:
-            _apply_key(cfg, key, override)
+        if str(override.key_or_group).startswith("hydra"):
+            raise UserError(f"'{override.input_line}': of Hydra's own settings only hydra.run.dir can be given here.")
+    chosen = dict(choices or {})
+    options = [one for one in parsed if is_group(str(one.key_or_group), config_dirs)]
+    keys = [one for one in parsed if not is_group(str(one.key_or_group), config_dirs)]
+    for override in sorted(options, key=lambda one: one.package is not None):  # whole groups first
+        _choose(cfg, chosen, override, config_dirs)
+    # values of a group whose option is not known here have its class alone to check them
+    known = {name: one for name, one in chosen.items() if one in options_of(name.partition("@")[0], config_dirs)}
+    usual = _usual(known, config_dirs)
+    with open_dict(usual):
+        for name in [name for name in map(str, usual) if is_group(name, config_dirs) and name not in known]:
+            del usual[name]
+    for override in keys:
+        _set_key(cfg, override, usual)
     return chosen
 
 
-def _apply_key(cfg: DictConfig, key: str, override: Override) -> None:
+def _choose(cfg: DictConfig, chosen: dict[str, str], override: Override, config_dirs: Sequence[str]) -> None:
+    """Take another option of a group, in its place or in another (`features@features.parts.caps`)."""
+    group, place = str(override.key_or_group), override.package
+    if override.is_delete():
+        raise UserError(f"'{override.input_line}': remove the key itself, ~{place}.")
+    option, options = str(override.value()), options_of(group, config_dirs)
+    if option not in options:
+        raise UserError(f"{group} has no option '{option}'{nearest(option, options)} Options: {', '.join(options)}.")
+    composed = compose_config([f"{group}={option}"], config_dirs, with_hydra=True)
+    if place is not None:
+        _put(cfg, place, composed[group], override, merge=False)
+        chosen[f"{group}@{place}"] = option
+        return
+    cfg[group] = composed[group]
+
+    def belongs(name: str) -> bool:
+        return name == group or name.partition("@")[2].startswith(f"{group}.")
+
+    for name in [name for name in chosen if belongs(name)]:
+        del chosen[name]
+    chosen |= {str(name): str(one) for name, one in composed.hydra.runtime.choices.items() if belongs(str(name))}
+
+
+def _set_key(cfg: DictConfig, override: Override, usual: DictConfig) -> None:
+    key = str(override.key_or_group)
+    place, _, name = key.rpartition(".")
+    if override.is_delete():
+        holder = OmegaConf.select(cfg, place) if place else cfg
+        if not isinstance(holder, DictConfig) or name not in holder:
+            raise UserError(f"'{override.input_line}': there is no {key} here.")
+        with open_dict(holder):
+            del holder[name]
+        return
+    _put(cfg, key, override.value(), override)
+    holder, known = (OmegaConf.select(one, place) if place else one for one in (cfg, usual))
+    if isinstance(known, DictConfig) and name in known:
+        _compare_key(name, holder, known, f"{place}." if place else "")
+
+
+def _put(cfg: DictConfig, key: str, value: Any, override: Override, *, merge: bool = True) -> None:
+    """Set a key that exists, or add one where names are the user's, with a plus sign, as Hydra does.
+
+    merge: a mapping changes the keys that it has; without, it replaces the one before.
+    """
     place, _, name = key.rpartition(".")
     holder = OmegaConf.select(cfg, place) if place else cfg
-    is_new = override.is_add() and any(f"{key}.".startswith(f"{free}.") for free in OPEN_KEYS)
-    if not is_new and (not isinstance(holder, DictConfig) or name not in holder):
+    exists = isinstance(holder, DictConfig) and name in holder
+    if exists and override.is_add():
+        raise UserError(already_there(key))
+    if not exists and not any(f"{key}.".startswith(f"{free}.") for free in OPEN_KEYS):
         raise UserError(f"unknown config key '{key}'{nearest(key, all_keys())}")
-    if override.is_delete():
-        del holder[name]
-        return
-    before = holder.copy() if isinstance(holder, DictConfig) else None
-    OmegaConf.update(cfg, key, override.value(), force_add=is_new)
-    if not is_new and key not in OPEN_KEYS:
-        assert before is not None
-        _check_kind(key, holder, before, name)
+    if not exists and not (override.is_add() or override.is_force_add()):
+        raise UserError(new_there(key))
+    if not isinstance(holder, DictConfig):
+        raise UserError(f"'{override.input_line}': there is no {place} here.")
+    with flag_override(cfg, "struct", True):
+        OmegaConf.update(cfg, key, value, merge=merge, force_add=not exists)
+
+
+def already_there(key: str) -> str:
+    """What is wrong with `+KEY=VALUE` where the key exists."""
+    return f"'{key}' is there already: change it without the plus sign, {key}=..."
+
+
+def new_there(key: str) -> str:
+    """What is wrong with `KEY=VALUE` where names are the user's, and this one does not exist."""
+    return f"'{key}' is a new name there: add it with a plus sign, +{key}=..."
 
 
 def _folders(config_dirs: Sequence[str]) -> list[str]:
@@ -264,16 +344,30 @@ def is_group(key: str, config_dirs: Sequence[str] = ()) -> bool:
 
 
 def readable(words: Sequence[str]) -> list[str]:
-    """A command line with its values beyond ASCII in quotes, without which Hydra's grammar refuses such letters."""
-    return [_readable(word) for word in words]
+    """Overrides with their values beyond ASCII in quotes, without which Hydra's grammar refuses such characters."""
+    return [word if word.isascii() or word.startswith("-") else _readable(word) for word in words]
+
+
+_PIECE = re.compile(r"[^\s\[\]{}(),:'\"][^\[\]{}(),:'\"]*")  # of a list, mapping or choice(...)
 
 
 def _readable(word: str) -> str:
-    key, equals, value = word.partition("=")
-    if word.startswith("-") or not equals or value.isascii() or set(value) & set("'\"[]{}()$"):
-        return word
-    parts = value.split(",")  # the values of a sweep
-    return f"{key}={','.join(part if part.isascii() else quoted(part) for part in parts)}"
+    """The override with the fewest quotes that can be read; as it is, where quotes do not help."""
+    key, _, value = word.partition("=")
+
+    def in_quotes(text: str) -> str:
+        return text if text.isascii() else quoted(text)
+
+    attempts = [value, _PIECE.sub(lambda piece: in_quotes(piece[0].rstrip()), value)]
+    if not value.startswith(("[", "{")):
+        attempts += [",".join(map(in_quotes, value.split(","))), quoted(value)]
+    for attempt in attempts:
+        try:
+            OverridesParser.create().parse_overrides([f"{key}={attempt}"])
+        except HydraException:
+            continue
+        return f"{key}={attempt}"
+    return word
 
 
 def all_keys() -> list[str]:

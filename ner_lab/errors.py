@@ -1,5 +1,7 @@
 """The one exception for mistakes a user can mend: a wrong key, a missing file, bad data."""
 
+import traceback
+
 
 class UserError(ValueError):
     """Something the user can put right; the message says what, where, what was expected, what next.
@@ -30,3 +32,10 @@ class JobElsewhere(JobFailed):
 
 class JobsFailed(Exception):
     """Some jobs of a sweep failed, and it was said which; the command line ends with exit code 1."""
+
+
+def reason_of(error: Exception, mistake: str | None) -> tuple[str, list[str]]:
+    """Why a run failed, for its record: one line or the user's `mistake`, and the traceback of an error of ours."""
+    if mistake is not None:
+        return mistake, []
+    return f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)).splitlines()

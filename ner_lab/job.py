@@ -30,6 +30,7 @@ from ner_lab.compose import (
 )
 from ner_lab.errors import JobFailed, UserError
 from ner_lab.postponed import import_lightning
+from ner_lab.run_callback import new_folders_removed_if_empty
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
 
@@ -83,7 +84,7 @@ def _checked_job() -> None:
         )
     check_words(sys.argv[1:])
     sys.argv[1:] = readable(flags_last(sys.argv[1:]))
-    with files_named(dirs):
+    with files_named(dirs), new_folders_removed_if_empty():
         _job()
 
 

@@ -1,11 +1,35 @@
-"""The log file of a run: where it cannot be written, that is said once, and what goes on goes on."""
+"""The log file of a run: written from the start of the run on, on a disk that may fill up."""
 
 import logging
 import sys
+from typing import Any
 
 
 class LogFile(logging.FileHandler):
-    """A file of messages. Its disk may fill up; the run's own files then say what to do about it."""
+    """A file of messages. Those before `start` wait in memory, so a run that is refused leaves the file as it was.
+
+    A full disk is reported once, and the run continues.
+    """
+
+    def __init__(self, filename: str, **options: Any) -> None:
+        super().__init__(filename, **options, delay=True)
+        self._waiting: list[logging.LogRecord] | None = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, or keep it until the run starts."""
+        if self._waiting is not None:
+            self._waiting.append(record)
+            return
+        try:
+            super().emit(record)
+        except OSError:  # the file cannot be opened
+            self.handleError(record)
+
+    def start(self) -> None:
+        """Write what was kept, and from now on every message at once."""
+        kept, self._waiting = self._waiting or [], None
+        for record in kept:
+            self.handle(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Called where a record could not be written."""
@@ -15,3 +39,10 @@ class LogFile(logging.FileHandler):
             return
         self.setLevel(sys.maxsize)
         print(f"{self.baseFilename}: {error.strerror}; no more is written to it", file=sys.stderr)
+
+
+def start_log_files() -> None:
+    """Write the log files of this process from now on."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogFile):
+            handler.start()

@@ -1,5 +1,6 @@
 """The folder of a run: what lies where, and how it is written and read again."""
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -14,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -41,6 +42,7 @@ _LOGS = ("train.log", "console.log", "wandb_id", ".lock")
 _STATE = {"place", "weights", "optimizer", "schedule", "precision", "callbacks", "ranks", "about"}
 """What the state of a training holds (`ner_lab.keeping.state`)."""
 _LARGEST_METRICS = 100_000_000  # bytes; ours have some ten thousand
+_LOG_LINES = 12  # of a failed run that failure.json keeps
 _TRIES, _PAUSE = 20, 0.05  # to hold a folder, and seconds between two
 _PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "seqeval", "wandb", "numpy")
 
@@ -55,7 +57,7 @@ class RunFolder:
     checkpoints/state.ckpt        of a training under way: what it goes on from; state-1.ckpt: the one before
     predictions/dev.conll, test.conll    token gold predicted, in IOB2
     progress.json       how far training is
-    failure.json        why a job of a sweep ended without metrics.json
+    failure.json        why the run ended without metrics.json
     train.log           of all attempts; console.log: what a job of a sweep said
     attempts/1/ ...     what earlier attempts left: killed, failed, or replaced
     """
@@ -75,40 +77,41 @@ class RunFolder:
         self.attempts = self.path / "attempts"
         self._lock_path = self.path / ".lock"
         self._lock: IO[str] | None = None
+        self._lock_is_new = False
+        self._created: list[Path] = []
+        self.started = False
+        """Whether this process has begun a run here: from then on the folder's files are its own."""
 
-    def begin(
-        self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
-    ) -> dict[str, Any] | None:
-        """Hold the folder and write what the run is; gives the state that its training goes on from, if there is one.
+    def hold(self, cfg: DictConfig) -> dict[str, Any] | None:
+        """Take the folder for this process, leaving its files as they are; gives the state to resume from, if any.
 
-        That is what an attempt with the same config left which was stopped or killed. What other
-        attempts left is set aside. A folder that holds a finished run, or that another process
-        trains in, is refused.
+        That is what an attempt with the same config left which was stopped or killed. A folder that holds a finished
+        run, or that another process trains in, is refused. `release` gives the folder back.
         """
         refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
-        self._refuse_finished()  # and not a file of it is touched
+        self._refuse_finished()
+        self._created = missing_folders(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._own(self._lock_path)
+        self._lock_is_new = not self._lock_path.exists()
         self._hold()
         self._refuse_finished()  # by another process meanwhile
         self._refuse_links()
-        if (state := self._left_by_the_same(cfg)) is not None:
-            self._note_resumption()
-            return state
-        self.begin_anew(cfg, choices, overrides)
-        return None
+        return self._left_by_the_same(cfg)
 
-    def begin_anew(
-        self, cfg: DictConfig, choices: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+    def start(
+        self,
+        cfg: DictConfig,
+        choices: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+        *,
+        resumes: bool = False,
     ) -> None:
-        """As `begin`, but whatever another attempt left is set aside."""
-        refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
-        self._refuse_finished()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._own(self._lock_path)
-        self._hold()
-        self._refuse_finished()
-        self._refuse_links()
+        """Write what the run is to the folder held; what an attempt left that it does not resume is set aside."""
+        self.started = True
+        if resumes:
+            self._note_resumption()
+            return
         self.set_aside()
         write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
         record = {"choices": dict(choices or {}), "overrides": [redacted(word) for word in overrides], **_record()}
@@ -121,6 +124,11 @@ class RunFolder:
         if self.config.read_text(encoding="utf-8") != OmegaConf.to_yaml(cfg, resolve=True):
             return None
         return self.read_state()
+
+    def write_failure(self, reason: str, lines: Sequence[str] = (), **facts: Any) -> None:
+        """Write why the run failed, one that ended without metrics.json; `lines`: the end of its log or traceback."""
+        failure = {"reason": redacted(reason), "log": [redacted(line) for line in lines[-_LOG_LINES:]], **facts}
+        write_whole(self.failure, json.dumps(failure, indent=2) + "\n")
 
     def may_resume(self) -> bool:
         """Whether a stopped or killed training left a checkpoint; `begin` resumes it if its config is the same."""
@@ -223,12 +231,17 @@ class RunFolder:
         )
 
     def release(self) -> None:
-        """Let go of the folder; what a finished run said of its progress goes."""
-        if self._lock is not None:
-            if self.metrics.exists():
-                self.progress.unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
+        """Give the folder back; what `hold` made for a run that was then refused is removed."""
+        if self._lock is None:
+            return
+        if self.metrics.exists():
+            self.progress.unlink(missing_ok=True)
+        if not self.started and self._lock_is_new:
+            self._lock_path.unlink(missing_ok=True)
+        self._lock.close()
+        self._lock = None
+        if not self.started:
+            remove_empty(self._created)
 
     def is_held(self) -> bool:
         """Whether a process trains in this folder now."""
@@ -296,6 +309,19 @@ class RunFolder:
         return target
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """`folder` and those above it that do not exist, the innermost first."""
+    folder = folder.absolute()
+    return [place for place in (folder, *folder.parents) if not os.path.exists(place)]
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders in their order, up to the first that is not empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 def absolute_paths(cfg: DictConfig) -> None:
     """Make the config's paths absolute, so that a run can be used from any folder."""
     places = [("data", name) for name in ("dir", "train", "dev", "test", "cache_dir")]
@@ -337,13 +363,29 @@ def _record() -> dict[str, Any]:
     import torch
 
     return {
-        "command": [redacted(word) for word in sys.argv],
+        "command": command_line(),
         "folder": os.getcwd(),
         "versions": versions(),
         "code": code_sum(),
         "git": _git(),
         "machine": {"system": platform.platform(), "processor": _processor(), "threads": torch.get_num_threads()},
     }
+
+
+def command_line() -> list[str]:
+    """The command of this process, as it can be given to a shell again, without its secrets.
+
+    `sys.argv` is what Hydra was given; what was typed is `sys.orig_argv`, but for processes that others start for us.
+    """
+    typed = [place for place, word in enumerate(sys.orig_argv) if PurePath(word).name == "ner-lab"]
+    if typed:
+        words = ["ner-lab", *sys.orig_argv[typed[0] + 1 :]]
+    else:
+        program, *rest = sys.argv[0].split(" ")  # `ner-lab` puts its command there
+        own = Path(program).parent == Path(__file__).parent
+        words = [*(("python", "-m", f"ner_lab.{Path(program).stem}") if own else (PurePath(program).name,)), *rest]
+        words += sys.argv[1:]
+    return [redacted(word) for word in words]
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoch is kept.
 """
 
+import hashlib
+import json
 import logging
 import math
 import time
@@ -20,18 +22,20 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from ner_lab.build import check_parts, class_of, data_options_of, feature_set_of, optimizer_of, word_embedding_of
+from ner_lab.command import mistake_behind
 from ner_lab.conlleval import score_table
 from ner_lab.contract import check_contract, generators_kept, has_class_of_ones_own
 from ner_lab.data.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.prepare import Prepared, prepare
 from ner_lab.epoch_log import Diverged, EpochLog
-from ner_lab.errors import Interrupted, UserError
+from ner_lab.errors import Interrupted, UserError, reason_of
 from ner_lab.job import main
 from ner_lab.keeping.best_epoch import BestEpoch
 from ner_lab.keeping.stopping_signals import StopSignals
 from ner_lab.keeping.watch import Watch
 from ner_lab.lit import TaggerModule
+from ner_lab.log_file import start_log_files
 from ner_lab.logger.tracker import Tracker
 from ner_lab.predict import load
 from ner_lab.progress import ProgressFile
@@ -83,6 +87,10 @@ def train(
             if not _is_first():
                 return {}
             raise Interrupted(f"{stopped}.\nnext\n  ner-lab train resume={_shown(run.path)}") from None
+        except Exception as error:
+            if run.started and not run.metrics.exists():
+                run.write_failure(*reason_of(error, mistake_behind(error)))
+            raise
         finally:
             tracker.close(failed)
             run.release()
@@ -143,7 +151,7 @@ def _train(
     begun = time.perf_counter()
     first = _is_first()
     absolute_paths(cfg)
-    state = run.begin(cfg, choices, overrides) if first else run.read_state()
+    state = run.hold(cfg) if first else run.read_state()
     options = data_options_of(cfg)
     stopping = stopping_of(cfg, options)
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
@@ -167,7 +175,12 @@ def _train(
         log.warning("%s", note)
     epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
     best = BestEpoch(run, last=keeps_last)
-    about = {"sources": prepared.sources, "code": code_sum(), "versions": versions()}
+    about = {
+        "sources": prepared.sources,
+        "vocabs": _sha256(module.hparams["vocabs"]),
+        "code": code_sum(),
+        "versions": versions(),
+    }
     watch = Watch(
         run,
         signals,
@@ -181,6 +194,10 @@ def _train(
     if state is not None:
         _check_going_on(state, about, run)
         epochs.load_state_dict(state["callbacks"]["epochs"])
+    check_trainer(cfg.trainer)
+    if first:  # nothing is written before everything was checked
+        run.start(cfg, choices, overrides, resumes=state is not None)
+    start_log_files()
     callbacks = [epochs, stopping, ProgressFile(run.progress), best, watch]
     if first and state is not None and not tracker.continues:
         run.set_aside_curves()
@@ -240,6 +257,12 @@ def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: Run
                 f"(SHA-256 {str(now.get('sha256'))[:12]}..., then {source['sha256'][:12]}...). Put the file back, "
                 "or train from the beginning in another folder: ner-lab train --from DIR."
             )
+    if then["vocabs"] != about["vocabs"]:
+        raise UserError(
+            f"{run.path}: the vocabularies and lexicons are not those that training began with, so a lexicon or the "
+            "file of vectors was changed. Put it back, or train from the beginning in another folder: "
+            "ner-lab train --from DIR."
+        )
     if not _is_first():
         return
     at = "at its end" if place["ended"] else f"in epoch {place['epochs'] + 1} behind {place['batches']} batches"
@@ -252,6 +275,11 @@ def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: Run
     others += ["the code of ner_lab"] if then["code"] != about["code"] else []
     if others:
         log.warning("not as when training began: %s. The numbers may differ in their last places.", ", ".join(others))
+
+
+def _sha256(content: Any) -> str:
+    """Of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _open(

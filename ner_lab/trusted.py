@@ -12,6 +12,7 @@ Not promised: a config says which files are read (corpora, vectors, lexicons), w
 import ast
 import functools
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -177,7 +178,7 @@ def _is_setting(key: str, node: DictConfig) -> bool:
 def _check_target(target: str, place: str, source: Path, packages: set[str]) -> None:
     group, package = place.partition(".")[0], target.partition(".")[0]
     if package in packages:
-        _import_trusted(package, f"{source}: {place}._target_ is {target}")
+        _import_trusted(target, package, f"{source}: {place}._target_ is {target}")
         if _is_defined(target, package):
             return
         raise UserError(
@@ -195,27 +196,36 @@ def _check_target(target: str, place: str, source: Path, packages: set[str]) -> 
         )
 
 
-def _import_trusted(package: str, what: str) -> None:
-    """Import a package that the user trusts; it may be in the working folder. UserError where it is not found."""
+def _import_trusted(target: str, package: str, what: str) -> None:
+    """Import the module of a class from a package that the user trusts; it may be in the working folder.
+
+    UserError where it cannot be imported.
+    """
+    module = target.rpartition(".")[0] or package
     try:
-        importlib.import_module(package)
+        if not _is_found(package):
+            here = os.getcwd()
+            sys.path.append(here)  # for this package alone: nothing else is looked for there
+            try:
+                importlib.invalidate_caches()
+                importlib.import_module(package)
+            finally:
+                sys.path.remove(here)
+        importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != package:
-            return  # what it imports itself is missing, which is reported where its class is imported
-        here = os.getcwd()
-        sys.path.append(here)  # for this package alone: nothing else is looked for there
-        importlib.invalidate_caches()
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError:
+        if error.name == package:
             raise UserError(
                 f"{what}, and there is no package {package} here. Run the command in the folder that contains it, or "
                 "install it, or set PYTHONPATH."
             ) from None
-        finally:
-            sys.path.remove(here)
-    except ImportError:
-        return
+        if not f"{module}.".startswith(f"{error.name}."):  # else there is no such module, and nothing is defined there
+            raise UserError(f"{what}, which cannot be imported: {error}.") from error
+    except Exception as error:
+        raise UserError(f"{what}, which cannot be imported: {type(error).__name__}: {error}.") from error
+
+
+def _is_found(package: str) -> bool:
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 def _is_class_of(target: str, room: str) -> bool:

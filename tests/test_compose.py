@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from ner_lab.compose import (
     CONF_DIR,
     all_keys,
+    apply_overrides,
     check_keys,
     compose_config,
     data_section,
     options_of,
+    override_parser,
 )
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
@@ -212,3 +214,51 @@ def test_composing_needs_no_arguments_of_this_process(monkeypatch: pytest.Monkey
 
 def test_keys_of_parts_within_an_option_are_known() -> None:
     assert {"features.parts.context.lowercase", "features.parts.lexicons.lexicons.senna.dir"} <= set(all_keys())
+
+
+def composed_and_choices(*overrides: str) -> tuple[DictConfig, dict[str, str]]:
+    choices = CHOICES | {"features": "none"}
+    return compose_config([*(f"{key}={value}" for key, value in choices.items()), *overrides]), choices
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["features=caps_gazetteer", "+features@features.parts.more=caps"],
+        ["trainer.limit_train_batches=3"],
+        ["trainer.limit_train_batches=0.5"],
+        ["++trainer.max_epochs=2"],
+        ["++data.columns.lemma=2"],
+        ["data.map_types={PERSON: PER}"],
+        ["data.train=[M\u00fcller.conll]", "data.dev=M\u00fcller.conll"],
+    ],
+    ids=lambda overrides: overrides[-1],
+)
+@pytest.mark.parametrize("before", [[], ["trainer.limit_train_batches=7"], ["trainer.limit_train_batches=0.25"]])
+def test_overrides_of_a_composed_config_do_what_they_do_when_it_is_composed(
+    overrides: list[str], before: list[str]
+) -> None:
+    expected, _ = composed_and_choices(*before, *overrides)
+    cfg, choices = composed_and_choices(*before)
+    apply_overrides(cfg, overrides, choices=choices)
+    assert OmegaConf.to_container(cfg) == OmegaConf.to_container(expected)
+
+
+def test_overrides_of_a_composed_config_take_options_of_the_users_own_folders(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "mine.yaml").write_text("defaults: [bilstm]\nhidden_dim: 7\n")
+    cfg, choices = composed_and_choices()
+    assert apply_overrides(cfg, ["encoder=mine"], [str(tmp_path)], choices)["encoder"] == "mine"
+    assert cfg.encoder.hidden_dim == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.train=[M\u00fcller.conll, b.conll]", ["M\u00fcller.conll", "b.conll"]),
+        ("data.train={a: M\u00fcller}", {"a": "M\u00fcller"}),
+        ("data.train=M\u00fcller.conll", "M\u00fcller.conll"),
+    ],
+)
+def test_values_beyond_ascii_need_no_quotes(override: str, value: object) -> None:
+    assert override_parser()([override])[0].value() == value

@@ -13,6 +13,7 @@ ROOT = Path(ner_lab.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "conf" not in path.relative_to(ROOT).parts)
 ENTRY_POINTS = {
     "job",
+    "run_callback",
     "again",
     "train",
     "check",
@@ -20,7 +21,6 @@ ENTRY_POINTS = {
     "predict",
     "corpus",
     "sweep",
-    "stack",
     "compose",
     "command",
 }
@@ -199,8 +199,7 @@ def test_only_entry_points_build_and_compose_import_hydra() -> None:
 
 def test_only_lightnings_side_imports_lightning() -> None:
     users = {name for name, path in MODULES.items() if imports_library(path, "pytorch_lightning")}
-    lightning = {"data", "epoch_log", "keeping", "lit", "logger", "progress", "settings", "stacked", "stopping"}
-    lightning |= {"train"}
+    lightning = {"data", "epoch_log", "keeping", "lit", "logger", "progress", "settings", "stopping", "train"}
     assert {name.partition(".")[0] for name in users} == lightning
     assert {name for name in users if within(name, "data")} == {"data.datamodule"}
 
@@ -216,7 +215,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_only_the_front_doors_import_modules_late() -> None:
     late = {name for name, path in MODULES.items() if own_modules(path, late=True)}
     # Triton takes long to import, and only a GPU needs it
-    assert late <= {"", "again", "check", "cli", "job", "stack", "decoder.linear_chain"}
+    assert late <= {"", "again", "check", "cli", "job", "decoder.linear_chain"}
 
 
 def test_every_file_is_named_after_a_concept() -> None:

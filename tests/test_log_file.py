@@ -11,6 +11,8 @@ from ner_lab.log_file import LogFile
 def logger_with(handler: logging.Handler) -> logging.Logger:
     log = logging.Logger("alone")
     log.addHandler(handler)
+    if isinstance(handler, LogFile):
+        handler.start()
     return log
 
 
@@ -18,6 +20,17 @@ def test_messages_are_written(tmp_path: Path) -> None:
     log = logger_with(LogFile(tmp_path / "train.log", encoding="utf-8"))
     log.info("Málaga")
     assert (tmp_path / "train.log").read_text(encoding="utf-8") == "Málaga\n"
+
+
+def test_the_file_is_untouched_until_the_run_starts(tmp_path: Path) -> None:
+    handler = LogFile(str(tmp_path / "train.log"))
+    log = logging.Logger("alone")
+    log.addHandler(handler)
+    log.info("first")
+    assert not (tmp_path / "train.log").exists()
+    handler.start()
+    log.info("second")
+    assert (tmp_path / "train.log").read_text() == "first\nsecond\n"
 
 
 def test_a_full_disk_is_said_once_and_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ from ner_lab.compose import compose_config
 from ner_lab.errors import UserError
 from ner_lab.predict import load
 from ner_lab.run_folder import RunFolder, absolute_paths
+
+PACKAGE = Path(run_folder.__file__).parent
 
 
 def test_the_config_is_kept_whole_with_nothing_left_to_resolve(run: Path, able: list[str], corpus: Path) -> None:
@@ -39,6 +42,29 @@ def test_the_record_says_what_a_run_was_made_with(run: Path) -> None:
         assert record["versions"][package] == version(package)
     assert record["machine"]["threads"] == 1
     assert record["command"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "given", "recorded"),
+    [
+        (
+            "python /opt/bin/ner-lab sweep letters",
+            ["/opt/bin/ner-lab sweep", "-m", "x"],
+            "ner-lab sweep letters",
+        ),
+        ("python -X dev ner-lab train seed=2", ["ner-lab train", "seed=2"], "ner-lab train seed=2"),
+        ("python -m ner_lab.job seed=2", [f"{PACKAGE}/job.py", "seed=2"], "python -m ner_lab.job seed=2"),
+        ("python -m ner_lab.cli train", [f"{PACKAGE}/cli.py train"], "python -m ner_lab.cli train"),
+        ("python -m worker --pipe 12", ["/opt/bin/ner-lab train", "-m", "seed=1,2"], "ner-lab train -m seed=1,2"),
+        ("python mine.py", ["mine.py"], "mine.py"),
+    ],
+)
+def test_the_command_on_record_can_be_given_to_a_shell_again(
+    typed: str, given: list[str], recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", typed.split())
+    monkeypatch.setattr(sys, "argv", given)
+    assert run_folder.command_line() == recorded.split()
 
 
 def test_the_record_holds_the_commit_of_a_checkout(run: Path) -> None:
@@ -136,15 +162,34 @@ def test_reading_a_checkpoint_runs_no_code_of_it(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
+def begin(folder: RunFolder, cfg: DictConfig, **record: Any) -> None:
+    """What a training does, its checks left out."""
+    folder.start(cfg, **record, resumes=folder.hold(cfg) is not None)
+
+
 def test_only_a_folder_with_metrics_is_finished(tmp_path: Path) -> None:
     cfg = DictConfig({"seed": 1})
     folder = RunFolder(tmp_path / "deep" / "run")
-    folder.begin(cfg)
-    folder.begin(cfg)
+    begin(folder, cfg)
+    begin(folder, cfg)
     assert not folder.is_finished()
     assert folder.write_metrics({"seed": 1}) == tmp_path / "deep" / "run" / "metrics.json"
     with pytest.raises(UserError, match=r"finished run.*hydra\.run\.dir"):
-        folder.begin(cfg)
+        begin(folder, cfg)
+
+
+def test_a_run_refused_after_its_folder_was_held_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    folder = RunFolder(tmp_path / "mine" / "deep" / "run")
+    folder.hold(DictConfig({"seed": 1}))
+    assert folder.is_held()
+    folder.release()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+    folder.path.mkdir(parents=True)
+    (folder.path / "notes.txt").touch()
+    folder.hold(DictConfig({"seed": 1}))
+    folder.release()
+    assert [file.name for file in folder.path.iterdir()] == ["notes.txt"]
 
 
 def test_numbers_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -171,11 +216,11 @@ def test_a_folder_that_another_process_trains_in_is_refused_until_that_ends_howe
         other.stdout.readline()
         assert here.is_held()
         with pytest.raises(UserError, match=r"another process trains in this folder.*hydra\.run\.dir"):
-            here.begin(cfg)
+            begin(here, cfg)
         assert not here.config.exists()
         other.kill()
     assert not here.is_held()
-    here.begin(cfg)
+    begin(here, cfg)
     assert RunFolder(tmp_path).is_held()
     here.release()
     assert not here.is_held()
@@ -187,7 +232,7 @@ def test_looking_whether_a_folder_is_held_keeps_nobody_from_holding_it(tmp_path:
         looked = threading.Timer(0.2, fcntl.flock, (lock, fcntl.LOCK_UN))
         looked.start()
         folder = RunFolder(tmp_path)
-        folder.begin(DictConfig({"seed": 1}))
+        begin(folder, DictConfig({"seed": 1}))
         looked.join()
     folder.release()
 
@@ -198,18 +243,18 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_touched(
     folder = RunFolder(tmp_path)
     monkeypatch.setattr(folder, "_hold", lambda: folder.write_metrics({"status": "ok"}))
     with pytest.raises(UserError, match="finished run"):
-        folder.begin(DictConfig({"seed": 1}))
+        begin(folder, DictConfig({"seed": 1}))
     assert folder.metrics.exists()
     assert not folder.attempts.exists()
 
 
 def test_a_finished_run_says_no_more_of_its_progress(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(DictConfig({"seed": 1}))
+    begin(folder, DictConfig({"seed": 1}))
     folder.progress.write_text("{}")
     folder.release()
     assert folder.progress.exists(), "where a run was cut off, it tells how far it was"
-    folder.begin(DictConfig({"seed": 1}))
+    begin(folder, DictConfig({"seed": 1}))
     folder.progress.write_text("{}")
     folder.write_metrics({"status": "ok"})
     folder.release()
@@ -224,7 +269,7 @@ def test_what_an_earlier_attempt_left_is_set_aside_whole_and_logs_stay(tmp_path:
     assert folder.set_aside() is None
     assert not folder.attempts.exists()
     for attempt in ("1", "2", "3"):
-        folder.begin(DictConfig({"seed": int(attempt)}))
+        begin(folder, DictConfig({"seed": int(attempt)}))
         folder.checkpoints.mkdir()
         folder.checkpoint.write_text(attempt)
         folder.write_metrics({"status": "failed"})
@@ -272,7 +317,7 @@ def test_the_sum_of_the_code_changes_with_any_file_of_it_and_its_name(
 
 def test_the_record_says_what_was_chosen_and_of_which_code(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(DictConfig({"seed": 1}), {"decoder": "crf"}, ["decoder=crf", "seed=1"])
+    begin(folder, DictConfig({"seed": 1}), choices={"decoder": "crf"}, overrides=["decoder=crf", "seed=1"])
     record = folder.read_record()
     assert (record["choices"], record["overrides"]) == ({"decoder": "crf"}, ["decoder=crf", "seed=1"])
     assert record["code"] == run_folder.code_sum()

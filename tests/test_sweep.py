@@ -317,7 +317,10 @@ def long(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_ctrl_c_ends_trainings_and_says_where_the_study_stands(long: subprocess.Popen[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_sigterm_to_a_sweep_stops_its_jobs_which_keep_their_checkpoints(
+    long: subprocess.Popen[str], sign: signal.Signals, tmp_path: Path
+) -> None:
     run = RunFolder(tmp_path / "decoder=softmax" / "seed=1")
     until = time.monotonic() + 120
     while not run.progress.exists():
@@ -325,7 +328,7 @@ def test_ctrl_c_ends_trainings_and_says_where_the_study_stands(long: subprocess.
         assert time.monotonic() < until
         time.sleep(0.1)
     assert state_of(run) == "running"
-    long.send_signal(signal.SIGINT)
+    long.send_signal(sign)
     said = long.communicate(timeout=120)[0]
     assert long.returncode == 130
     assert "1 unfinished, 3 left" in said
@@ -361,10 +364,10 @@ def epochs_logged(folder: Path) -> list[int]:
 def test_jobs_that_were_stopped_or_killed_resume_and_end_as_if_they_never_were(
     home: Path, subprocess_cli: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    """SIGTERM and SIGKILL to a job alone, and to one whose sweep was killed."""
-    (home / "sweeps" / "long.yaml").write_text(LONG.replace("PARAMS", '"1,2,3,4"'))
-    command = ["sweep", "long", "hydra.launcher.n_jobs=4"]
-    of_seed = {seed: home / "outputs" / "long" / "default" / f"seed={seed}" for seed in (1, 2, 3, 4)}
+    """SIGTERM and SIGKILL to a job alone, to one whose sweep was killed, and to the sweep alone (job 5)."""
+    (home / "sweeps" / "long.yaml").write_text(LONG.replace("PARAMS", '"1,2,3,4,5"'))
+    command = ["sweep", "long", "hydra.launcher.n_jobs=5"]
+    of_seed = {seed: home / "outputs" / "long" / "default" / f"seed={seed}" for seed in (1, 2, 3, 4, 5)}
     program = Path(sys.executable).with_name("ner-lab")
     with subprocess.Popen([program, *command], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as sweep:
         until = time.monotonic() + 300
@@ -384,14 +387,18 @@ def test_jobs_that_were_stopped_or_killed_resume_and_end_as_if_they_never_were(
         for seed, sign in ((3, signal.SIGTERM), (4, signal.SIGKILL)):
             os.kill(paused[seed], sign)
             os.kill(paused[seed], signal.SIGCONT)
+        os.kill(paused[5], signal.SIGCONT)
         sweep.communicate()
     while any(state_of(RunFolder(folder)) == "running" for folder in of_seed.values()):
         assert time.monotonic() < until
         time.sleep(0.02)
     before = {seed: epochs_logged(folder) for seed, folder in of_seed.items()}
+    assert before.pop(5) == list(range(1, 31)), "a job whose sweep was killed trains to its end"
+    assert state_of(RunFolder(of_seed.pop(5))) == "done"
     assert all(3 <= len(epochs) < 30 for epochs in before.values()), before
     again = subprocess_cli(*command, cwd=home)
     assert again.code == 0, again.said
+    assert "1 of 5 jobs are finished already" in again.out
     assert "4 failed or stopped jobs are run again, 4 of them from a checkpoint" in again.out
     for seed, folder in of_seed.items():
         resumed = epochs_logged(folder)[len(before[seed]) :]

@@ -235,12 +235,19 @@ def test_a_finished_run_is_not_written_over(run: Path, able: list[str]) -> None:
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_a_run_that_broke_off_may_be_started_again_in_its_folder(small: list[str], tmp_path: Path) -> None:
+def test_a_run_that_failed_says_why_and_may_be_started_again_in_its_folder(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError):
         trained(tmp_path, *small, "data.train=nowhere")
-    assert (tmp_path / "config.yaml").exists()
+    assert not list(tmp_path.iterdir()), "a run that is refused leaves nothing"
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(EpochLog, "on_train_epoch_end", lambda *_: {}["a bug"])
+        trained(tmp_path, *small, "trainer.max_epochs=1")
+    assert json.loads((tmp_path / "failure.json").read_text())["reason"] == "KeyError: 'a bug'"
     assert not (tmp_path / "metrics.json").exists()
     assert trained(tmp_path, *small, "trainer.max_epochs=1")["epochs"] == 1
+    assert not (tmp_path / "failure.json").exists()
 
 
 def test_an_interrupted_run_keeps_its_best_epoch_and_is_not_finished(

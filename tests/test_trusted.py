@@ -374,3 +374,14 @@ def test_training_once_more_says_what_it_does_not_take_over(
 
 def test_a_run_of_ours_is_read_as_it_was_written(run: Path) -> None:
     assert read_config_file(run / "config.yaml") == OmegaConf.load(run / "config.yaml")
+
+
+def test_a_trusted_package_that_fails_to_import_is_reported_with_the_cause(
+    strange: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_lab").mkdir()
+    (tmp_path / "failing_lab" / "__init__.py").write_text("import no_such_library\n")
+    monkeypatch.chdir(tmp_path)
+    spoil(strange, ("encoder", {"_target_": "failing_lab.Encoder"}))
+    with pytest.raises(UserError, match="cannot be imported: No module named 'no_such_library'"):
+        load(strange, trust=["failing_lab"])

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -63,11 +62,12 @@ class ProcessLauncher(Launcher):
 
     def _named(self, job_overrides: Sequence[Sequence[str]]) -> "tuple[list[list[str]], list[Job]]":
         """The overrides of all jobs, with a folder each; and the jobs that their sweeper left to us to name."""
+        from ner_lab.compose import override_parser
         from ner_lab.study.search import fixed_keys, named_job
 
         if all(any(item.startswith("hydra.sweep.subdir=") for item in overrides) for overrides in job_overrides):
             return [list(overrides) for overrides in job_overrides], []
-        parse = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides
+        parse = override_parser(self.hydra_context.config_loader)
         fixed = fixed_keys(parse, self.config.hydra.sweeper.get("params") or {}, self.config.hydra.overrides.task)
         jobs = [named_job(parse, overrides, fixed, self.config.seed) for overrides in job_overrides]
         return [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs], jobs

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
@@ -38,9 +37,11 @@ class StudySweeper(Sweeper):
         self.only = only
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from ner_lab.compose import override_parser
+
         self.config = config
         self.load = hydra_context.config_loader.load_sweep_config
-        self.parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+        self.parse = override_parser(hydra_context.config_loader)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -55,7 +56,7 @@ class StudySweeper(Sweeper):
 
         start_logging()
         rows = chosen_rows(self.rows, self.only)
-        study = expand(self.parser.parse_overrides, self.params, self.rows, arguments, self.config.seed)
+        study = expand(self.parse, self.params, self.rows, arguments, self.config.seed)
         jobs = [job for job in study if job.label is None or job.label in rows]
         folder = Path(self.config.hydra.sweep.dir).absolute()
         batch = [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs]

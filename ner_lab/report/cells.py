@@ -11,11 +11,12 @@ NOTHING = "–"
 
 
 class Cell(NamedTuple):
-    """Text of a table, and the number behind it."""
+    """Text of a table, and the number behind it; `code`: to be copied as it is."""
 
     text: str
     value: float | None = None
     strong: bool = False
+    code: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ner_lab.report.cells import NOTHING, Cell, Table, interval, mean_and_std, number, p_value, seconds
@@ -410,7 +409,7 @@ def _provenance(findings: Findings) -> Section:
     runs = [run for run in findings.study.runs if run.state == FINISHED]
     facts: list[tuple[str, str]] = []
     if findings.study.command:
-        facts.append(("study", shlex.join(_program(findings.study.command))))
+        facts.append(("study", shlex.join(findings.study.command)))
     facts.append(("code", _several(_code(run) for run in runs)))
     packages = dict.fromkeys(package for run in runs for package in run.record.get("versions", {}))
     versions = [
@@ -418,7 +417,7 @@ def _provenance(findings: Findings) -> Section:
     ]
     facts.append(("versions", ", ".join(versions)))
     facts.append(("machine", _several(machine_of(run) for run in runs)))
-    rows = [[Cell(name), Cell(value)] for name, value in facts if value]
+    rows = [[Cell(name), Cell(value, code=name == "study")] for name, value in facts if value]
     return Section("provenance", "Where this comes from", tables=[Table(["what", "which"], rows)] if rows else [])
 
 
@@ -468,11 +467,6 @@ def _mean(summary: Summary | None, digits: int) -> Cell:
 
 def _time(summary: Summary | None) -> Cell:
     return Cell(seconds(summary.mean), summary.mean) if summary else Cell(NOTHING)
-
-
-def _program(command: Sequence[str]) -> list[str]:
-    """A command line as it was typed: the program by its name, not its place."""
-    return [PurePath(command[0]).name, *command[1:]]
 
 
 def _code(run: Run) -> str:

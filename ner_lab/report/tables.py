@@ -56,9 +56,7 @@ def markdown_table(table: Table) -> str:
     """A table as markdown, its columns aligned."""
     right = table.numeric
     lines = [[_escaped(head) for head in table.header]]
-    lines += [
-        [f"**{_escaped(cell.text)}**" if cell.strong else _escaped(cell.text) for cell in row] for row in table.rows
-    ]
+    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
     widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(right))]
     rule = [f"{'-' * (width - 1)}:" if is_right else "-" * width for width, is_right in zip(widths, right, strict=True)]
     padded = [
@@ -69,6 +67,12 @@ def markdown_table(table: Table) -> str:
         for line in lines
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def _markdown_cell(cell: Cell) -> str:
+    if cell.code and not {"`", "|", "\n"} & set(cell.text):
+        return f"`{cell.text}`"
+    return f"**{_escaped(cell.text)}**" if cell.strong else _escaped(cell.text)
 
 
 def _escaped(text: str) -> str:

@@ -4,21 +4,16 @@ They run a job as one of a multirun within a process of theirs, so here is what 
 leaves word of how they ended; our own launcher sees to that from outside.
 """
 
-import json
 import logging
-import traceback
 
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, reason_of
 from ner_lab.redact import redacted
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.state import DONE, differences, read_metrics, state_of
-from ner_lab.whole import write_whole
 
 log = logging.getLogger(__name__)
-
-_TAIL = 12  # lines of an error's traceback that are kept
 
 
 def refuse_processes(cfg: DictConfig) -> None:
@@ -52,10 +47,9 @@ def finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
 
 def note_failure(run: RunFolder, error: Exception, mistake: str | None) -> str:
     """Log and write down why a job ended without a score, and give it in a line; `mistake`: the user's, in words."""
-    lines = [] if mistake else "".join(traceback.format_exception(error)).splitlines()
-    lines, reason = [redacted(line) for line in lines], redacted(mistake or f"{type(error).__name__}: {error}")
+    reason, lines = reason_of(error, mistake)
     log.error("error: %s", "\n".join([reason, *lines]))
     if not run.is_held() and not run.metrics.exists():
         run.path.mkdir(parents=True, exist_ok=True)
-        write_whole(run.failure, json.dumps({"reason": reason, "log": lines[-_TAIL:]}, indent=2) + "\n")
-    return reason
+        run.write_failure(reason, lines)
+    return redacted(reason)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ner_lab.choices import SEED, configuration_name, job_folder
+from ner_lab.compose import readable
 from ner_lab.errors import UserError
 from ner_lab.suggest import nearest
 
@@ -74,7 +75,7 @@ def expand(
         for combination in itertools.product(*axes):
             pairs = dict([*chosen, *combination])
             job = Job(
-                overrides=(*fixed.values(), *(f"{key}={value}" for key, value in pairs.items())),
+                overrides=tuple(readable([*fixed.values(), *(f"{key}={value}" for key, value in pairs.items())])),
                 choices={key: value.strip("'\"") for key, value in pairs.items() if key != SEED},
                 seed=number(pairs.get(SEED, seed)),
                 label=label if rows else None,

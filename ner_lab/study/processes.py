@@ -1,7 +1,6 @@
 """Runs jobs side by side, each a process of its own that knows nothing of the others."""
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -17,13 +16,14 @@ from typing import Any
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.devices import GpuPool, Need
 from ner_lab.study.state import job_name
-from ner_lab.whole import write_whole
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 20.0  # seconds a job has to put its results in order when it is asked to stop
 _PAUSE = 0.1  # seconds between two looks at the jobs
 _TAIL = 12  # lines of a failed job's log that are shown
+_STOPPED = (os.EX_TEMPFAIL, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGUSR1)
+"""Exit codes of a job that was stopped from outside, and did not fail"""
 # set by whatever started us, for its own processes: a job that saw them would take itself for one of those
 _OF_OTHERS = {
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
@@ -123,6 +123,7 @@ class Processes:
 
     def _start(self, launch: Launch) -> None:
         launch.run.path.mkdir(parents=True, exist_ok=True)
+        launch.run.failure.unlink(missing_ok=True)  # of an earlier attempt
         launch.started = time.monotonic()
         with _console(launch).open("ab") as console:
             launch.said_before = console.tell()
@@ -142,14 +143,10 @@ class Processes:
         launch.seconds = time.monotonic() - launch.started
         _signal(launch, signal.SIGKILL)
         self.gpus.give_back(launch.gpus)
-        if not launch.run.metrics.exists():
-            reason = {
-                "exit_code": launch.exit_code,
-                "reason": how_it_ended(launch.exit_code),
-                "log": last_lines(launch),
-            }
+        code, run = launch.exit_code, launch.run
+        if code not in _STOPPED and not run.metrics.exists() and not run.failure.exists():
             with contextlib.suppress(OSError):
-                write_whole(launch.run.failure, json.dumps(reason, indent=2) + "\n")
+                run.write_failure(how_it_ended(code), last_lines(launch), exit_code=code)
 
     def _stop(self, running: Sequence[Launch], interruptions: "Interruptions") -> None:
         """Ask all to stop, wait, insist; a further Ctrl-C cuts the waiting short."""

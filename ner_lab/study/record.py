@@ -1,7 +1,6 @@
 """`study.yaml`, the record of a study in its folder: what it asks, and which jobs belong to it."""
 
 import fcntl
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from ner_lab.choices import configuration_name, parse_configuration
 from ner_lab.data.cache import is_locked
 from ner_lab.errors import UserError
 from ner_lab.plain_files import read_yaml
-from ner_lab.redact import redacted
+from ner_lab.run_folder import command_line, missing_folders, remove_empty
 from ner_lab.study.jobs import Job
 from ner_lab.suggest import nearest
 from ner_lab.whole import write_whole
@@ -40,6 +39,7 @@ def recorded(
     """
     path = folder / FILE
     before = path.read_text(encoding="utf-8") if path.is_file() else None
+    created = missing_folders(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)  # several sweeps may share a folder's jobs
@@ -51,6 +51,9 @@ def recorded(
                 write_whole(path, before)
             else:
                 path.unlink(missing_ok=True)
+            if created and [file.name for file in folder.iterdir()] == [_LOCK]:
+                (folder / _LOCK).unlink()
+                remove_empty(created)
             raise
 
 
@@ -79,7 +82,7 @@ def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: S
         "published": {
             _configuration(str(name), places): _entries(str(name), figures) for name, figures in published.items()
         },
-        "command": [redacted(word) for word in sys.argv],
+        "command": command_line(),
         "jobs": all_jobs,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """A bug of ours comes out as it is, of whatever kind and wherever: not worded as the user's, and never swallowed."""
 
 import functools
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from ner_lab.data import corpora
 from ner_lab.data.options import DataOptions
 from ner_lab.decoder.crf import CRF
 from ner_lab.encoder.bilstm import BiLSTM
-from ner_lab.errors import JobFailed
 from ner_lab.features.caps import Caps
 from ner_lab.lit import TaggerModule
 from ner_lab.logger.none import NoTracker
@@ -111,16 +111,6 @@ def test_a_bug_in_a_command_is_no_mistake_of_the_users(
         cli(*call.format(run=run, text=tmp_path / "text", here=tmp_path).split())
 
 
-def test_a_bug_in_jobs_of_a_stack_ends_with_code_1(
-    small: list[str], tmp_path: Path, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    breaks(monkeypatch, CRF, "loss", ValueError("a bug"))
-    outcome = cli("stack", "seed=1,2", *small, "trainer.max_epochs=1", f"hydra.sweep.dir={tmp_path}")
-    assert outcome.code == 1, outcome.said
-    assert "a bug" in outcome.said
-    assert JobFailed.__name__ not in outcome.said
-
-
 def test_a_bug_in_training_ends_the_process_with_code_1_and_a_traceback(small: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\n"
@@ -133,5 +123,8 @@ def test_a_bug_in_training_ends_the_process_with_code_1_and_a_traceback(small: l
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 1
+    failure = json.loads((tmp_path / "failure.json").read_text())
+    assert failure["reason"] == "ValueError: a bug"
+    assert "ValueError: a bug" in failure["log"][-1]
     assert "Traceback (most recent call last)" in done.stderr
     assert done.stderr.rstrip().endswith("ValueError: a bug")

@@ -328,6 +328,19 @@ def test_data_that_changed_meanwhile_are_refused(small: list[str], corpus: Path,
     assert RunFolder(tmp_path / "run").state.exists()
 
 
+def test_a_lexicon_that_changed_meanwhile_is_refused(small: list[str], tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("Oslo\nAnna Holm\n")
+    overrides = [*settings(small, "adam"), "features=gazetteer", "features.url=null", "features.whole_only=false"]
+    overrides += [f"features.entries.{kind}=[{names}]" for kind in ("LOC", "MISC", "ORG", "PER")]
+    state_after(4, overrides, tmp_path / "run")
+    names.write_text("Oslo\nAnna\n")
+    with pytest.raises(UserError, match="a lexicon or the file of vectors was changed"):
+        train(config(overrides), tmp_path / "run")
+    names.write_text("Oslo\nAnna Holm\n")
+    assert train(config(overrides), tmp_path / "run")["status"] == "ok"
+
+
 def test_other_versions_are_named(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -107,7 +107,7 @@ def write_plan(folder: Path, jobs: Sequence[Mapping[str, Any]], **others: Any) -
         "factors": {"char_encoder": "char encoder", "decoder": "decoder"},
         "baseline": None,
         "published": {},
-        "command": ["/usr/bin/ner-lab", "sweep", "letters"],
+        "command": ["ner-lab", "sweep", "letters"],
         "jobs": list(jobs),
     }
     (folder / "study.yaml").write_text(yaml.safe_dump({**plan, **others}, sort_keys=False))

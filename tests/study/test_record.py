@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ner_lab.compose import compose_config
 from ner_lab.errors import UserError
+from ner_lab.run_folder import command_line
 from ner_lab.study.jobs import Job, expand
 from ner_lab.study.record import is_swept, read_record, recorded, write_record
 
@@ -45,7 +46,7 @@ def test_a_study_is_recorded_with_what_it_asks_and_every_job(tmp_path: Path) -> 
     record = written(tmp_path / "mine")
     assert (record["name"], record["question"], record["baseline"], record["published"]) == ("mine", "Why?", None, {})
     assert list(record["factors"].items()) == [("char_encoder", "char encoder"), ("decoder", "decoder")]
-    assert record["command"] == sys.argv
+    assert record["command"] == command_line()
     assert len(record["jobs"]) == 8
     assert record["jobs"][2] == {
         "folder": "char_encoder=cnn,decoder=softmax/seed=1",
