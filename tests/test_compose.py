@@ -222,21 +222,18 @@ def composed_and_choices(*overrides: str) -> tuple[DictConfig, dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("before", "overrides"),
     [
-        ["features=caps_gazetteer", "+features@features.parts.more=caps"],
-        ["trainer.limit_train_batches=3"],
-        ["trainer.limit_train_batches=0.5"],
-        ["++trainer.max_epochs=2"],
-        ["++data.columns.lemma=2"],
-        ["data.map_types={PERSON: PER}"],
-        ["data.train=[M\u00fcller.conll]", "data.dev=M\u00fcller.conll"],
+        ([], ["features=caps_gazetteer", "+features@features.parts.more=caps"]),
+        (["trainer.limit_train_batches=7"], ["trainer.limit_train_batches=0.5"]),
+        (["trainer.limit_train_batches=0.25"], ["trainer.limit_train_batches=3"]),
+        (["trainer.max_epochs=9"], ["++trainer.max_epochs=2", "++data.columns.lemma=2"]),
+        ([], ["data.map_types={PERSON: PER}", "data.train=[M\u00fcller.conll]", "data.dev=M\u00fcller.conll"]),
     ],
-    ids=lambda overrides: overrides[-1],
+    ids=lambda overrides: " ".join(overrides[-1:]),
 )
-@pytest.mark.parametrize("before", [[], ["trainer.limit_train_batches=7"], ["trainer.limit_train_batches=0.25"]])
 def test_overrides_of_a_composed_config_do_what_they_do_when_it_is_composed(
-    overrides: list[str], before: list[str]
+    before: list[str], overrides: list[str]
 ) -> None:
     expected, _ = composed_and_choices(*before, *overrides)
     cfg, choices = composed_and_choices(*before)

@@ -1,5 +1,6 @@
 """Training from config to run folder."""
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -241,9 +242,10 @@ def test_a_run_that_failed_says_why_and_may_be_started_again_in_its_folder(
     with pytest.raises(UserError):
         trained(tmp_path, *small, "data.train=nowhere")
     assert not list(tmp_path.iterdir()), "a run that is refused leaves nothing"
-    with monkeypatch.context() as patch, pytest.raises(KeyError):
+    with monkeypatch.context() as patch:
         patch.setattr(EpochLog, "on_train_epoch_end", lambda *_: {}["a bug"])
-        trained(tmp_path, *small, "trainer.max_epochs=1")
+        with pytest.raises(KeyError):
+            trained(tmp_path, *small, "trainer.max_epochs=1")
     assert json.loads((tmp_path / "failure.json").read_text())["reason"] == "KeyError: 'a bug'"
     assert not (tmp_path / "metrics.json").exists()
     assert trained(tmp_path, *small, "trainer.max_epochs=1")["epochs"] == 1
