@@ -63,9 +63,9 @@ def reported(targets: Sequence[str], group: str, method: str) -> Iterator[None]:
         target = class_behind(error, targets)
         if target is None or isinstance(error, MemoryError) or "allocate" in str(error):
             raise
+        called = " or ".join(f"`{name}`" for name in method.split(" or "))
         raise UserError(
-            f"{target} (conf: {group}) fails in `{method}`: {cause_of(error, target)}. docs/parts.md says what it is "
-            "given."
+            f"{target} (conf: {group}) fails in {called}: {cause_of(error, target)}. See docs/parts.md for what it is given."
         ) from error
 
 

@@ -228,8 +228,9 @@ BROKEN_WHOLE: dict[str, tuple[str, str, str, str]] = {
         "features",
         'f"word={word}"',
         'word["x"]',
-        r"Features \(conf: features\) fails in `dense or sparse`: TypeError: .*parts\.py:\d+\)",
+        r"Features \(conf: features\) fails in `dense` or `sparse`: TypeError: .*parts\.py:\d+\)",
     ),
+    "an error in learn": ("features", "len(train)", "1 / 0", r"fails in `learn` or `remember`: ZeroDivisionError: .*"),
     "a constructor that fails": (
         "features",
         "    def learn",
