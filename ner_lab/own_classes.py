@@ -65,7 +65,8 @@ def reported(targets: Sequence[str], group: str, method: str) -> Iterator[None]:
             raise
         called = " or ".join(f"`{name}`" for name in method.split(" or "))
         raise UserError(
-            f"{target} (conf: {group}) fails in {called}: {cause_of(error, target)}. docs/parts.md lists what it is given."
+            f"{target} (conf: {group}) fails in {called}: {cause_of(error, target)}. "
+            "docs/parts.md lists what it is given."
         ) from error
 
 
