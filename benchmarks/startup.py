@@ -66,31 +66,28 @@ def timeline(begun: float, *overrides: str) -> dict[str, float]:
     import ner_lab.job as job
 
     mark("ner_lab.job: Hydra, OmegaConf, NumPy")
-    load = job.import_lightning
+    import torch
 
-    def import_all() -> None:
-        mark("config composed and checked")
-        import torch
+    assert torch.__version__
+    mark("torch")
+    import pytorch_lightning
 
-        assert torch.__version__
-        mark("torch")
-        load()
-        mark("torchmetrics, Lightning")
-        import ner_lab.lit as lit
-        import ner_lab.train as train
+    assert pytorch_lightning.__version__
+    mark("torchmetrics, Lightning")
+    import ner_lab.lit as lit
+    import ner_lab.train as train
 
-        mark("ner_lab.train and what it needs")
-        step = lit.TaggerModule.training_step
+    mark("ner_lab.train and what it needs")
+    step = lit.TaggerModule.training_step
 
-        def first_step(self: Any, *arguments: Any) -> Any:
-            mark("tracker and trainer built, until the first step")
-            return marked(step, "forward pass of the first step")(self, *arguments)
+    def first_step(self: Any, *arguments: Any) -> Any:
+        mark("tracker and trainer built, until the first step")
+        return marked(step, "forward pass of the first step")(self, *arguments)
 
-        lit.TaggerModule.training_step = first_step  # type: ignore[method-assign]
-        train.prepare = marked(train.prepare, "prepared data mapped")
-        lit.build_tagger = marked(lit.build_tagger, "tagger built")
-
-    job.import_lightning = import_all
+    lit.TaggerModule.training_step = first_step  # type: ignore[method-assign]
+    train.check_values = marked(train.check_values, "config composed and checked")
+    train.prepare = marked(train.prepare, "prepared data mapped")
+    lit.build_tagger = marked(lit.build_tagger, "tagger built")
     sys.argv = ["ner-lab train", *overrides, "trainer.max_steps=1"]
     with suppress(SystemExit):  # no epoch was trained to its end
         job.main()

@@ -31,7 +31,6 @@ from ner_lab.compose import (
 )
 from ner_lab.errors import UserError
 from ner_lab.plain_files import own_place
-from ner_lab.postponed import import_lightning
 from ner_lab.run_folder import RunFolder, code_sum, versions
 from ner_lab.study.state import read_metrics
 from ner_lab.trusted import check_server, from_stranger
@@ -158,7 +157,6 @@ def _train(
 ) -> dict[str, Any]:
     _log_to(folder)
     before()
-    import_lightning()
     from ner_lab.train import train
 
     gc.freeze()  # what is imported stays: no collection need look at it again

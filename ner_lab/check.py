@@ -8,7 +8,6 @@ from omegaconf import DictConfig, OmegaConf
 from ner_lab.command import config_dirs_of, run_command
 from ner_lab.compose import check_keys, check_words, compose_config, told_twice
 from ner_lab.errors import UserError
-from ner_lab.postponed import import_lightning
 from ner_lab.terminal import download_bar, start_logging, table
 
 log = logging.getLogger(__name__)
@@ -22,7 +21,6 @@ with and without padding, gradients, one step of the optimizer. Nothing is kept,
 
 def check(cfg: DictConfig) -> list[tuple[str, str, str, str]]:
     """(group, class, size, what was checked) of each part, all of which keep their contract; else UserError."""
-    import_lightning()
     from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
     from ner_lab.data.prepare import prepare
     from ner_lab.train import check_values, try_parts

@@ -29,7 +29,6 @@ from ner_lab.compose import (
     told_twice,
 )
 from ner_lab.errors import JobFailed, UserError
-from ner_lab.postponed import import_lightning
 from ner_lab.run_callback import new_folders_removed_if_empty
 from ner_lab.run_folder import RunFolder
 from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
@@ -54,7 +53,6 @@ def _job(cfg: DictConfig) -> float:
             refuse_processes(cfg)
             if (finished := finished_value(RunFolder(folder), cfg)) is not None:
                 return finished
-        import_lightning()
         from ner_lab.train import train
 
         gc.freeze()  # what is imported stays: no collection need look at it again
