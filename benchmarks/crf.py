@@ -17,7 +17,7 @@ import measure
 import torch
 from torch import Tensor
 
-from ner_lab.decoder.linear_chain import LinearChainCRF
+from ner_lab.models.decoder.chain.linear_chain import LinearChainCRF
 
 SIZES = [(10, 15, 9), (10, 15, 17), (32, 30, 17), (128, 40, 17), (32, 128, 73)]
 GOALS = {"likelihood + gradient": 4.0, "best path": 2.0}

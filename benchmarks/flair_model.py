@@ -21,7 +21,7 @@ from flair.models import SequenceTagger
 from flair.training_utils import store_embeddings
 
 from ner_lab.data.sentence import Sentence
-from ner_lab.tags import spans_of
+from ner_lab.data.tags import spans_of
 
 flair.device = torch.device("cpu")
 

@@ -30,7 +30,7 @@ import torch
 from product import MA_HOVY, Parts, batches, build, config, loop, source, step
 from torch import Tensor
 
-from ner_lab.decoder import forward_backward, viterbi
+from ner_lab.models.decoder.chain import forward_backward, viterbi
 
 STUDY_GOAL = 300  # seconds for 5 seeds of 50 epochs
 FLOP_A_TOKEN = 3 * 2 * (2 * 4 * 200 * (130 + 200) + 400 * 17 + 4.4 * 3 * 30 * 30)
@@ -231,9 +231,12 @@ def crf(options: Namespace, plan: Plan) -> dict[str, Any]:
 
 def triton_chain() -> Any:
     """The module of the CRF's kernels; None where it, or Triton, is not there."""
-    if importlib.util.find_spec("triton") is None or importlib.util.find_spec("ner_lab.decoder.triton_chain") is None:
+    if (
+        importlib.util.find_spec("triton") is None
+        or importlib.util.find_spec("ner_lab.models.decoder.chain.triton_chain") is None
+    ):
         return None
-    return importlib.import_module("ner_lab.decoder.triton_chain")
+    return importlib.import_module("ner_lab.models.decoder.chain.triton_chain")
 
 
 def _chain(batch: int, time_: int, tags: int, device: torch.device) -> tuple[Tensor, ...]:
@@ -356,7 +359,15 @@ def sweep(options: Namespace, plan: Plan, seeds: int, epochs: int, launcher: lis
         *launcher,
     ]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "ner_lab.cli", "train", "--multirun", *settings, f"hydra.sweep.dir={folder}"]
+        command = [
+            sys.executable,
+            "-m",
+            "ner_lab.cli.main",
+            "train",
+            "--multirun",
+            *settings,
+            f"hydra.sweep.dir={folder}",
+        ]
         begun = time.perf_counter()
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - begun

@@ -61,8 +61,8 @@ def long_word(letters: int) -> list[Row]:
 
 
 def train(options: Namespace) -> None:
-    from ner_lab.compose import compose_config
-    from ner_lab.train import train
+    from ner_lab.config.compose import compose_config
+    from ner_lab.training.train import train
 
     files = [f"data.{split}={options.corpus.parent / 'few.conll'}" for split in ("dev", "test")]
     files += [f"data.train={options.corpus}", f"data.cache_dir={options.run.parent / 'cache'}"]
@@ -71,13 +71,13 @@ def train(options: Namespace) -> None:
 
 
 def evaluate(options: Namespace) -> None:
-    from ner_lab.evaluate import main
+    from ner_lab.cli.evaluate import main
 
     _call(main, f"run={options.run}", "data=files", f"data.test={options.corpus}", "splits=test")
 
 
 def predict(options: Namespace) -> None:
-    from ner_lab.predict import main
+    from ner_lab.cli.predict import main
 
     target = options.run.parent / f"{options.corpus.name}.out"
     _call(main, f"run={options.run}", f"input={options.corpus}", f"output={target}", "threads=1")

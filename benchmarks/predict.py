@@ -55,7 +55,7 @@ def command(run: Path, path: Path, form: str, threads: int) -> float:
     """`ner-lab predict` from the shell and back -> seconds."""
     arguments = [f"run={run}", f"input={path}", f"input_format={form}", f"output={path}.out", f"threads={threads}"]
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "ner_lab.cli", "predict", *arguments], check=True)
+    subprocess.run([sys.executable, "-m", "ner_lab.cli.main", "predict", *arguments], check=True)
     return time.perf_counter() - begun
 
 

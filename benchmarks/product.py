@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.build import build_tagger, data_options_of, feature_set_of, optimizer_of, word_embedding_of
-from ner_lab.compose import compose_config, register_resolvers
-from ner_lab.data.batch import Batch, BatchMaker, BatchPlan
+from ner_lab.config.compose import compose_config, register_resolvers
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, BatchMaker, BatchPlan
+from ner_lab.data.batching.loader import BatchLoader
 from ner_lab.data.corpora import locate, read_corpus
-from ner_lab.data.loader import BatchLoader
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.sentence import Sentence
-from ner_lab.threads import set_threads
-from ner_lab.word_embedding.base import WordTable
+from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
+from ner_lab.models.threads import set_threads
+from ner_lab.models.word_embedding.base import WordTable
+from ner_lab.training.optimizers.base import optimizer_of
 
 MA_HOVY = ("paper=ma_hovy2016", "decoder=crf", "early_stopping.patience=null")
 """Char-CNN of 30 filters, words of 100, BiLSTM of 200 a direction, CRF, dropout .5, SGD."""
@@ -48,7 +50,7 @@ def training_sentences(overrides: Sequence[str]) -> list[Sentence]:
 
 def train_rates(overrides: Sequence[str], folder: Path) -> list[float]:
     """`ner-lab train` in a process of its own -> tokens per second of each epoch, as metrics.json has them."""
-    command = [sys.executable, "-m", "ner_lab.cli", "train", *overrides, f"hydra.run.dir={folder}"]
+    command = [sys.executable, "-m", "ner_lab.cli.main", "train", *overrides, f"hydra.run.dir={folder}"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stdout}{ran.stderr}")
@@ -69,8 +71,8 @@ class Parts(NamedTuple):
 
 def build(cfg: DictConfig) -> Parts:
     """The parts as `ner-lab train` builds them."""
-    from ner_lab.data.datamodule import NerDataModule
-    from ner_lab.lit import TaggerModule
+    from ner_lab.data.batching.datamodule import NerDataModule
+    from ner_lab.training.module import TaggerModule
 
     options, prepared = _prepared(cfg)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)

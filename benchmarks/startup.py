@@ -37,7 +37,7 @@ def seconds(*command: str, fails: bool = False) -> float:
 
 
 def ner_lab(*arguments: str, fails: bool = False) -> float:
-    return seconds(sys.executable, "-m", "ner_lab.cli", *arguments, fails=fails)
+    return seconds(sys.executable, "-m", "ner_lab.cli.main", *arguments, fails=fails)
 
 
 def inside(what: str, *arguments: object) -> Any:
@@ -63,9 +63,9 @@ def timeline(begun: float, *overrides: str) -> dict[str, float]:
 
         return wrapped
 
-    import ner_lab.job as job
+    import ner_lab.cli.train as job
 
-    mark("ner_lab.job: Hydra, OmegaConf, NumPy")
+    mark("ner_lab.cli.train: Hydra, OmegaConf, NumPy")
     import torch
 
     assert torch.__version__
@@ -74,10 +74,10 @@ def timeline(begun: float, *overrides: str) -> dict[str, float]:
 
     assert pytorch_lightning.__version__
     mark("torchmetrics, Lightning")
-    import ner_lab.lit as lit
-    import ner_lab.train as train
+    import ner_lab.training.module as lit
+    import ner_lab.training.train as train
 
-    mark("ner_lab.train and what it needs")
+    mark("ner_lab.training.train and what it needs")
     step = lit.TaggerModule.training_step
 
     def first_step(self: Any, *arguments: Any) -> Any:
@@ -96,7 +96,7 @@ def timeline(begun: float, *overrides: str) -> dict[str, float]:
 
 def vectors(_: float, path: str, cache: str) -> dict[str, float]:
     """Look up 20,000 words of a file of vectors."""
-    from ner_lab.word_embedding.store import read_stored
+    from ner_lab.data.vectors.store import read_stored
 
     with open(path, "rb") as file:
         wanted = {line.split(b" ", 1)[0].decode() for line in file.readlines(20_000_000)[:20_000]}
@@ -112,7 +112,7 @@ def prepared(_: float, how: str, path: str) -> dict[str, float]:
     """Load the arrays of a cache entry, and read every number once; memory that is this process's own."""
     from safetensors.numpy import load_file
 
-    from ner_lab.data.array_file import map_arrays
+    from ner_lab.io.array_file import map_arrays
 
     load = {"mapped": map_arrays, "read": load_file}[how]
     before = _own_memory()

@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ner_lab.study.status import read_status, speed_together
+from ner_lab.studies.status import read_status, speed_together
 
 
 def run_study(overrides: Sequence[str], folder: Path) -> dict[str, float]:
     """`ner-lab train -m`: tokens per second of all jobs together and of one, tokens, seconds of the command."""
-    command = [sys.executable, "-m", "ner_lab.cli", "train", "-m", *overrides, f"hydra.sweep.dir={folder}"]
+    command = [sys.executable, "-m", "ner_lab.cli.main", "train", "-m", *overrides, f"hydra.sweep.dir={folder}"]
     begun = time.monotonic()
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     spent = time.monotonic() - begun

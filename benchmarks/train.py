@@ -99,7 +99,7 @@ def framework(options: Namespace, batch: int, plan: Plan) -> dict[str, list[floa
     """
     from product import build, config, loop
 
-    from ner_lab.train import train
+    from ner_lab.training.train import train
 
     nothing = Namespace(data=None, vectors=None)
     cfg = config([*overrides_of(nothing, batch, options.threads, plan), f"trainer.max_epochs={1 + _COUNTED}"])

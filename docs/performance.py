@@ -14,7 +14,7 @@ from typing import Any
 
 import matplotlib.ticker
 
-from ner_lab.report.plots.style import (
+from ner_lab.reporting.plots.style import (
     COLOURS,
     INK,
     MARKERS,

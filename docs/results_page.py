@@ -5,13 +5,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ner_lab.report import ledger_page
-from ner_lab.report.findings import Findings, find
-from ner_lab.report.ledger import collect_from_ledger, describe, read_ledger, study_names
-from ner_lab.report.ledger_page import Main
-from ner_lab.report.plots.scores import seeds
-from ner_lab.report.plots.style import page, write
-from ner_lab.study.files import SWEEPS_DIR, studies
+from ner_lab.config.study_files import SWEEPS_DIR, studies
+from ner_lab.reporting.analysis import Findings, find
+from ner_lab.reporting.ledger import page as ledger_page
+from ner_lab.reporting.ledger.page import Main
+from ner_lab.reporting.ledger.report import collect_from_ledger, describe, read_ledger, study_names
+from ner_lab.reporting.plots.scores import seeds
+from ner_lab.reporting.plots.style import page, write
 
 ROOT = Path(__file__).resolve().parent.parent
 LEDGER = ROOT / "results"

@@ -1,18 +1,18 @@
-"""The laboratory for neural named entity recognition."""
+"""An experiment framework for neural named entity recognition."""
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ner_lab.version import __version__
 
 if TYPE_CHECKING:
-    from ner_lab.predict import load as load
+    from ner_lab.inference.trained_tagger import load as load
 
 __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "load":  # loaded when asked for: `import ner_lab` alone stays quick
-        from ner_lab.predict import load
+        from ner_lab.inference.trained_tagger import load
 
         return load
     raise AttributeError(f"module 'ner_lab' has no attribute '{name}'")

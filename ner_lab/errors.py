@@ -1,6 +1,8 @@
 """The one exception for mistakes a user can mend: a wrong key, a missing file, bad data."""
 
 import traceback
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
@@ -39,3 +41,21 @@ def reason_of(error: Exception, mistake: str | None) -> tuple[str, list[str]]:
     if mistake is not None:
         return mistake, []
     return f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)).splitlines()
+
+
+def user_error_behind(error: BaseException) -> UserError | None:
+    """The user's mistake that led to `error`, if it is one: Hydra wraps what is raised while it builds a part."""
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:  # Hydra's errors may stand behind themselves
+        if isinstance(cause, UserError):
+            return cause
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`". Did you mean 'x'?"`, or a full stop where nothing is near."""
+    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f". Did you mean '{match[0]}'?" if match else "."

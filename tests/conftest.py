@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, Outcome, marked, write_corpus
 
-from ner_lab import cli as command_line
-from ner_lab.compose import compose_config
-from ner_lab.train import train
+from ner_lab.cli import main as command_line
+from ner_lab.config.compose import compose_config
+from ner_lab.training.train import train
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ner_lab.tags import Span, tags_of
+from ner_lab.data.tags import Span, tags_of
 
 TRAIN = """
 [PER Anna Holm] lives in [LOC Oslo] .

@@ -16,11 +16,11 @@ import torch
 from omegaconf import OmegaConf
 from sample import Outcome
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import Interrupted
-from ner_lab.lit import TaggerModule
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def test_where_a_strangers_run_is_put_does_not_lead_out(run: Path, tmp_path: Pat
 
 def started(arguments: list[str], folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "ner_lab.job", *arguments],
+        [sys.executable, "-m", "ner_lab.cli.train", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.data.batch import Batch, eval_batches
-from ner_lab.data.prepare import prepare
-from ner_lab.tagger import Tagger
-from ner_lab.train import untrained_module
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, eval_batches
+from ner_lab.data.preparation import prepare
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.tagger import Tagger
+from ner_lab.training.train import untrained_module
 
 TIE = 1e-4
 """Difference of log-likelihood within which two readings of a sentence count as equally good."""

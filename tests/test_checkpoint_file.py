@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from ner_lab.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from ner_lab.errors import UserError
+from ner_lab.runs.checkpoint import read_checkpoint_file, write_checkpoint_file
 
 CONTENT = {
     "state_dict": {f"weight{number}": torch.arange(20.0).reshape(5, 4) + number for number in range(4)},

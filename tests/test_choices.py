@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ner_lab.choices import UNCHOSEN, configuration_name, job_folder, parse_configuration, short_names
+from ner_lab.config.naming import UNCHOSEN, configuration_name, job_folder, parse_configuration, short_names
 
 KEYS = st.from_regex(r"[+~]{0,2}[a-z_]{1,12}(\.[a-z_]{1,12}){0,3}", fullmatch=True)
 ANY_CHOICES = st.dictionaries(KEYS, st.text(max_size=40), max_size=6)

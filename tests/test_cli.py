@@ -10,13 +10,13 @@ import pytest
 from sample import TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 import ner_lab
-from ner_lab import train as train_module
-from ner_lab.compose import compose_config
-from ner_lab.data.conll import ColumnFormat, read_split
+from ner_lab.config.compose import compose_config
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions
-from ner_lab.evaluate import evaluate
-from ner_lab.tags import spans_of
+from ner_lab.data.readers.conll import ColumnFormat, read_split
+from ner_lab.data.tags import spans_of
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.training import train as train_module
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_paper_file_of_ones_own_is_used(tmp_path: Path, train_command: Callabl
     )
     assert train_command("paper=mine", "--config-dir", str(tmp_path / "own")).code == 0
     kept = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
-    assert "ner_lab.decoder.softmax.Softmax" in kept
+    assert "ner_lab.models.decoder.softmax.Softmax" in kept
     assert "patience: 3" in kept
 
 
@@ -327,7 +327,7 @@ def test_a_fault_of_ours_is_not_worded_as_the_users(
 
 
 def test_a_fault_of_ours_ends_the_process_with_code_1_and_a_traceback() -> None:
-    code = "from ner_lab.command import run_command; run_command(lambda: [][1])"
+    code = "from ner_lab.cli.app import run_command; run_command(lambda: [][1])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hydra.errors import HydraException
 
-from ner_lab.command import explain, keyword_arguments, mistake_behind, run_command
-from ner_lab.compose import compose_config
+from ner_lab.cli.app import explain, keyword_arguments, mistake_behind, run_command
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
 
 

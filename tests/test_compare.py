@@ -13,11 +13,11 @@ import pytest
 import yaml
 from sample import Outcome, marked
 
-from ner_lab.compare.comparison import Comparison, compare
-from ner_lab.compare.content import sections_of
-from ner_lab.compare.sides import read_pair
-from ner_lab.compare.text import as_text
 from ner_lab.errors import UserError
+from ner_lab.reporting.compare.comparison import Comparison, compare
+from ner_lab.reporting.compare.document import sections_of
+from ner_lab.reporting.compare.run_pairs import read_pair
+from ner_lab.reporting.compare.text import as_text
 
 GOLD = """
 [PER Anna Holm] lives in [LOC Oslo] .
@@ -39,7 +39,7 @@ It [LOC rained] .
 """
 CONFIG: dict[str, Any] = {
     "data": {"name": "files", "_target_": "ner_lab.data.options.DataOptions", "_convert_": "all", "batch_size": 8},
-    "decoder": {"_target_": "ner_lab.decoder.crf.CRF", "_partial_": True, "constraints": "none"},
+    "decoder": {"_target_": "ner_lab.models.decoder.crf.CRF", "_partial_": True, "constraints": "none"},
     "seed": 1,
     "run_name": "one",
 }
@@ -166,7 +166,7 @@ def test_runs_that_predict_the_same_differ_in_nothing(tmp_path: Path, cli: Calla
 
 
 def test_settings_that_differ_are_shown_and_no_others(tmp_path: Path) -> None:
-    decoder = {"_target_": "ner_lab.decoder.softmax.Softmax", "_partial_": True, "layers": [2, "x"], "dim": None}
+    decoder = {"_target_": "ner_lab.models.decoder.softmax.Softmax", "_partial_": True, "layers": [2, "x"], "dim": None}
     config = {"decoder": decoder, "run_name": "two"}
     a, b = make_run(tmp_path / "a", A), make_run(tmp_path / "b", B, config=config, seed=2)
     assert comparison(a, b).settings == {
@@ -537,5 +537,5 @@ def test_help_says_what_compare_takes(cli: Callable[..., Outcome]) -> None:
 
 
 def test_comparing_loads_no_torch() -> None:
-    code = "import ner_lab.compare.command, sys; sys.exit('torch' in sys.modules)"
+    code = "import ner_lab.cli.compare, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.compose import (
+from ner_lab.config.compose import (
     CONF_DIR,
     all_keys,
     apply_overrides,
@@ -20,8 +20,7 @@ from ner_lab.compose import (
     options_of,
     override_parser,
 )
-from ner_lab.errors import UserError
-from ner_lab.suggest import nearest
+from ner_lab.errors import UserError, nearest
 
 CHOICES = {
     "data": "files",

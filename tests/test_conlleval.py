@@ -13,15 +13,15 @@ from seqscore.encoding import get_encoding
 from seqscore.validation import validate_labels
 from torch import Tensor, nn
 
-from ner_lab.conlleval import score_table
-from ner_lab.data.batch import Batch
+from ner_lab.data.batching.batch import Batch
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import prepare
-from ner_lab.features.none import NoFeatures
-from ner_lab.metric import SpanF1
-from ner_lab.scoring import score
-from ner_lab.tags import SCHEMES, as_iob, as_written, is_proper, spans_of
-from ner_lab.word_embedding.none import NoWords
+from ner_lab.data.preparation import prepare
+from ner_lab.data.tags import SCHEMES, as_iob, as_written, is_proper, spans_of
+from ner_lab.evaluation.conlleval import score_table
+from ner_lab.evaluation.scoring import score
+from ner_lab.evaluation.span_f1 import SpanF1
+from ner_lab.models.features.none import NoFeatures
+from ner_lab.models.word_embedding.none import NoWords
 
 TYPES = ("PER", "LOC", "creative-work", "B-PER", "O")
 LETTERS = {"IO": "I", "IOB1": "IB", "IOB2": "IB", "IOBES": "IBES", "BILOU": "IBLU"}

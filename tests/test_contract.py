@@ -11,11 +11,11 @@ import torch
 from omegaconf import DictConfig
 from sample import Outcome
 
-from ner_lab.check import check
-from ner_lab.compose import compose_config
+from ner_lab.cli.check import check
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.train import train
 
 GOOD = """
 import torch
@@ -164,7 +164,7 @@ DECODES = {
     ),
 }
 FEATURES = """
-from ner_lab.features.base import FeatureSet
+from ner_lab.models.features.base import FeatureSet
 
 
 class Features(FeatureSet):
@@ -184,7 +184,7 @@ class Features(FeatureSet):
 """
 WORDS = """
 from torch import nn
-from ner_lab.word_embedding.base import WordEmbedding
+from ner_lab.models.word_embedding.base import WordEmbedding
 
 
 class Table(nn.Embedding):
@@ -197,7 +197,7 @@ class Words(WordEmbedding):
 """
 OPTIMIZER = """
 from torch.optim import SGD
-from ner_lab.optimizer.recipe import OptimizerRecipe
+from ner_lab.training.optimizers.base import OptimizerRecipe
 
 
 class Optimizer(OptimizerRecipe):
@@ -385,7 +385,7 @@ def test_a_run_with_the_check_equals_one_without(
     weights = []
     for folder in ("with", "without"):
         if folder == "without":
-            monkeypatch.setattr("ner_lab.train.has_class_of_ones_own", lambda cfg: False)
+            monkeypatch.setattr("ner_lab.training.train.has_class_of_ones_own", lambda cfg: False)
         random.seed(3)
         np.random.seed(3)
         train(compose_config(overrides, [str(tmp_path / "conf")]), tmp_path / folder)

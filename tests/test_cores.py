@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.cores import cores_at_hand
+from ner_lab.io.machine import cores_at_hand
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from sample import DEV, TEST, TRAIN, Marked, marked, write_corpus
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.counting import CountedScores, CountTable, check_counts, through
-from ner_lab.data.batch import BatchMaker, BatchPlan
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import BatchMaker, BatchPlan
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
-from ner_lab.lit import TaggerModule
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.layers.counts import CountedScores, CountTable, check_counts, through
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 NAMES = ["word=a", "pos=X", "word=b", "word=c=d", "pos=Y", "shape="]
 

@@ -11,10 +11,11 @@ import wandb
 from offline_run import read_back
 from sample import Outcome
 
-from ner_lab.dashboard import read_study
+from ner_lab.cli.dashboard import read_study
 from ner_lab.errors import UserError
-from ner_lab.logger import dashboard, names
-from ner_lab.logger.dashboard import Study, choice_key, report, workspace
+from ner_lab.tracking import metric_names as names
+from ner_lab.tracking.wandb import dashboard
+from ner_lab.tracking.wandb.dashboard import Study, choice_key, report, workspace
 
 STUDY = Study(
     name="mine",
@@ -177,7 +178,7 @@ def test_saving_gives_the_addresses(
 
     for kind in (workspaces.Workspace, reports.Report):
         monkeypatch.setattr(kind, "save", save)
-    monkeypatch.setattr("ner_lab.dashboard.ask", lambda url, seconds: None)
+    monkeypatch.setattr("ner_lab.cli.dashboard.ask", lambda url, seconds: None)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     for name in ("WANDB_BASE_URL", "WANDB_ERROR_REPORTING"):
         monkeypatch.setenv(name, "")
@@ -199,8 +200,8 @@ def test_what_wandb_refuses_is_said(cli: Callable[..., Outcome], monkeypatch: py
     def refuse(*arguments: Any) -> None:
         raise wandb.errors.CommError("no such team")
 
-    monkeypatch.setattr("ner_lab.dashboard.ask", lambda url, seconds: None)
-    monkeypatch.setattr("ner_lab.dashboard.workspace", refuse)
+    monkeypatch.setattr("ner_lab.cli.dashboard.ask", lambda url, seconds: None)
+    monkeypatch.setattr("ner_lab.cli.dashboard.workspace", refuse)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     for name in ("WANDB_BASE_URL", "WANDB_ERROR_REPORTING"):
         monkeypatch.setenv(name, "")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sample import Outcome
 
-from ner_lab.cli import _COMMANDS
-from ner_lab.disk import in_words, is_of_the_disk
+from ner_lab.cli.main import _COMMANDS
+from ner_lab.io.os_errors import in_words, is_of_the_disk
 
 SAID = {
     errno.ENOSPC: "no space left on the disk",

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from ner_lab.compose import options_of
-from ner_lab.data.markup import read_markup
+from ner_lab.config.compose import options_of
+from ner_lab.data.readers.markup import read_markup
 from ner_lab.data.sentence import Counts
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,9 +24,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from sample import DEV, TEST, TRAIN, Outcome, marked, write_corpus
 
-from ner_lab.command import config_dirs_of
-from ner_lab.compose import compose_config
-from ner_lab.sweep import study_file
+from ner_lab.cli.app import config_dirs_of
+from ner_lab.cli.sweep import study_file
+from ner_lab.config.compose import compose_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ner_lab.dropout import Dropout, kept
+from ner_lab.models.layers.dropout import Dropout, kept
 
 
 def dropping(p: float) -> Dropout:

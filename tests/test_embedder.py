@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from ner_lab.char_encoder.bilstm import CharBiLSTM
-from ner_lab.char_encoder.none import NoChars
-from ner_lab.data.batch import Batch
-from ner_lab.embedder import Embedder
-from ner_lab.features.base import FeatureLayers
-from ner_lab.word_embedding.base import WordTable
-from ner_lab.word_embedding.none import NoWords
+from ner_lab.data.batching.batch import Batch
+from ner_lab.models.char_encoder.bilstm import CharBiLSTM
+from ner_lab.models.char_encoder.none import NoChars
+from ner_lab.models.embedder import Embedder
+from ner_lab.models.features.base import FeatureLayers
+from ner_lab.models.word_embedding.base import WordTable
+from ner_lab.models.word_embedding.none import NoWords
 
 CHARS = ["<pad>", "<unk>", "a", "b", "c"]
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from sample import TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 from ner_lab.errors import UserError
-from ner_lab.evaluate import evaluate
+from ner_lab.inference.evaluate import evaluate
 
 
 def test_on_its_own_corpus_a_run_scores_what_its_metrics_say(run: Path) -> None:

@@ -12,17 +12,17 @@ import pytest
 from sample import TRAIN, marked, senna_archive
 
 import ner_lab
-from ner_lab.corpus import export
-from ner_lab.data.encode import EncodedSplit
-from ner_lab.data.fetch import Download, extract_gzip, extract_zip, fetch
+from ner_lab.cli.data import export
+from ner_lab.data.encoding import EncodedSplit
 from ner_lab.data.senna import senna_folder
 from ner_lab.data.sentence import Sentence, Split
 from ner_lab.errors import UserError
-from ner_lab.features.lexicon_entries import build_lexicon
-from ner_lab.logger.wandb import IDENTITY, _identity
-from ner_lab.report.plots.style import Drawing, new_figure, page
-from ner_lab.report.plots.style import write as write_plot
-from ner_lab.scoring import Scored
+from ner_lab.evaluation.scoring import Scored
+from ner_lab.io.download import Download, extract_gzip, extract_zip, fetch
+from ner_lab.models.features.lexicon.entries import build_lexicon
+from ner_lab.reporting.plots.style import Drawing, new_figure, page
+from ner_lab.reporting.plots.style import write as write_plot
+from ner_lab.tracking.wandb.tracker import IDENTITY, _identity
 
 ROOT = Path(ner_lab.__file__).parent
 WRITES = {"write_text", "write_bytes", "savefig", "save", "dump", "to_csv", "tofile", "savez", "mkstemp"}
@@ -226,7 +226,7 @@ def test_a_full_disk_while_fetching_is_no_matter_of_the_network(
         part.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("ner_lab.data.fetch._transfer", full)
+    monkeypatch.setattr("ner_lab.io.download._transfer", full)
     with pytest.raises(OSError, match="No space left") as raised:
         fetch(Download("https://nowhere/a.txt"), tmp_path, "hint")
     assert not isinstance(raised.value, UserError)
@@ -240,7 +240,7 @@ def test_what_is_fetched_is_on_the_disk_before_it_gets_its_name(
 ) -> None:
     flushed: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.readlink(f"/proc/self/fd/{descriptor}")))
-    monkeypatch.setattr("ner_lab.data.fetch._transfer", lambda url, part, progress: part.write_bytes(b"all"))
+    monkeypatch.setattr("ner_lab.io.download._transfer", lambda url, part, progress: part.write_bytes(b"all"))
     target = fetch(Download("https://nowhere/a.txt"), tmp_path, "hint")
     assert target.read_bytes() == b"all"
     assert flushed == [str(tmp_path / "a.txt.part"), str(tmp_path)]

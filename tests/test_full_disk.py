@@ -55,7 +55,7 @@ def is_whole(run: Path) -> None:
         if path.suffix == ".json":
             json.loads(path.read_text())
     if (run / "checkpoints" / "best.ckpt").exists():
-        from ner_lab.run_folder import RunFolder
+        from ner_lab.runs.folder import RunFolder
 
         RunFolder(run).read_checkpoint()
 
@@ -157,10 +157,10 @@ def test_without_a_cache_that_can_be_written_a_run_is_the_same(
 @pytest.mark.parametrize(
     "line",
     [
-        "from ner_lab.command import run_command; run_command(lambda: print('x', flush=True))",
-        "from ner_lab.command import run_command; run_command(lambda: print('x'))",
-        "import sys; sys.argv = ['ner-lab', '--help']; from ner_lab.cli import main; main()",
-        "import sys; sys.argv = ['ner-lab', '--version']; from ner_lab.cli import main; main()",
+        "from ner_lab.cli.app import run_command; run_command(lambda: print('x', flush=True))",
+        "from ner_lab.cli.app import run_command; run_command(lambda: print('x'))",
+        "import sys; sys.argv = ['ner-lab', '--help']; from ner_lab.cli.main import main; main()",
+        "import sys; sys.argv = ['ner-lab', '--version']; from ner_lab.cli.main import main; main()",
     ],
 )
 def test_standard_output_on_a_full_disk_is_a_clear_line(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from ner_lab.settings import has_half_precision_lstm
+from ner_lab.config.trainer_checks import has_half_precision_lstm
 
 ROOT = Path(__file__).resolve().parent.parent
 

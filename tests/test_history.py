@@ -8,10 +8,10 @@ import pytest
 import torch
 from sample import metrics_of
 
-from ner_lab.compose import compose_config
-from ner_lab.lit import TaggerModule
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.config.compose import compose_config
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 
 def test_every_epoch_has_dev_f1_by_entity_type(run: Path) -> None:

@@ -19,21 +19,20 @@ from omegaconf import OmegaConf
 from sample import Outcome
 
 import ner_lab
-from ner_lab.command import user_error_behind
-from ner_lab.compare.sides import read_pair
-from ner_lab.errors import UserError
-from ner_lab.evaluate import evaluate
-from ner_lab.plain_files import read_yaml
-from ner_lab.predict import TrainedTagger, load
-from ner_lab.report.command import report
-from ner_lab.report.findings import find
-from ner_lab.report.page import page
-from ner_lab.report.records import BROKEN
-from ner_lab.report.runs import collect
-from ner_lab.report.tables import latex, markdown
-from ner_lab.run_folder import RunFolder
-from ner_lab.study.state import state_of
-from ner_lab.study.status import read_status
+from ner_lab.cli.report import report
+from ner_lab.errors import UserError, user_error_behind
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.inference.trained_tagger import TrainedTagger, load
+from ner_lab.io.safe_read import read_yaml
+from ner_lab.reporting.analysis import find
+from ner_lab.reporting.compare.run_pairs import read_pair
+from ner_lab.reporting.render_html import page
+from ner_lab.reporting.render_text import latex, markdown
+from ner_lab.reporting.study_runs import collect
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.records import BROKEN
+from ner_lab.runs.state import state_of
+from ner_lab.studies.status import read_status
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def test_python_files_in_a_run_folder_are_never_imported(
         (strange / name).parent.mkdir(parents=True, exist_ok=True)
         (strange / name).write_text(f"open({str(mark)!r}, 'w')\n")
     monkeypatch.chdir(strange)
-    for target in ("encoder.Evil", "ner_lab.encoder.evil.Evil"):
+    for target in ("encoder.Evil", "ner_lab.models.encoder.evil.Evil"):
         cfg = OmegaConf.load(strange / "config.yaml")
         cfg.encoder["_target_"] = target
         (strange / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
@@ -441,8 +440,8 @@ def test_our_sources_unpickle_and_evaluate_nothing() -> None:
 
 
 def test_the_loaders_of_yaml_are_safe_ones() -> None:
-    from ner_lab import plain_files
-    from ner_lab.report import records
+    from ner_lab.io import safe_read as plain_files
+    from ner_lab.runs import records
 
     for loader in (records._YAML, plain_files._LOADER):
         assert issubclass(loader, yaml.SafeLoader | yaml.CSafeLoader)

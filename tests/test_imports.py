@@ -11,85 +11,24 @@ import ner_lab
 
 ROOT = Path(ner_lab.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "conf" not in path.relative_to(ROOT).parts)
-ENTRY_POINTS = {
-    "job",
-    "run_callback",
-    "again",
-    "train",
-    "check",
-    "evaluate",
-    "predict",
-    "corpus",
-    "sweep",
-    "compose",
-    "command",
-}
-# what a room may know beside itself and the libraries; a name stands for a module or a whole room
-MAY_KNOW = {
-    "errors": set(),
-    "own_classes": {"errors"},
-    "suggest": set(),
-    "limits": {"errors"},
-    "settings": {"errors", "suggest"},
-    "arguments": {"errors"},
-    "tags": {"errors"},
-    "transitions": {"tags"},
-    "initialise": set(),
-    "dropout": set(),
-    "recurrence": {"errors", "initialise"},
-    "threads": {"errors", "recurrence"},
-    "whole": set(),
-    "sealed": {"whole"},
-    "disk": set(),
-    "redact": {"errors"},
-    "data": {"disk", "errors", "own_classes", "sealed", "suggest", "tags", "whole"},
-    "counting": {"errors"},
-    "gradients": set(),
-    "features": {"errors", "data", "tags", "counting", "gradients", "whole", "limits"},
-    "word_embedding": {"errors", "data", "initialise", "gradients", "sealed", "limits"},
-    "char_encoder": {"dropout", "errors", "initialise", "recurrence", "limits"},
-    "encoder": {"dropout", "errors", "initialise", "recurrence", "limits"},
-    "decoder": {"dropout", "errors", "tags", "initialise", "counting", "recurrence", "transitions", "limits"},
-    "optimizer": {"errors", "gradients"},
-    "logger": {"errors", "mistakes", "redact", "tags", "whole"},
-    "span_scores": set(),
-    "mistakes": {"errors", "span_scores", "tags"},
-    "report": {
-        *("choices", "command", "data", "errors", "mistakes", "plain_files", "suggest", "tags", "terminal", "whole"),
-        "study.files",
-    },
-    "results": {"choices", "command", "compose", "errors", "plain_files", "report", "study.files", "whole"},
-    "conlleval": {"mistakes", "span_scores", "tags", "terminal"},
-    "score": {"command", "conlleval", "data", "errors", "mistakes", "report", "tags", "terminal"},
-    "compare": {
-        *("command", "data", "errors", "mistakes", "plain_files", "report", "span_scores", "tags", "terminal", "whole"),
-    },
-    "metric": {"span_scores", "tags"},
-    "oov": {"data", "span_scores", "tags"},
-    "stopping": {"errors"},
-    "progress": {"data"},
-    "contract": {"data", "errors", "optimizer", "own_classes", "tagger", "tags"},
-    "checkpoint_file": {"errors", "whole"},
-    "plain_files": {"errors"},
-    "trusted": {"errors", "plain_files"},
-    "keeping": {"data", "epoch_log", "errors", "lit", "optimizer", "run_folder"},
-    "choices": set(),
-    "study": {
-        *("choices", "compose", "data", "errors", "plain_files", "redact", "run_folder", "suggest", "terminal"),
-        "whole",
-    },
-    "cores": set(),
-    "text_io": {"data", "errors", "tags"},
-    "predicting": {
-        *("data", "disk", "embedder", "errors", "features", "tagger", "tags", "text_io", "threads", "whole"),
-    },
-    "embedder": {"data", "features"},
-    "tagger": {"data", "embedder"},
-}
+LAYERS = (
+    {"errors", "version"},
+    {"user_code"},
+    {"io"},
+    {"data"},
+    {"config"},
+    {"models"},
+    {"runs", "evaluation"},
+    {"inference", "tracking", "studies", "reporting"},
+    {"training"},
+    {"cli"},
+)
+"""Packages and modules of the root, from the lowest layer up: each imports from the layers below it alone."""
+LEVEL = {package: level for level, packages in enumerate(LAYERS) for package in packages}
 
 
 def name_of(path: Path) -> str:
-    """`ner_lab/data/conll.py` -> `data.conll`; a package's own file -> `data`; the root -> ``."""
+    """`ner_lab/data/readers/conll.py` -> `data.readers.conll`; a package's own file -> `data`; the root -> ``."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -140,39 +79,42 @@ def within(name: str, room: str) -> bool:
 def test_the_reader_of_imports_sees_those_at_the_top_and_those_in_functions(tmp_path: Path) -> None:
     file = tmp_path / "some.py"
     file.write_text(
-        "import torch.nn as nn\nfrom ner_lab.data import conll\nif TYPE_CHECKING:\n    import never\n"
+        "import torch.nn as nn\nfrom ner_lab.data.readers import conll\nif TYPE_CHECKING:\n    import never\n"
         "def f():\n    from hydra.utils import instantiate\n"
     )
-    assert imported(file, late=False) == {"torch.nn", "ner_lab.data", "ner_lab.data.conll"}
+    assert imported(file, late=False) == {"torch.nn", "ner_lab.data.readers", "ner_lab.data.readers.conll"}
     assert imported(file, late=True) == {"hydra.utils", "hydra.utils.instantiate"}
-    assert own_modules(file) == {"data", "data.conll"}
+    assert own_modules(file) == {"data.readers", "data.readers.conll"}
 
 
-@pytest.mark.parametrize("room", MAY_KNOW)
-def test_a_room_knows_only_what_stands_to_its_left(room: str) -> None:
-    files = [path for name, path in MODULES.items() if within(name, room)]
+def test_the_table_of_layers_has_every_package_and_the_root_few_modules() -> None:
+    assert {name.partition(".")[0] for name in MODULES} - {""} == set(LEVEL)
+    assert len([name for name, path in MODULES.items() if path.parent == ROOT]) <= 5
+
+
+@pytest.mark.parametrize("package", sorted(LEVEL))
+def test_a_package_imports_only_from_the_layers_below_it(package: str) -> None:
+    files = [path for name, path in MODULES.items() if within(name, package)]
     assert files
     for path in files:
         for other in own_modules(path):
-            allowed = within(other, room) or any(within(other, known) for known in MAY_KNOW[room])
-            assert allowed, f"{path.relative_to(ROOT)} imports {other}"
+            below = LEVEL[other.partition(".")[0]] < LEVEL[package]
+            assert below or within(other, package), f"{path.relative_to(ROOT)} imports {other}"
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "tags",
-        "transitions",
-        "errors",
-        "suggest",
-        "span_scores",
-        "mistakes",
-        "compare.command",
-        "score",
-        "report.command",
-        "data.conll",
+        "data.tags",
+        "data.readers.conll",
         "data.sentence",
         "data.vocab",
+        "models.decoder.stack_lstm.actions",
+        "evaluation.precision_recall",
+        "evaluation.error_analysis",
+        "cli.compare",
+        "cli.score",
+        "cli.report",
     ],
 )
 def test_tags_and_text_need_no_torch(name: str) -> None:
@@ -191,17 +133,17 @@ def test_data_never_sees_a_neural_network() -> None:
             assert "torch.nn" not in path.read_text(encoding="utf-8"), name
 
 
-def test_only_entry_points_build_and_compose_import_hydra() -> None:
+def test_only_what_composes_makes_parts_or_speaks_to_the_shell_imports_hydra() -> None:
     users = {name for name, path in MODULES.items() if imports_library(path, "hydra")}
-    assert users <= ENTRY_POINTS | {"build"}
-    assert "build" in users
+    assert {name for name in users if not within(name, "cli")} == {
+        *("config.compose", "config.instantiate", "training.train", "training.trainer"),
+    }
 
 
-def test_only_lightnings_side_imports_lightning() -> None:
+def test_only_training_tracking_and_what_checks_or_feeds_the_trainer_import_lightning() -> None:
     users = {name for name, path in MODULES.items() if imports_library(path, "pytorch_lightning")}
-    lightning = {"data", "epoch_log", "keeping", "lit", "logger", "progress", "settings", "stopping", "train"}
-    assert {name.partition(".")[0] for name in users} == lightning
-    assert {name for name in users if within(name, "data")} == {"data.datamodule"}
+    others = {name for name in users if not within(name, "training") and not within(name, "tracking")}
+    assert others == {"data.batching.datamodule", "config.trainer_checks"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -215,7 +157,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_only_the_front_doors_import_modules_late() -> None:
     late = {name for name, path in MODULES.items() if own_modules(path, late=True)}
     # Triton takes long to import, and only a GPU needs it
-    assert late <= {"", "again", "check", "cli", "job", "decoder.linear_chain"}
+    assert late <= {"", "cli.rerun", "cli.check", "cli.main", "cli.train", "models.decoder.chain.linear_chain"}
 
 
 def test_every_file_is_named_after_a_concept() -> None:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ner_lab.initialise import embedding_uniform, glorot, linear
+from ner_lab.models.layers.init import embedding_uniform, glorot, linear
 
 
 def test_glorot_fills_its_range_by_rows_and_columns() -> None:

@@ -11,8 +11,8 @@ import yaml
 from hydra.core.plugins import Plugins
 from sample import Outcome, metrics_of, read_columns
 
-from ner_lab.run_folder import RunFolder
-from ner_lab.study.state import DONE, FAILED, failure_of, state_of
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.state import DONE, FAILED, failure_of, state_of
 
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],

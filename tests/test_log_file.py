@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.log_file import LogFile
+from ner_lab.io.log_file import LogFile
 
 
 def logger_with(handler: logging.Handler) -> logging.Logger:

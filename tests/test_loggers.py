@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
-from ner_lab.logger import tensorboard as tensorboard_module
-from ner_lab.logger.tensorboard import TensorBoardTracker
-from ner_lab.train import train
+from ner_lab.tracking import tensorboard as tensorboard_module
+from ner_lab.tracking.tensorboard import TensorBoardTracker
+from ner_lab.training.train import train
 
 
 def trained(small: list[str], folder: Path, *overrides: str) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def test_a_tracker_is_closed_as_failed_when_training_raises_or_scores_too_low(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[bool] = []
-    monkeypatch.setattr("ner_lab.logger.none.NoTracker.close", lambda self, failed: closed.append(failed))
+    monkeypatch.setattr("ner_lab.tracking.none.NoTracker.close", lambda self, failed: closed.append(failed))
     trained(small, tmp_path / "well", "logger=none", "trainer.max_epochs=1")
     trained(small, tmp_path / "weak", "logger=none", "trainer.max_epochs=1", "optimizer.lr=1e-12", "fail_below=95")
     with pytest.raises(UserError):

@@ -10,17 +10,18 @@ from sample import DEV, TRAIN, Marked, marked, write_corpus
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.char_encoder.none import NoChars
-from ner_lab.compose import compose_config
-from ner_lab.data.batch import BatchPlan, tokens_at_once
-from ner_lab.data.conll import ColumnFormat, _lines, read_split
-from ner_lab.data.prepare import prepare
-from ner_lab.embedder import _MOST_LETTERS, Embedder, _parts
-from ner_lab.evaluate import evaluate
-from ner_lab.predict import load
-from ner_lab.tags import Span
-from ner_lab.train import train
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import BatchPlan, tokens_at_once
+from ner_lab.data.preparation import prepare
+from ner_lab.data.readers.conll import ColumnFormat, _lines, read_split
+from ner_lab.data.tags import Span
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.inference.trained_tagger import load
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.char_encoder.none import NoChars
+from ner_lab.models.embedder import _MOST_LETTERS, Embedder, _parts
+from ner_lab.training.train import train
 
 TOKENS, LETTERS, OTHERS = 8000, 5000, 200
 
@@ -119,7 +120,7 @@ def test_many_tags_make_evaluation_batches_smaller(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 types are 81 tags, and 400 sentences at once would take 400 times the square of that, or 10 MB."""
-    monkeypatch.setattr("ner_lab.data.batch._MOST_PAIRS", 2**20)
+    monkeypatch.setattr("ner_lab.data.batching.batch._MOST_PAIRS", 2**20)
     sentences = [Marked([f"w{number}", "fell"], [Span(f"T{number % 20}", 0, 1)]) for number in range(400)]
     file = write_corpus(tmp_path / "many.conll", sentences)
     chosen = [*settings(small, file), "trainer.limit_train_batches=1", "data.batch_size=4", f"data.dev={file}"]
@@ -206,7 +207,7 @@ def test_parts_of_spellings_hold_all_of_them_within_the_bound() -> None:
 def test_lines_are_those_of_split_wherever_the_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(6)
     for size in (1, 2, 5, 100):
-        monkeypatch.setattr("ner_lab.data.conll._AT_ONCE", size)
+        monkeypatch.setattr("ner_lab.data.readers.conll._AT_ONCE", size)
         for _ in range(100):
             text = "".join(drawn.choice(["a", "bc", "\n", "\r\n", "é"], size=drawn.integers(0, 30)))
             assert list(_lines(text)) == text.split("\n")

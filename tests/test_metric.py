@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ranks import on_ranks
 from torch import Tensor
 
-from ner_lab.metric import SpanF1
+from ner_lab.evaluation.span_f1 import SpanF1
 
 TYPES = ("LOC", "ORG", "PER")
 LETTERS = {"IOB2": "BI", "IOBES": "BIES", "BILOU": "BILU"}

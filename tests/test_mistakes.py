@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import marked, metrics_of
 
+from ner_lab.data.tags import Span, tags_of
 from ner_lab.errors import UserError
-from ner_lab.mistakes import (
+from ner_lab.evaluation.error_analysis import (
     KINDS,
     Mistake,
     Prediction,
@@ -21,7 +22,6 @@ from ner_lab.mistakes import (
     sentence_counts,
     type_confusion,
 )
-from ner_lab.tags import Span, tags_of
 
 COLUMNS = ("correct", "predicted", "gold")
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from sample import Outcome, metrics_of
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
-from ner_lab.evaluate import evaluate
-from ner_lab.predict import load
-from ner_lab.train import train
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.inference.trained_tagger import load
+from ner_lab.training.train import train
 
 PYTHON = '''
 """The mean of a word's character vectors."""

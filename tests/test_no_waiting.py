@@ -16,12 +16,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config, options_of
-from ner_lab.data.batch import Batch, eval_batches
-from ner_lab.data.prepare import prepare
-from ner_lab.lit import TaggerModule
-from ner_lab.train import train
+from ner_lab.config.compose import compose_config, options_of
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, eval_batches
+from ner_lab.data.preparation import prepare
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 PARTS = [
     (group, option)
@@ -189,8 +190,8 @@ class Watched(pl.Callback):
 def test_a_whole_epoch_of_training_reads_no_number(
     optimizer: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ner_lab.word_embedding.base.rows_alone", lambda table: False)  # as on a GPU
-    monkeypatch.setattr("ner_lab.keeping.watch.steps_between_looks", lambda device, processes: 50)
+    monkeypatch.setattr("ner_lab.models.word_embedding.base.rows_alone", lambda table: False)  # as on a GPU
+    monkeypatch.setattr("ner_lab.training.callbacks.resume.steps_between_looks", lambda device, processes: 50)
     watched = Watched()
     made = pl.Trainer.__init__
 

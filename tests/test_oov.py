@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.build import data_options_of
-from ner_lab.compose import compose_config
-from ner_lab.data.fetch import Progress
-from ner_lab.data.prepare import prepare
-from ner_lab.features.none import NoFeatures
-from ner_lab.oov import entity_class, oov_scores
-from ner_lab.tags import Span, spans_of
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.preparation import prepare
+from ner_lab.data.tags import Span, spans_of
+from ner_lab.evaluation.oov import entity_class, oov_scores
+from ner_lab.io.download import Progress
+from ner_lab.models.features.none import NoFeatures
 
 CLASSES = {"Anna": "IV", "Holm": "IV", "Kvik": "OOTV", "Xyq": "OOEV", "Qyx": "OOBV", "met": "IV"}
 

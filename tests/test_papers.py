@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.build import optimizer_of
-from ner_lab.compose import CONF_DIR, compose_config, options_of
+from ner_lab.config.compose import CONF_DIR, compose_config, options_of
+from ner_lab.training.optimizers.base import optimizer_of
 
 PARTS = ("char_encoder", "features", "encoder", "decoder")
 NUMBERS: dict[str, dict[str, Any]] = {
@@ -273,12 +273,12 @@ def test_the_recipe_of_lample_is_one_override_away() -> None:
 @pytest.mark.parametrize(
     ("choice", "target"),
     [
-        ("decoder=softmax", "ner_lab.decoder.softmax.Softmax"),
-        ("char_encoder=bilstm", "ner_lab.char_encoder.bilstm.CharBiLSTM"),
-        ("encoder=birnn", "ner_lab.encoder.birnn.BiRNN"),
-        ("word_embedding=random", "ner_lab.word_embedding.random.RandomWords"),
-        ("features=caps", "ner_lab.features.caps.Caps"),
-        ("optimizer=adam", "ner_lab.optimizer.adam.Adam"),
+        ("decoder=softmax", "ner_lab.models.decoder.softmax.Softmax"),
+        ("char_encoder=bilstm", "ner_lab.models.char_encoder.bilstm.CharBiLSTM"),
+        ("encoder=birnn", "ner_lab.models.encoder.birnn.BiRNN"),
+        ("word_embedding=random", "ner_lab.models.word_embedding.random.RandomWords"),
+        ("features=caps", "ner_lab.models.features.caps.Caps"),
+        ("optimizer=adam", "ner_lab.training.optimizers.adam.Adam"),
     ],
 )
 def test_a_choice_on_the_command_line_wins_over_the_papers(

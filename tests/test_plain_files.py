@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ner_lab.errors import UserError
-from ner_lab.plain_files import LARGEST, own_place, read_json_file, read_text, read_yaml
+from ner_lab.io.safe_read import LARGEST, own_place, read_json_file, read_text, read_yaml
 
 
 @pytest.fixture

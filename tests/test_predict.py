@@ -20,10 +20,10 @@ from omegaconf import OmegaConf
 from sample import DEV, TEST, TRAIN, Outcome, marked, read_columns, write_corpus
 
 import ner_lab
+from ner_lab.data.tags import spans_of
 from ner_lab.errors import UserError
-from ner_lab.predict import Entity, TrainedTagger, load
-from ner_lab.predicting import chunks
-from ner_lab.tags import spans_of
+from ner_lab.inference import chunks
+from ner_lab.inference.trained_tagger import Entity, TrainedTagger, load
 
 WORDS = [sentence.words for sentence in marked(TRAIN)]
 TEXT = """Anna Holm lives in Oslo.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from ner_lab import progress
-from ner_lab.progress import ProgressFile
+from ner_lab.training.callbacks import progress_file as progress
+from ner_lab.training.callbacks.progress_file import ProgressFile
 
 
 def trainer_at(epoch: int, *, epochs: int = 4, batches: float = 10, f1: float | None = None, first: bool = True) -> Any:

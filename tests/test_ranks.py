@@ -13,12 +13,12 @@ from ranks import on_ranks
 from sample import NO_DROPOUT, SMALL, TRAIN, Marked, Outcome, marked, metrics_of, read_columns, write_corpus
 from torch import Tensor
 
-from ner_lab.compose import compose_config
-from ner_lab.data.batch import Batch
-from ner_lab.evaluate import evaluate
-from ner_lab.lit import TaggerModule
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.config.compose import compose_config
+from ner_lab.data.batching.batch import Batch
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 WORLDS = (2, 3)
 BILSTM = ["encoder.hidden_dim=8", "encoder.input_dropout=0", "encoder.output_dropout=0"]

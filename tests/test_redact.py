@@ -13,8 +13,8 @@ from sample import Outcome
 from wandb_server_for_tests import KEY, WandbServer
 
 from ner_lab.errors import UserError
-from ner_lab.logger.wandb_process import end_process
-from ner_lab.redact import RedactingFormatter, print_exception, redacted, refuse_secrets
+from ner_lab.io.secrets import RedactingFormatter, print_exception, redacted, refuse_secrets
+from ner_lab.tracking.wandb.process import end_process
 
 CANARIES = {
     "AWS_SECRET_ACCESS_KEY": "canary-aws/0b1c2d",

@@ -16,13 +16,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import ner_lab
-from ner_lab import run_folder
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
+from ner_lab.config.paths import absolute_paths
 from ner_lab.errors import UserError
-from ner_lab.predict import load
-from ner_lab.run_folder import RunFolder, absolute_paths
+from ner_lab.inference.trained_tagger import load
+from ner_lab.runs import provenance
+from ner_lab.runs.folder import RunFolder
 
-PACKAGE = Path(run_folder.__file__).parent
+PACKAGE = Path(ner_lab.__file__).parent / "cli"
 
 
 def test_the_config_is_kept_whole_with_nothing_left_to_resolve(run: Path, able: list[str], corpus: Path) -> None:
@@ -53,8 +54,8 @@ def test_the_record_says_what_a_run_was_made_with(run: Path) -> None:
             "ner-lab sweep letters",
         ),
         ("python -X dev ner-lab train seed=2", ["ner-lab train", "seed=2"], "ner-lab train seed=2"),
-        ("python -m ner_lab.job seed=2", [f"{PACKAGE}/job.py", "seed=2"], "python -m ner_lab.job seed=2"),
-        ("python -m ner_lab.cli train", [f"{PACKAGE}/cli.py train"], "python -m ner_lab.cli train"),
+        ("python -m ner_lab.cli.train seed=2", [f"{PACKAGE}/train.py", "seed=2"], "python -m ner_lab.cli.train seed=2"),
+        ("python -m ner_lab.cli.main train", [f"{PACKAGE}/main.py train"], "python -m ner_lab.cli.main train"),
         ("python -m worker --pipe 12", ["/opt/bin/ner-lab train", "-m", "seed=1,2"], "ner-lab train -m seed=1,2"),
         ("python mine.py", ["mine.py"], "mine.py"),
     ],
@@ -64,12 +65,12 @@ def test_the_command_on_record_can_be_given_to_a_shell_again(
 ) -> None:
     monkeypatch.setattr(sys, "orig_argv", typed.split())
     monkeypatch.setattr(sys, "argv", given)
-    assert run_folder.command_line() == recorded.split()
+    assert provenance.command_line() == recorded.split()
 
 
 def test_the_record_holds_the_commit_of_a_checkout(run: Path) -> None:
     here = Path(ner_lab.__file__).parent
-    command = ["git", "-C", str(here), "ls-files", "--error-unmatch", "run_folder.py"]
+    command = ["git", "-C", str(here), "ls-files", "--error-unmatch", "version.py"]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("not a checkout")
     commit = json.loads((run / "run.json").read_text(encoding="utf-8"))["git"]
@@ -79,13 +80,13 @@ def test_the_record_holds_the_commit_of_a_checkout(run: Path) -> None:
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "site-packages" / "ner_lab" / "run_folder.py"))
-    assert run_folder._git() is None
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    assert provenance._git() is None
 
 
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert run_folder._git() is None
+    assert provenance._git() is None
 
 
 def test_paths_become_absolute_and_home_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,9 +208,9 @@ def test_numbers_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_folder_that_another_process_trains_in_is_refused_until_that_ends_however_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "_PAUSE", 0)
+    monkeypatch.setattr(provenance, "_PAUSE", 0)
     cfg, here = DictConfig({"seed": 1}), RunFolder(tmp_path)
-    code = "import sys; from ner_lab.run_folder import RunFolder as R; r = R(sys.argv[1]); r._hold(); print(); input()"
+    code = "import sys; from ner_lab.runs.folder import RunFolder as R; r = R(sys.argv[1]); r._hold(); print(); input()"
     command = [sys.executable, "-uc", code, tmp_path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -300,7 +301,7 @@ def test_attempts_are_numbered_on_behind_those_there_are(tmp_path: Path) -> None
 def test_the_sum_of_the_code_changes_with_any_file_of_it_and_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "run_folder.py"))
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
     sums = []
     for change in (
         lambda: (tmp_path / "a.py").write_text("x"),
@@ -309,10 +310,10 @@ def test_the_sum_of_the_code_changes_with_any_file_of_it_and_its_name(
         lambda: (tmp_path / "deep").mkdir() or (tmp_path / "deep" / "c.py").touch(),
     ):
         change()
-        sums.append(run_folder.code_sum.__wrapped__())
+        sums.append(provenance.code_sum.__wrapped__())
     assert len(set(sums)) == 4
     (tmp_path / "notes.txt").write_text("no code")
-    assert run_folder.code_sum.__wrapped__() == sums[-1]
+    assert provenance.code_sum.__wrapped__() == sums[-1]
 
 
 def test_the_record_says_what_was_chosen_and_of_which_code(tmp_path: Path) -> None:
@@ -320,5 +321,5 @@ def test_the_record_says_what_was_chosen_and_of_which_code(tmp_path: Path) -> No
     begin(folder, DictConfig({"seed": 1}), choices={"decoder": "crf"}, overrides=["decoder=crf", "seed=1"])
     record = folder.read_record()
     assert (record["choices"], record["overrides"]) == ({"decoder": "crf"}, ["decoder=crf", "seed=1"])
-    assert record["code"] == run_folder.code_sum()
+    assert record["code"] == provenance.code_sum()
     folder.release()

@@ -11,9 +11,9 @@ from sample import Outcome, metrics_of
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
-from ner_lab.conlleval import schemes_of
-from ner_lab.score import compare_files, score_file
-from ner_lab.tags import SCHEMES, Span, convert, tags_of
+from ner_lab.cli.score import compare_files, score_file
+from ner_lab.data.tags import SCHEMES, Span, convert, tags_of
+from ner_lab.evaluation.conlleval import schemes_of
 
 CASE = "Anna NNP B-PER B-PER\nHolm NNP I-PER O\nsaw VBD O O\nOslo NNP B-LOC B-LOC\n\n"
 

@@ -10,14 +10,14 @@ from seqeval.metrics import classification_report, f1_score
 from seqeval.scheme import IOB2
 from torch import Tensor, nn
 
-from ner_lab.conlleval import score_table, strict_f1
-from ner_lab.data.batch import Batch
+from ner_lab.data.batching.batch import Batch
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import Prepared, prepare
-from ner_lab.features.none import NoFeatures
-from ner_lab.scoring import Scored, predict_labels, score
-from ner_lab.tags import SCHEMES
-from ner_lab.word_embedding.none import NoWords
+from ner_lab.data.preparation import Prepared, prepare
+from ner_lab.data.tags import SCHEMES
+from ner_lab.evaluation.conlleval import score_table, strict_f1
+from ner_lab.evaluation.scoring import Scored, predict_labels, score
+from ner_lab.models.features.none import NoFeatures
+from ner_lab.models.word_embedding.none import NoWords
 
 TRAIN = "Ann B-PER\nHolm I-PER\nleft O\n\nOslo B-LOC\nand O\nBergen B-LOC\n\nBank B-ORG\nof I-ORG\nOslo I-ORG\n\n"
 # two entities of a type side by side; entities at both ends; sentences of different lengths; a type train lacks

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.sealed import SUMS, Damaged, check_sums, read_sealed, sealed_folder, sum_of
+from ner_lab.io.checksums import SUMS, Damaged, check_sums, read_sealed, sealed_folder, sum_of
 
 BLOCK, ROW = 1 << 20, 2048
 CONTENT = {"a.bin": bytes(range(256)) * 20, "b.txt": "Málaga\n".encode() * 3}
@@ -222,7 +222,7 @@ def test_a_disk_that_cannot_read_is_an_error_and_the_folder_is_done_without(
     def broken(path: Path) -> str:
         raise OSError(5, os.strerror(5), str(path))
 
-    monkeypatch.setattr("ner_lab.sealed.sum_of", broken)
+    monkeypatch.setattr("ner_lab.io.checksums.sum_of", broken)
     with caplog.at_level(logging.WARNING):
         assert read_sealed(place, CONTENT, contents, held=True) is None
     assert "Input/output error" in caplog.text
@@ -232,7 +232,7 @@ def test_a_disk_that_cannot_read_is_an_error_and_the_folder_is_done_without(
 KILLED = """
 import sys
 from pathlib import Path
-from ner_lab.sealed import sealed_folder
+from ner_lab.io.checksums import sealed_folder
 
 place = Path(sys.argv[1])
 print("ready", flush=True)

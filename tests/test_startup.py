@@ -18,8 +18,9 @@ def in_a_fresh_process(code: str, *arguments: str, cwd: Path | None = None) -> s
 
 
 def test_the_front_doors_load_neither_torch_nor_what_comes_with_it() -> None:
-    doors = "ner_lab.cli, ner_lab.job, ner_lab.sweep, ner_lab.command, ner_lab.compose, ner_lab.run_folder"
-    code = f"import sys, {doors}; print(*sorted(set({HEAVY!r}) & sys.modules.keys()))"
+    doors = ("cli.main", "cli.train", "cli.sweep", "cli.app", "config.compose", "runs.folder")
+    imported = ", ".join(f"ner_lab.{name}" for name in doors)
+    code = f"import sys, {imported}; print(*sorted(set({HEAVY!r}) & sys.modules.keys()))"
     assert in_a_fresh_process(code).split() == []
 
 
@@ -38,11 +39,11 @@ def test_the_front_doors_load_neither_torch_nor_what_comes_with_it() -> None:
 )
 def test_help_is_answered_without_what_the_command_needs(arguments: list[str]) -> None:
     code = (
-        "import atexit, sys, ner_lab.cli\n"
+        "import atexit, sys, ner_lab.cli.main\n"
         "heavy = ('numpy', 'torch', 'rich', 'pytorch_lightning', 'matplotlib')\n"
         "atexit.register(lambda: print('LOADED', *(name for name in heavy if name in sys.modules)))\n"
         "sys.argv[0] = 'ner-lab'\n"
-        "try:\n    ner_lab.cli.main()\nexcept SystemExit: pass\n"
+        "try:\n    ner_lab.cli.main.main()\nexcept SystemExit: pass\n"
     )
     *said, loaded = in_a_fresh_process(code, *arguments).splitlines()
     assert said
@@ -64,10 +65,10 @@ def test_help_is_answered_without_what_the_command_needs(arguments: list[str]) -
 def test_what_does_not_train_never_imports_lightning(command: str, arguments: str, run: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("Anna lives in Oslo .\n")
     code = (
-        "import atexit, sys, ner_lab.cli\n"
+        "import atexit, sys, ner_lab.cli.main\n"
         "atexit.register(lambda: print('\\nLOADED', 'pytorch_lightning' in sys.modules))\n"
         "sys.argv[0] = 'ner-lab'\n"
-        "try:\n    ner_lab.cli.main()\nexcept SystemExit: pass\n"
+        "try:\n    ner_lab.cli.main.main()\nexcept SystemExit: pass\n"
     )
     given = arguments.format(run=run, text=tmp_path / "text", here=tmp_path).split()
     assert in_a_fresh_process(code, command, *given, cwd=tmp_path).splitlines()[-1] == "LOADED False"

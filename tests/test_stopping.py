@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner_lab.errors import UserError
-from ner_lab.stopping import EarlyStop
+from ner_lab.training.callbacks.early_stopping import EarlyStop
 
 Epoch = tuple[float, float, float]  # dev F1, loss, accuracy
 

@@ -20,12 +20,13 @@ from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 from sample import Outcome
 
-from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.choices import parse_configuration
-from ner_lab.compose import CONF_DIR, check_keys, compose_config, quoted, register_resolvers
-from ner_lab.data.batch import eval_batches
-from ner_lab.data.prepare import prepare
-from ner_lab.study.jobs import expand
+from ner_lab.config.compose import CONF_DIR, check_keys, compose_config, quoted, register_resolvers
+from ner_lab.config.grid import expand
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.config.naming import parse_configuration
+from ner_lab.data.batching.batch import eval_batches
+from ner_lab.data.preparation import prepare
+from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
 
 SWEEPS = CONF_DIR.parent / "sweeps"
 NAMES = sorted(file.stem for file in SWEEPS.glob("*.yaml"))

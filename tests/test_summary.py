@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from ner_lab.data.lookup import MISSING
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.sentence import Counts
+from ner_lab.data.vector_lookup import MISSING
 from ner_lab.data.vocab import FeatureVocab, Vocab, WordVocab
-from ner_lab.features.caps import Caps
-from ner_lab.features.none import NoFeatures
-from ner_lab.summary import counts_table, coverage_table, data_summary, parameter_table
-from ner_lab.word_embedding.none import NoWords
+from ner_lab.models.features.caps import Caps
+from ner_lab.models.features.none import NoFeatures
+from ner_lab.models.word_embedding.none import NoWords
+from ner_lab.training.summary import counts_table, coverage_table, data_summary, parameter_table
 
 OPTIONS = {
     "name": "builtin",

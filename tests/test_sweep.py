@@ -17,9 +17,9 @@ import torch
 import yaml
 from sample import DEV, TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
-from ner_lab.run_folder import RunFolder
-from ner_lab.study.state import state_of
-from ner_lab.train import train
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.state import state_of
+from ner_lab.training.train import train
 
 ROWS = """
 # Does this work?
@@ -350,7 +350,7 @@ def pid_of_job(folder: Path) -> int:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (process / "cmdline").read_bytes().decode().split("\0")
-            if "ner_lab.job" in words and any(str(folder) in word for word in words):
+            if "ner_lab.cli.train" in words and any(str(folder) in word for word in words):
                 return int(process.name)
     raise AssertionError(f"no process trains in {folder}")
 

@@ -12,15 +12,16 @@ from omegaconf import DictConfig
 from sample import DEV, TEST, marked
 from torch import Tensor
 
-from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config, options_of
-from ner_lab.data.batch import Batch, BatchMaker
-from ner_lab.data.encode import EncodedSplit
-from ner_lab.data.prepare import Prepared, encode, prepare
+from ner_lab.config.compose import compose_config, options_of
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, BatchMaker
+from ner_lab.data.encoding import EncodedSplit
+from ner_lab.data.preparation import Prepared, encode, prepare
 from ner_lab.data.sentence import Sentence
-from ner_lab.predicting.labels import Labeller
-from ner_lab.scoring import predict_labels
-from ner_lab.tagger import Tagger
+from ner_lab.evaluation.scoring import predict_labels
+from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
+from ner_lab.models.tagger import Tagger
 
 GROUPS = ("char_encoder", "encoder", "decoder")
 COUNTED = {"hmm": "words", "naive_bayes": "huang_counts", "direct": "known_entities"}

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.errors import UserError
-from ner_lab.tags import (
+from ner_lab.data.tags import (
     SCHEMES,
     Span,
     as_iob,
@@ -23,6 +22,7 @@ from ner_lab.tags import (
     tags_of,
     with_types,
 )
+from ner_lab.errors import UserError
 
 TYPES = ("LOC", "PER")
 LETTERS = {"IO": "I", "IOB1": "IB", "IOB2": "IB", "IOBES": "IBES", "BILOU": "IBLU"}

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from ner_lab import terminal
-from ner_lab.terminal import DownloadBar, TerminalHandler, show, table
+from ner_lab.io import terminal
+from ner_lab.io.terminal import DownloadBar, TerminalHandler, show, table
 
 
 def test_a_table_is_aligned_with_numbers_to_the_right_and_text_to_the_left() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.conll import ColumnFormat, Shape
-from ner_lab.data.tokens import Token
+from ner_lab.data.readers.conll import ColumnFormat, Shape
+from ner_lab.data.tokenization import Token
 from ner_lab.errors import UserError
-from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, columns_input
+from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, columns_input
 
 
 def text_of(content: str, name: str = "some", before: int = 0) -> Text:

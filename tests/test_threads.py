@@ -10,18 +10,19 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.data.batch import Batch
-from ner_lab.data.datamodule import NerDataModule
-from ner_lab.data.prepare import Prepared, prepare
-from ner_lab.encoder.bilstm import BiLSTM
-from ner_lab.evaluate import evaluate
-from ner_lab.recurrence.two_ways import read_both_ways
-from ner_lab.run_folder import RunFolder
-from ner_lab.tagger import Tagger
-from ner_lab.threads import set_threads
-from ner_lab.train import train, untrained_module
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch
+from ner_lab.data.batching.datamodule import NerDataModule
+from ner_lab.data.preparation import Prepared, prepare
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.layers.bidirectional import read_both_ways
+from ner_lab.models.tagger import Tagger
+from ner_lab.models.threads import set_threads
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.train import train, untrained_module
 
 LARGE = ["data=builtin", "data.batch_size=32", "run_name=threads"]
 """Settings whose tensors are large enough for torch to share an operation out among threads."""

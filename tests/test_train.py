@@ -23,19 +23,20 @@ from sample import (
     write_corpus,
 )
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.data.batch import Batch, BatchMaker, eval_batches
-from ner_lab.data.prepare import encode, prepare
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, BatchMaker, eval_batches
+from ner_lab.data.preparation import encode, prepare
 from ner_lab.data.sentence import Sentence
-from ner_lab.epoch_log import Diverged, EpochLog
 from ner_lab.errors import UserError
-from ner_lab.evaluate import evaluate
-from ner_lab.lit import TaggerModule
-from ner_lab.predict import load
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import score_kept as scored_splits
-from ner_lab.train import train, untrained_module
+from ner_lab.inference.evaluate import evaluate
+from ner_lab.inference.trained_tagger import load
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.callbacks.history import Diverged, EpochLog
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import score_kept as scored_splits
+from ner_lab.training.train import train, untrained_module
 
 TIMES = {"train_seconds", "train_tokens_per_second", "data_seconds", "seconds", "tokens_per_second"}
 
@@ -597,7 +598,7 @@ def test_a_run_that_predicts_no_entity_says_so_and_what_may_help(
         splits["dev"]["predicted"] = predicted
         return splits
 
-    monkeypatch.setattr("ner_lab.train.score_kept", scored)
+    monkeypatch.setattr("ner_lab.training.train.score_kept", scored)
     trained(tmp_path, *small, "trainer.max_epochs=1")
     said = [record.getMessage() for record in caplog.records if "no entity was predicted on dev" in record.getMessage()]
     assert len(said) == warned

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.conll import ColumnFormat, read_split
-from ner_lab.tags import SCHEMES, Span, convert, spans_of
-from ner_lab.transitions import (
+from ner_lab.data.readers.conll import ColumnFormat, read_split
+from ner_lab.data.tags import SCHEMES, Span, convert, spans_of
+from ner_lab.models.decoder.stack_lstm.actions import (
     OUT,
     SHIFT,
     Chunk,

@@ -12,10 +12,10 @@ import pytest
 from omegaconf import OmegaConf
 from sample import Outcome
 
-from ner_lab.compose import CONF_DIR, compose_config, options_of, register_resolvers
+from ner_lab.config.compose import CONF_DIR, compose_config, options_of, register_resolvers
+from ner_lab.config.untrusted import check_config, check_server, from_stranger, packages_of, read_config_file
 from ner_lab.errors import UserError
-from ner_lab.predict import load
-from ner_lab.trusted import check_config, check_server, from_stranger, packages_of, read_config_file
+from ner_lab.inference.trained_tagger import load
 
 SOURCE = Path("config.yaml")
 
@@ -53,18 +53,18 @@ HOSTILE = [
     ("features", {"_target_": "builtins.exec", "_args_": ["open('{mark}', 'w')"]}),
     ("encoder", {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": ["{mark}"]}}),
     ("optimizer", {"_target_": "hydra.utils.get_method", "path": "os.system"}),
-    ("char_encoder", {"_target_": "ner_lab.data.cache.shutil.rmtree", "path": "{mark}"}),
-    ("char_encoder", {"_target_": "ner_lab.char_encoder.cnn.nn.Linear"}),
-    ("char_encoder", {"_target_": "ner_lab.char_encoder.cnn.Tensor"}),
-    ("char_encoder", {"_target_": "ner_lab.char_encoder.cnn.__builtins__.eval"}),
-    ("char_encoder", {"_target_": "ner_lab.char_encoder.../../evil.Evil"}),
-    ("char_encoder", {"_target_": "ner_lab.char_encoder.nowhere.Nothing"}),
-    ("char_encoder", {"_target_": "ner_lab.decoder.crf.CRF"}),
+    ("char_encoder", {"_target_": "ner_lab.io.cache.shutil.rmtree", "path": "{mark}"}),
+    ("char_encoder", {"_target_": "ner_lab.models.char_encoder.cnn.nn.Linear"}),
+    ("char_encoder", {"_target_": "ner_lab.models.char_encoder.cnn.Tensor"}),
+    ("char_encoder", {"_target_": "ner_lab.models.char_encoder.cnn.__builtins__.eval"}),
+    ("char_encoder", {"_target_": "ner_lab.models.char_encoder.../../evil.Evil"}),
+    ("char_encoder", {"_target_": "ner_lab.models.char_encoder.nowhere.Nothing"}),
+    ("char_encoder", {"_target_": "ner_lab.models.decoder.crf.CRF"}),
     ("word_embedding", {"_target_": "torch.load", "f": "{mark}"}),
     ("word_embedding", {"_target_": "torch.hub.load", "repo_or_dir": "a/b", "model": "c"}),
-    ("data", {"_target_": "ner_lab.predict.load", "run": "{mark}"}),
-    ("data", {"_target_": "ner_lab.run_folder.RunFolder", "path": "{mark}"}),
-    ("logger", {"_target_": "ner_lab.train.train"}),
+    ("data", {"_target_": "ner_lab.cli.predict.load", "run": "{mark}"}),
+    ("data", {"_target_": "ner_lab.runs.folder.RunFolder", "path": "{mark}"}),
+    ("logger", {"_target_": "ner_lab.training.train.train"}),
     ("trainer", {"_target_": "os.system", "command": "touch {mark}"}),
     ("trainer.callbacks", [{"_target_": "os.system", "command": "touch {mark}"}]),
     ("trainer.plugins", {"_target_": "os.system", "command": "touch {mark}"}),
@@ -74,10 +74,10 @@ HOSTILE = [
     ("features.parts.more", {"_target_": "os.system", "command": "touch {mark}"}),
     ("seed", {"_target_": "os.system", "command": "touch {mark}"}),
     ("study.factors.evil", {"_target_": "os.system", "command": "touch {mark}"}),
-    ("word_embedding", {"_target_": "ner_lab.word_embedding.random"}),
-    ("decoder", {"_target_": "ner_lab.decoder.triton_chain.triton.jit"}),
-    ("decoder", {"_target_": "ner_lab.decoder.crf.CRF.__init__"}),
-    ("features", {"_target_": "ner_lab.features.lexicon_files.files_of"}),
+    ("word_embedding", {"_target_": "ner_lab.models.word_embedding.random"}),
+    ("decoder", {"_target_": "ner_lab.models.decoder.chain.triton_chain.triton.jit"}),
+    ("decoder", {"_target_": "ner_lab.models.decoder.crf.CRF.__init__"}),
+    ("features", {"_target_": "ner_lab.models.features.lexicon.files.files_of"}),
     ("logger", {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "{mark}"}),
     ("encoder.hidden_dim", {"_target_": "pytorch_lightning.Trainer", "default_root_dir": "{mark}"}),
     ("trainer.default_root_dir", "{mark}"),
@@ -148,7 +148,7 @@ PACKAGE = {
 import subprocess
 from pathlib import Path
 from torch import nn
-from ner_lab.encoder.bilstm import BiLSTM
+from ner_lab.models.encoder.bilstm import BiLSTM
 
 
 class Encoder(nn.Module):
@@ -200,7 +200,7 @@ def test_a_trusted_package_stands_for_what_it_defines_alone(name: str) -> None:
 def test_who_trusts_us_does_not_trust_all_that_we_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NER_LAB_TRUST", "ner_lab")
     with pytest.raises(UserError, match="shutil"):
-        check_config(OmegaConf.create({"encoder": {"_target_": "ner_lab.data.cache.shutil.rmtree"}}), SOURCE)
+        check_config(OmegaConf.create({"encoder": {"_target_": "ner_lab.io.cache.shutil.rmtree"}}), SOURCE)
 
 
 def test_a_group_without_its_class_is_no_config_of_a_run(strange: Path) -> None:
@@ -260,7 +260,7 @@ def test_our_resolvers_evaluate_no_text(mark: Path) -> None:
 # what is fetched
 
 
-GLOVE = {"_target_": "ner_lab.word_embedding.glove.Glove"}
+GLOVE = {"_target_": "ner_lab.models.word_embedding.glove.Glove"}
 EVIL_SUM = "sha256:" + "0" * 64
 
 

@@ -18,13 +18,14 @@ import yaml
 from offline_run import ReadBack, read_back
 from sample import Outcome, metrics_of
 
-from ner_lab.compose import compose_config
-from ner_lab.epoch_log import EpochLog
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
-from ner_lab.logger import names, wandb_results
-from ner_lab.logger.wandb import WandbTracker, tags_of
-from ner_lab.mistakes import mistakes_of, read_predictions, type_confusion
-from ner_lab.train import train
+from ner_lab.evaluation.error_analysis import mistakes_of, read_predictions, type_confusion
+from ner_lab.tracking import metric_names as names
+from ner_lab.tracking.wandb import tables as wandb_results
+from ner_lab.tracking.wandb.tracker import WandbTracker, tags_of
+from ner_lab.training.callbacks.history import EpochLog
+from ner_lab.training.train import train
 
 SETTINGS: dict[str, Any] = {
     "project": "mine",
@@ -110,7 +111,7 @@ def said_by_us(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.logger")
+        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.tracking")
     ]
 
 
@@ -453,7 +454,7 @@ def test_a_server_that_answers_but_takes_no_run_costs_no_more(
             answer.wait()
         return Started()
 
-    monkeypatch.setattr("ner_lab.logger.wandb.ask", lambda url, seconds: None)
+    monkeypatch.setattr("ner_lab.tracking.wandb.tracker.ask", lambda url, seconds: None)
     monkeypatch.setattr(wandb, "init", init)
     tracker(init_timeout=0.1).open(tmp_path, "run", {}, {})  # returns although no answer has come
     answer.set()

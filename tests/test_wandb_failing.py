@@ -23,13 +23,13 @@ from wandb.sdk import wandb_setup
 from wandb.sdk.lib import import_hooks
 from wandb_server_for_tests import KEY, WandbServer, wait_for
 
-from ner_lab.compose import compose_config
-from ner_lab.epoch_log import EpochLog
-from ner_lab.logger import wandb_process
-from ner_lab.logger.wandb import WandbTracker
-from ner_lab.logger.wandb_process import end_process
-from ner_lab.logger.wandb_server import is_theirs
-from ner_lab.train import train
+from ner_lab.config.compose import compose_config
+from ner_lab.tracking.wandb import process as wandb_process
+from ner_lab.tracking.wandb.process import end_process
+from ner_lab.tracking.wandb.server import is_theirs
+from ner_lab.tracking.wandb.tracker import WandbTracker
+from ner_lab.training.callbacks.history import EpochLog
+from ner_lab.training.train import train
 
 EPOCHS = 3
 LIMIT = 1.0  # seconds for the start and for the end
@@ -104,7 +104,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.logger")
+        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.tracking")
     ]
 
 
@@ -237,7 +237,7 @@ def test_an_end_that_does_not_come_is_not_waited_for(
 ) -> None:
     opened = WandbTracker(**SETTINGS | {"base_url": "http://127.0.0.1:9", "mode": "offline", "finish_timeout": 0.2})
     opened.open(tmp_path, "run", {}, {})
-    monkeypatch.setattr("ner_lab.logger.wandb.ENDING", 0.2)
+    monkeypatch.setattr("ner_lab.tracking.wandb.tracker.ENDING", 0.2)
     answer = threading.Event()
     monkeypatch.setattr(wandb.Run, "finish", lambda self, exit_code: answer.wait())
     opened.close(failed=False)  # returns although the end has not come

@@ -11,9 +11,9 @@ from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 from offline_run import read_back
 from sample import SMALL, Outcome, metrics_of
 
-from ner_lab.compose import CONF_DIR
-from ner_lab.logger import names
-from ner_lab.study.jobs import Job, expand
+from ner_lab.config.compose import CONF_DIR
+from ner_lab.config.grid import Job, expand
+from ner_lab.tracking import metric_names as names
 
 SWEEPS = CONF_DIR.parent / "sweeps"
 FILES = {file.stem: file for file in sorted((SWEEPS / "wandb").glob("*.yaml"))}

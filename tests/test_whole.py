@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.whole import whole_file, write_whole
+from ner_lab.io.atomic import whole_file, write_whole
 
 
 @pytest.mark.parametrize("content", ["Málaga\r\nZürich\n", b"\x00\xff\r\n"])
@@ -81,7 +81,7 @@ def test_who_reads_while_another_writes_and_is_killed_sees_one_whole_text_or_the
     path = tmp_path / "a.txt"
     write_whole(path, "a" * 300_000)
     script = (
-        "import sys, itertools; from ner_lab.whole import write_whole\n"
+        "import sys, itertools; from ner_lab.io.atomic import write_whole\n"
         "for i in itertools.count(): write_whole(sys.argv[1], 'ab'[i % 2] * 300_000)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)]) as writer:

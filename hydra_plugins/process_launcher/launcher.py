@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from ner_lab.study.jobs import Job
+    from ner_lab.config.grid import Job
 
 
 class ProcessLauncher(Launcher):
@@ -36,8 +36,8 @@ class ProcessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run what is not finished; a job's value is its dev F1, a failed one's an error that says why."""
-        from ner_lab.study.launching import launch
-        from ner_lab.study.record import recorded
+        from ner_lab.studies.launcher import launch
+        from ner_lab.studies.manifest import recorded
 
         load = self.hydra_context.config_loader.load_sweep_config
         batch, new = self._named(job_overrides)
@@ -62,8 +62,8 @@ class ProcessLauncher(Launcher):
 
     def _named(self, job_overrides: Sequence[Sequence[str]]) -> "tuple[list[list[str]], list[Job]]":
         """The overrides of all jobs, with a folder each; and the jobs that their sweeper left to us to name."""
-        from ner_lab.compose import override_parser
-        from ner_lab.study.search import fixed_keys, named_job
+        from ner_lab.config.compose import override_parser
+        from ner_lab.studies.search import fixed_keys, named_job
 
         if all(any(item.startswith("hydra.sweep.subdir=") for item in overrides) for overrides in job_overrides):
             return [list(overrides) for overrides in job_overrides], []

@@ -37,7 +37,7 @@ class StudySweeper(Sweeper):
         self.only = only
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from ner_lab.compose import override_parser
+        from ner_lab.config.compose import override_parser
 
         self.config = config
         self.load = hydra_context.config_loader.load_sweep_config
@@ -48,11 +48,11 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises `JobsFailed` when all have ended and some did not end well."""
+        from ner_lab.config.grid import chosen_rows, expand
         from ner_lab.errors import JobElsewhere, JobsFailed, UserError
-        from ner_lab.study.closing import say_how_it_went
-        from ner_lab.study.jobs import chosen_rows, expand
-        from ner_lab.study.record import recorded
-        from ner_lab.terminal import start_logging
+        from ner_lab.io.terminal import start_logging
+        from ner_lab.studies.closing import say_how_it_went
+        from ner_lab.studies.manifest import recorded
 
         start_logging()
         rows = chosen_rows(self.rows, self.only)
@@ -86,9 +86,9 @@ class StudySweeper(Sweeper):
 
     def _due(self, batch: list[list[str]]) -> list[list[str]]:
         """What another launcher is given: jobs still to be run, once all are known to be such as it can run."""
-        from ner_lab.run_folder import RunFolder
-        from ner_lab.study.due import are_due
-        from ner_lab.study.elsewhere import refuse_processes
+        from ner_lab.runs.folder import RunFolder
+        from ner_lab.studies.other_launchers import refuse_processes
+        from ner_lab.studies.pending import are_due
 
         cfgs = [self.load(self.config, overrides) for overrides in batch]
         for cfg in cfgs:

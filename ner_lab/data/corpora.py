@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ner_lab.data.cache import cache_dir
-from ner_lab.data.conll import read_split
-from ner_lab.data.fetch import Download, Progress, extract_gzip, extract_zip, fetch
-from ner_lab.data.markup import read_markup
-from ner_lab.data.mistaken import why_no_file
 from ner_lab.data.options import DataOptions
+from ner_lab.data.readers.conll import read_split
+from ner_lab.data.readers.markup import read_markup
 from ner_lab.data.sentence import SPLITS, Counts, Sentence, Split
+from ner_lab.data.tags import OUTSIDE, with_types
 from ner_lab.errors import UserError
-from ner_lab.tags import OUTSIDE, with_types
+from ner_lab.io.cache import cache_dir
+from ner_lab.io.download import Download, Progress, extract_gzip, extract_zip, fetch
+from ner_lab.io.file_diagnosis import why_no_file
 
 _BUILTIN = Path(__file__).parent / "builtin"
 _FEW_DOCUMENTS = 20

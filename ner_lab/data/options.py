@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ner_lab.data.conll import ColumnFormat
+from ner_lab.data.readers.conll import ColumnFormat
+from ner_lab.data.tags import OUTSIDE, check_scheme
 from ner_lab.errors import UserError
-from ner_lab.tags import OUTSIDE, check_scheme
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import DOCSTART, Split
-from ner_lab.tags import OPENED_BY_I, OUTSIDE, follows, spans_of, split_tag
+from ner_lab.data.tags import OPENED_BY_I, OUTSIDE, follows, spans_of, split_tag
 
 LONG_MEAN = 100
 """Words of a sentence in the mean, above which borders between sentences are probably missing."""

@@ -4,11 +4,11 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ner_lab.data.cache import lock
-from ner_lab.data.fetch import Download, Progress, fetch
-from ner_lab.data.unpacking import Damaged, gzip_content
 from ner_lab.errors import UserError
-from ner_lab.whole import write_whole
+from ner_lab.io.archives import Damaged, gzip_content
+from ner_lab.io.atomic import write_whole
+from ner_lab.io.cache import lock
+from ner_lab.io.download import Download, Progress, fetch
 
 
 def senna_folder(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ner_lab.tags import spans_of
+from ner_lab.data.tags import spans_of
 
 SPLITS = ("train", "dev", "test")
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from ner_lab.data.tags import OUTSIDE, SCHEMES, split_tag, tags_of
+from ner_lab.data.tags import Span as _Span
 from ner_lab.errors import UserError
-from ner_lab.tags import OUTSIDE, SCHEMES, split_tag, tags_of
-from ner_lab.tags import Span as _Span
 
 PAD, UNK = 0, 1
 _PADDING, _UNKNOWN = "<pad>", "<unk>"

@@ -15,18 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ner_lab.data.conll import ColumnFormat, read_split, sentences_of, write_columns
-from ner_lab.data.markup import read_markup
-from ner_lab.data.recognise import FIRST_LINES, recognise
+from ner_lab.data.readers.conll import ColumnFormat, read_split, sentences_of, write_columns
+from ner_lab.data.readers.markup import read_markup
+from ner_lab.data.readers.recognition import FIRST_LINES, recognise
 from ner_lab.data.sentence import DOCSTART, Sentence
-from ner_lab.errors import UserError
-from ner_lab.features.lexicon_entries import build_entries, read_entries
-from ner_lab.features.lexicon_matching import find_matches, fragments_of, without_overlaps
-from ner_lab.predicting import chunks
-from ner_lab.predicting.chunks import Feed
-from ner_lab.predicting.labels import Labeller
-from ner_lab.predicting.work import ChunkTagger
-from ner_lab.tags import (
+from ner_lab.data.tags import (
     SCHEMES,
     as_iob,
     as_written,
@@ -38,10 +31,17 @@ from ner_lab.tags import (
     spans_of,
     split_tag,
 )
-from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS
-from ner_lab.word_embedding.blocks import Irregular, text_blocks
-from ner_lab.word_embedding.formats import is_binary, read_any, read_text
-from ner_lab.word_embedding.senna import Senna
+from ner_lab.data.vectors.blocks import Irregular, text_blocks
+from ner_lab.data.vectors.formats import is_binary, read_any, read_text
+from ner_lab.errors import UserError
+from ner_lab.inference import chunks
+from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.inference.chunks import Feed
+from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS
+from ner_lab.inference.worker import ChunkTagger
+from ner_lab.models.features.lexicon.entries import build_entries, read_entries
+from ner_lab.models.features.lexicon.matching import find_matches, fragments_of, without_overlaps
+from ner_lab.models.word_embedding.senna import Senna
 
 
 @contextlib.contextmanager

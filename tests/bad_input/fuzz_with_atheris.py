@@ -21,9 +21,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 with atheris.instrument_imports(include=["ner_lab"]):
     import fuzz_targets
 
-    from ner_lab.compose import compose_config
-    from ner_lab.predict import load
-    from ner_lab.train import train
+    from ner_lab.config.compose import compose_config
+    from ner_lab.inference.trained_tagger import load
+    from ner_lab.training.train import train
 
 
 def target_of(name: str) -> Callable[[bytes], None]:

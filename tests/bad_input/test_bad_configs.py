@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from sample import Outcome
 from torch import nn
 
-from ner_lab.build import build_tagger, check_part, check_parts, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.command import mistake_behind
-from ner_lab.compose import CONF_DIR, compose_config, options_of
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.cli.app import mistake_behind
+from ner_lab.config.compose import CONF_DIR, compose_config, options_of
+from ner_lab.config.instantiate import check_part, data_options_of
+from ner_lab.config.trainer_checks import check_precision, check_settings, note_on_precision
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.errors import UserError
-from ner_lab.settings import check_precision, check_settings, note_on_precision
-from ner_lab.train import check_values
+from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
+from ner_lab.training.train import check_parts, check_values
 
 
 class Case(NamedTuple):
@@ -152,7 +153,7 @@ def setting(cfg: DictConfig, text: str) -> DictConfig:
 def test_a_value_that_cannot_be_is_refused_before_anything_is_written(
     case: Case, usual: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ner_lab.train import train
+    from ner_lab.training.train import train
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises((UserError, HydraException)) as raised:
@@ -198,7 +199,7 @@ def test_it_is_noted_where_dev_is_scored_in_another_precision_than_metrics(preci
 def test_an_lstm_in_half_precision_on_a_cpu_needs_a_processor_that_has_it(
     can: bool, usual: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ner_lab.settings.has_half_precision_lstm", lambda: can)
+    monkeypatch.setattr("ner_lab.config.trainer_checks.has_half_precision_lstm", lambda: can)
     trainer = setting(usual, "trainer.precision=bf16-mixed").trainer
     check_precision(trainer, nn.Linear(1, 1))
     check_precision(trainer, nn.Sequential(nn.RNN(1, 1), nn.GRU(1, 1)))
@@ -451,8 +452,12 @@ FILES = [
     own("a list", "- 1\n- 2\n", "encoder has no _target_"),
     own("no class", "dim: 3\n", "encoder has no _target_"),
     own("a class of a package that is not there", "_target_: nowhere.at.All\n", "nowhere.at.All cannot be imported"),
-    own("a class that is not there", "_target_: ner_lab.encoder.bilstm.BiLTSM\n", "Did you mean 'BiLSTM'?"),
-    own("a module in place of a class", "_target_: ner_lab.encoder.bilstm\n", "ner_lab.encoder.bilstm is no class"),
+    own("a class that is not there", "_target_: ner_lab.models.encoder.bilstm.BiLTSM\n", "Did you mean 'BiLSTM'?"),
+    own(
+        "a module in place of a class",
+        "_target_: ner_lab.models.encoder.bilstm\n",
+        "ner_lab.models.encoder.bilstm is no class",
+    ),
     own(
         "a key that the class does not take",
         "defaults: [none, _self_]\ninput_droput: 3\n",

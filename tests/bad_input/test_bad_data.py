@@ -16,12 +16,13 @@ from bad_files import FOREIGN, GOOD, PACKED, PAGE, VECTORS, Case, binary, locked
 from omegaconf import DictConfig, OmegaConf
 from sample import Outcome
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.command import run_command
-from ner_lab.compose import compose_config
-from ner_lab.data.prepare import prepare
-from ner_lab.predict import TrainedTagger, load
-from ner_lab.word_embedding.store import read_stored
+from ner_lab.cli.app import run_command
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.preparation import prepare
+from ner_lab.data.vectors.store import read_stored
+from ner_lab.inference.trained_tagger import TrainedTagger, load
+from ner_lab.models.build import feature_set_of, word_embedding_of
 
 STATS = ("data", "stats", "data=files", "data.train={here}/train.conll")
 """What reads a corpus; `train` and `evaluate` go through the same reader, see below."""
@@ -723,9 +724,9 @@ def quick(
         cfg = composed(sys.argv[1:])
         prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
 
-    monkeypatch.setattr("ner_lab.job.main", lambda: run_command(prepare_alone))
-    monkeypatch.setattr("ner_lab.corpus.data_section", composed)
-    monkeypatch.setattr(importlib.import_module("ner_lab.predict"), "load", lambda folder: loaded)
+    monkeypatch.setattr("ner_lab.cli.train.main", lambda: run_command(prepare_alone))
+    monkeypatch.setattr("ner_lab.cli.data.data_section", composed)
+    monkeypatch.setattr(importlib.import_module("ner_lab.cli.predict"), "load", lambda folder: loaded)
 
 
 def assert_refused(outcome: Outcome, case: Case, here: Path) -> None:

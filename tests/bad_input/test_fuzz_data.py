@@ -10,8 +10,8 @@ from bad_files import locked, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ner_lab.predict import load
-from ner_lab.predicting.labels import Labeller
+from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.inference.trained_tagger import load
 
 EXAMPLES = [pytest.param(40, id="brief"), pytest.param(2000, id="long", marks=pytest.mark.soak)]
 

@@ -13,23 +13,23 @@ import pytest
 from omegaconf import DictConfig
 from sample import Outcome
 
-import ner_lab.compare.command
-import ner_lab.corpus
-import ner_lab.report.command
-from ner_lab.char_encoder.cnn import CharCNN
-from ner_lab.command import mistake_behind
-from ner_lab.compose import compose_config
+import ner_lab.cli.compare
+import ner_lab.cli.data
+import ner_lab.cli.report
+from ner_lab.cli.app import mistake_behind
+from ner_lab.config.compose import compose_config
 from ner_lab.data import corpora
 from ner_lab.data.options import DataOptions
-from ner_lab.decoder.crf import CRF
-from ner_lab.encoder.bilstm import BiLSTM
-from ner_lab.features.caps import Caps
-from ner_lab.lit import TaggerModule
-from ner_lab.logger.none import NoTracker
-from ner_lab.optimizer.adam import Adam
-from ner_lab.predicting.labels import Labeller
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.models.char_encoder.cnn import CharCNN
+from ner_lab.models.decoder.crf import CRF
+from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.features.caps import Caps
+from ner_lab.runs.folder import RunFolder
+from ner_lab.tracking.none import NoTracker
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.optimizers.adam import Adam
+from ner_lab.training.train import train
 
 BUGS = [ZeroDivisionError("a bug"), TypeError("a bug"), KeyError("a bug"), ValueError("a bug"), AttributeError("a bug")]
 IN_TRAINING = [
@@ -86,10 +86,10 @@ def test_a_bug_in_training_is_no_mistake_of_the_users(
         ("evaluate run={run}", corpora, "read_one"),
         ("evaluate run={run}", CRF, "decode"),
         ("predict run={run} input={text} threads=1", Labeller, "tags"),
-        ("compare {run} {run}", ner_lab.compare.command, "read_pair"),
-        ("report {run} output={here}", ner_lab.report.command, "find"),
+        ("compare {run} {run}", ner_lab.cli.compare, "read_pair"),
+        ("report {run} output={here}", ner_lab.cli.report, "find"),
         ("data stats data=builtin", corpora, "read_one"),
-        ("data export data=builtin output={here}", ner_lab.corpus, "export"),
+        ("data export data=builtin output={here}", ner_lab.cli.data, "export"),
         ("train data=builtin hydra.run.dir={here}/run", DataOptions, "__post_init__"),
     ],
 )
@@ -114,10 +114,10 @@ def test_a_bug_in_a_command_is_no_mistake_of_the_users(
 def test_a_bug_in_training_ends_the_process_with_code_1_and_a_traceback(small: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from ner_lab.decoder.crf import CRF\n"
+        "from ner_lab.models.decoder.crf import CRF\n"
         "def broken(*arguments, **settings): raise ValueError('a bug')\n"
         "CRF.loss = broken\n"
-        "from ner_lab.job import main\n"
+        "from ner_lab.cli.train import main\n"
         f"sys.argv = {['ner-lab train', *small, f'hydra.run.dir={tmp_path}']!r}\n"
         "main()\n"
     )

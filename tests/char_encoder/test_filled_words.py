@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.char_encoder.cnn import CharCNN
 from ner_lab.errors import UserError
+from ner_lab.models.char_encoder.cnn import CharCNN
 
 LETTERS = "abcdeABCDE"
 CHARS = ["<pad>", "<unk>", *LETTERS]

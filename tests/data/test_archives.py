@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.data import fetch as fetching
-from ner_lab.data import unpacking
-from ner_lab.data.fetch import Download, extract_gzip, extract_zip, fetch
 from ner_lab.data.senna import _unpack
-from ner_lab.data.unpacking import bounded
+from ner_lab.data.vectors.formats import read_text
 from ner_lab.errors import UserError
-from ner_lab.word_embedding.formats import read_text
+from ner_lab.io import archives as unpacking
+from ner_lab.io import download as fetching
+from ner_lab.io.archives import bounded
+from ner_lab.io.download import Download, extract_gzip, extract_zip, fetch
 
 HINT = "Give data.dir=FOLDER."
 

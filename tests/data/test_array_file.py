@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ner_lab.data.array_file import map_arrays, write_arrays
+from ner_lab.io.array_file import map_arrays, write_arrays
 
 DTYPES = ["int8", "int16", "int32", "int64", "uint8", "uint64", "float16", "float32", "bool"]
 

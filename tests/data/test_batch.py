@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.batch import Batch, BatchMaker, BatchPlan, Item, eval_batches
-from ner_lab.data.encode import EncodedSplit, FormTable, distinct_words, encode_split
+from ner_lab.data.batching.batch import Batch, BatchMaker, BatchPlan, Item, eval_batches
+from ner_lab.data.encoding import EncodedSplit, FormTable, distinct_words, encode_split
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import UNK, FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
 

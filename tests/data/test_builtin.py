@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 from hydra.utils import instantiate
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.sentence import SPLITS, Counts, Split
-from ner_lab.tags import is_proper, spans_of
+from ner_lab.data.tags import is_proper, spans_of
 
 TYPES = {"LOC", "MISC", "ORG", "PER"}
 PAIRS = [("train", "dev"), ("train", "test"), ("dev", "test")]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ner_lab.data import cache
-from ner_lab.data.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock
+from ner_lab.io import cache
+from ner_lab.io.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock
 
 ARRAYS: dict[str, np.ndarray] = {
     "starts": np.array([0, 3, 7], dtype=np.int64),
@@ -227,8 +227,8 @@ RUN = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from ner_lab.data.cache import get_or_make
-from ner_lab.whole import write_whole
+from ner_lab.io.cache import get_or_make
+from ner_lab.io.atomic import write_whole
 
 folder, name, other = Path(sys.argv[1]), *sys.argv[2:]
 

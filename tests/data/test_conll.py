@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.conll import ColumnFormat, Shape, read_split, read_text, sentences_of, shape_of, write_columns
+from ner_lab.data.readers.conll import ColumnFormat, Shape, read_split, read_text, sentences_of, shape_of, write_columns
 from ner_lab.data.sentence import DOCSTART, Counts, Sentence
+from ner_lab.data.tags import SCHEMES, Span, spans_of, tags_of
 from ner_lab.errors import UserError
-from ner_lab.tags import SCHEMES, Span, spans_of, tags_of
 
 PLAIN = "Tom NNP B-PER\nAshby NNP I-PER\nsang VBD O\n\nYork NNP B-LOC\n. . O\n"
 SENTENCES = [(["Tom", "Ashby", "sang"], ["B-PER", "I-PER", "O"]), (["York", "."], ["B-LOC", "O"])]

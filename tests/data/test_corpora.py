@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hydra.utils import instantiate
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.data.corpora import locate, read_corpus, read_one
-from ner_lab.data.fetch import Download, Progress
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import DOCSTART, Counts, Sentence, Split
 from ner_lab.errors import UserError
+from ner_lab.io.download import Download, Progress
 
 LOCAL = {"train": ["train.txt", "eng.train"], "dev": ["dev.txt"], "test": ["test.txt"]}
 

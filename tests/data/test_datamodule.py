@@ -12,13 +12,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ner_lab.data.batch import Batch, BatchMaker, BatchPlan
-from ner_lab.data.datamodule import NerDataModule
+from ner_lab.data.batching.batch import Batch, BatchMaker, BatchPlan
+from ner_lab.data.batching.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.vocab import UNK
-from ner_lab.features.none import NoFeatures
-from ner_lab.word_embedding.none import NoWords
+from ner_lab.models.features.none import NoFeatures
+from ner_lab.models.word_embedding.none import NoWords
 
 SEED = 4
 

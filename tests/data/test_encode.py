@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.encode import EncodedSplit, FormTable, distinct_words, encode_split
+from ner_lab.data.encoding import EncodedSplit, FormTable, distinct_words, encode_split
 from ner_lab.data.sentence import Sentence
+from ner_lab.data.tags import SCHEMES, convert, spans_of
 from ner_lab.data.vocab import UNK, FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
-from ner_lab.tags import SCHEMES, convert, spans_of
 
 SENTENCES = [
     Sentence(["Ann", "met", "Ann"], ["B-PER", "O", "B-PER"], document=0, line=1),

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.data import fetch as fetching
-from ner_lab.data.fetch import Download, extract_gzip, extract_zip, fetch
-from ner_lab.data.unpacking import find_member
 from ner_lab.errors import UserError
+from ner_lab.io import download as fetching
+from ner_lab.io.archives import find_member
+from ner_lab.io.download import Download, extract_gzip, extract_zip, fetch
 
 HINT = "Without the network, give data.dir=FOLDER."
 CONTENT = bytes(range(256)) * 40

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ner_lab.data.batch import BatchMaker, BatchPlan
-from ner_lab.data.loader import BatchLoader, one_ahead
+from ner_lab.data.batching.batch import BatchMaker, BatchPlan
+from ner_lab.data.batching.loader import BatchLoader, one_ahead
 
 
 def test_what_is_made_ahead_comes_whole_and_in_order() -> None:

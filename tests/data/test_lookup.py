@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.lookup import MISSING, VectorRows, check_coverage, coverage, wanted_forms, with_vectors, word_class
+from ner_lab.data.vector_lookup import (
+    MISSING,
+    VectorRows,
+    check_coverage,
+    coverage,
+    wanted_forms,
+    with_vectors,
+    word_class,
+)
 from ner_lab.data.vocab import LOOKUP_STEPS, UNK, WordVocab
 from ner_lab.errors import UserError
 

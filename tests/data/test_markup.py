@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.markup import read_markup
+from ner_lab.data.readers.markup import read_markup
 from ner_lab.data.sentence import Sentence
+from ner_lab.data.tags import Span, is_proper, spans_of
 from ner_lab.errors import UserError
-from ner_lab.tags import Span, is_proper, spans_of
 
 
 def read(folder: Path, text: str) -> list[Sentence]:

@@ -9,7 +9,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from ner_lab.compose import CONF_DIR, compose_config, options_of
+from ner_lab.config.compose import CONF_DIR, compose_config, options_of
 from ner_lab.data.options import DataOptions
 from ner_lab.data.sentence import SPLITS
 from ner_lab.errors import UserError

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ner_lab.data.prepare as prepare_module
-from ner_lab.data.fetch import Progress
+import ner_lab.data.preparation as prepare_module
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import Prepared, encode, prepare
+from ner_lab.data.preparation import Prepared, encode, prepare
 from ner_lab.data.sentence import Counts, Sentence
 from ner_lab.data.vocab import UNK
 from ner_lab.errors import UserError
+from ner_lab.io.download import Progress
 
 # word, part of speech, tag; "|" parts sentences
 TRAIN = """\
@@ -231,7 +231,7 @@ AT_ONCE = """
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import ner_lab.data.prepare as module
+import ner_lab.data.preparation as module
 from test_prepare import Cues, DataOptions, TextVectors, LOOKUP
 folder = Path(sys.argv[2])
 read = module.read_corpus

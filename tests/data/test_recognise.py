@@ -2,7 +2,7 @@
 
 import pytest
 
-from ner_lab.data.recognise import FIRST_LINES, predicted_beside_gold, recognise
+from ner_lab.data.readers.recognition import FIRST_LINES, predicted_beside_gold, recognise
 
 LONG = "The O\nfirst O\n" + "Oslo B-LOC\n" * FIRST_LINES
 

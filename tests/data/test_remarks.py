@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.data.conll import ColumnFormat, read_split
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions
+from ner_lab.data.readers.conll import ColumnFormat, read_split
 from ner_lab.data.remarks import improper_gold, remarks_on, unseen_types
 from ner_lab.data.sentence import Split
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sample import senna_archive
 
-from ner_lab.data.fetch import Download
 from ner_lab.data.senna import senna_folder, spellings_of
 from ner_lab.errors import UserError
+from ner_lab.io.download import Download
 
 DOWNLOAD = Download("https://example.org/senna-v3.0.tgz")
 LISTS = {

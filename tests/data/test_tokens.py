@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.tokens import sentences_in, tokenize
+from ner_lab.data.tokenization import sentences_in, tokenize
 
 news = st.lists(
     st.sampled_from(

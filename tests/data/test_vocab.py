@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ner_lab.data.tags import SCHEMES, convert
 from ner_lab.data.vocab import (
     LOOKUP_STEPS,
     PAD,
@@ -21,7 +22,6 @@ from ner_lab.data.vocab import (
     normalise_digits,
 )
 from ner_lab.errors import UserError
-from ner_lab.tags import SCHEMES, convert
 
 WORDS = ["Rome", "rome", "ROME", "1996", "2026", "0000", "0", "A-31", "a-31", "a-00", "a-0", "A-0", "7th", "0th"]
 

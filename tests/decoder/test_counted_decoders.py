@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sample import Outcome
 from torch import Tensor
 
-from ner_lab.counting import CountedScores
-from ner_lab.decoder.direct import Direct
-from ner_lab.decoder.hmm import HMM
-from ner_lab.decoder.naive_bayes import NaiveBayes
 from ner_lab.errors import UserError
+from ner_lab.models.decoder.feature_scores import Direct
+from ner_lab.models.decoder.hmm import HMM
+from ner_lab.models.decoder.naive_bayes import NaiveBayes
+from ner_lab.models.layers.counts import CountedScores
 
 TAGS = ["O", "B-PER", "I-PER"]
 SMOOTHING = 0.1

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ner_lab.data.tags import SCHEMES, is_proper
 from ner_lab.data.vocab import TagVocab
-from ner_lab.decoder.crf import CRF
-from ner_lab.decoder.crf_pairwise import PairwiseCRF
-from ner_lab.decoder.memm import MEMM
-from ner_lab.decoder.projection import Constant, PairProjection, PerDirection, Projection, projection_of
-from ner_lab.decoder.softmax import Softmax
 from ner_lab.errors import UserError
-from ner_lab.tags import SCHEMES, is_proper
+from ner_lab.models.decoder.crf import CRF
+from ner_lab.models.decoder.memm import MEMM
+from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
+from ner_lab.models.decoder.projection import Constant, PairProjection, PerDirection, Projection, projection_of
+from ner_lab.models.decoder.softmax import Softmax
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 MASK = torch.tensor([[True] * 5, [True] * 2 + [False] * 3, [True] + [False] * 4])

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ner_lab.decoder.crf import CRF
-from ner_lab.decoder.memm import MEMM
+from ner_lab.models.decoder.crf import CRF
+from ner_lab.models.decoder.memm import MEMM
 
 SYMBOLS = "riob"
 STATES = ["B-1", "B-2", "B-3", "B-4", "B-5"]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchcrf import CRF as Oracle
 
-from ner_lab.decoder import forward_backward, step_by_step
-from ner_lab.decoder.crf import LinearChainCRF
+from ner_lab.models.decoder.chain import forward_backward
+from ner_lab.models.decoder.chain import log_space as step_by_step
+from ner_lab.models.decoder.crf import LinearChainCRF
 
 Likelihood = Callable[..., Tensor]
 

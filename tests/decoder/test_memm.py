@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ner_lab.decoder.memm import MEMM
 from ner_lab.errors import UserError
+from ner_lab.models.decoder.memm import MEMM
 
 TAGS = ["O", "B-PER", "I-PER"]
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ner_lab.decoder.crf import CRF
-from ner_lab.decoder.crf_pairwise import PairwiseCRF
-from ner_lab.decoder.linear_chain import LinearChainCRF
-from ner_lab.decoder.n_best import n_best
-from ner_lab.decoder.viterbi import viterbi
-from ner_lab.tags import is_proper
+from ner_lab.data.tags import is_proper
+from ner_lab.models.decoder.chain.linear_chain import LinearChainCRF
+from ner_lab.models.decoder.chain.n_best import n_best
+from ner_lab.models.decoder.chain.viterbi import viterbi
+from ner_lab.models.decoder.crf import CRF
+from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ner_lab.decoder import pairwise, step_by_step
-from ner_lab.decoder.crf import CRF
-from ner_lab.decoder.crf_pairwise import PairwiseCRF
-from ner_lab.decoder.pairwise import best_path, gold_pairs, log_partition
-from ner_lab.tags import is_proper
+from ner_lab.data.tags import is_proper
+from ner_lab.models.decoder.chain import log_space as step_by_step
+from ner_lab.models.decoder.chain import pairwise
+from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs, log_partition
+from ner_lab.models.decoder.crf import CRF
+from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 MASK = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [True] + [False] * 3])

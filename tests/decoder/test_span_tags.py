@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 import torch
 
+from ner_lab.data.tags import SCHEMES, Span, spans_of, tags_of
 from ner_lab.data.vocab import TagVocab
-from ner_lab.decoder.span_tags import SpanTags
 from ner_lab.errors import UserError
-from ner_lab.tags import SCHEMES, Span, spans_of, tags_of
+from ner_lab.models.decoder.stack_lstm.span_tags import SpanTags
 
 TYPES = ["LOC", "PER"]
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from ner_lab.data.tags import SCHEMES, convert, is_proper
 from ner_lab.data.vocab import TagVocab
-from ner_lab.decoder.oracle import Oracle
-from ner_lab.decoder.span_tags import SpanTags
-from ner_lab.decoder.stack_lstm import StackLSTM
-from ner_lab.dropout import Dropout
 from ner_lab.errors import UserError
-from ner_lab.tags import SCHEMES, convert, is_proper
-from ner_lab.transitions import OUT, SHIFT, actions_of, oracle, spans_by, tags_by
+from ner_lab.models.decoder.stack_lstm.actions import OUT, SHIFT, actions_of, oracle, spans_by, tags_by
+from ner_lab.models.decoder.stack_lstm.decoder import StackLSTM
+from ner_lab.models.decoder.stack_lstm.oracle import Oracle
+from ner_lab.models.decoder.stack_lstm.span_tags import SpanTags
+from ner_lab.models.layers.dropout import Dropout
 
 TYPES = ["LOC", "PER"]
 DIM = 5

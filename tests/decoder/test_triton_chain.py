@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ner_lab.decoder.linear_chain import LinearChainCRF
+from ner_lab.models.decoder.chain.linear_chain import LinearChainCRF
 
 CASES = Path(__file__).with_name("triton_cases.py")
 
@@ -32,4 +32,4 @@ def test_on_a_cpu_triton_is_not_even_imported() -> None:
     emissions = torch.zeros(1, 2, 3)
     crf.log_likelihood(emissions, torch.zeros(1, 2, dtype=torch.long))
     crf.decode(emissions)
-    assert "ner_lab.decoder.triton_chain" not in sys.modules
+    assert "ner_lab.models.decoder.chain.triton_chain" not in sys.modules

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ner_lab.decoder.viterbi import viterbi
+from ner_lab.models.decoder.chain.viterbi import viterbi
 
 
 def normal(*shape: int, seed: int) -> Tensor:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ner_lab.decoder import step_by_step, triton_chain
-from ner_lab.decoder.viterbi import viterbi
+from ner_lab.models.decoder.chain import log_space as step_by_step
+from ner_lab.models.decoder.chain import triton_chain
+from ner_lab.models.decoder.chain.viterbi import viterbi
 
 
 def normal(*shape: int, seed: int, spread: float = 1.0) -> Tensor:

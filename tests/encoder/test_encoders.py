@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ner_lab.dropout import Dropout
-from ner_lab.encoder.bilstm import BiLSTM
-from ner_lab.encoder.birnn import BiRNN
-from ner_lab.encoder.cnn import CNN
-from ner_lab.encoder.lstm import LSTM
-from ner_lab.encoder.lstm_two_pass import TwoPassLSTM
-from ner_lab.encoder.none import NoEncoder
-from ner_lab.encoder.recurrent import RecurrentEncoder
-from ner_lab.encoder.rnn import RNN
-from ner_lab.encoder.sentence_network import SentenceNetwork
-from ner_lab.encoder.window import WindowNetwork
 from ner_lab.errors import UserError
+from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.encoder.birnn import BiRNN
+from ner_lab.models.encoder.cnn import CNN
+from ner_lab.models.encoder.lstm import LSTM
+from ner_lab.models.encoder.none import NoEncoder
+from ner_lab.models.encoder.recurrent import RecurrentEncoder
+from ner_lab.models.encoder.rnn import RNN
+from ner_lab.models.encoder.sentence import SentenceNetwork
+from ner_lab.models.encoder.two_pass import TwoPassLSTM
+from ner_lab.models.encoder.window import WindowNetwork
+from ner_lab.models.layers.dropout import Dropout
 
 LENGTHS = torch.tensor([5, 3, 1])
 MASK = torch.arange(5) < LENGTHS[:, None]

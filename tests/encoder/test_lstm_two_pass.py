@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.encoder.lstm_two_pass import TwoPassLSTM
 from ner_lab.errors import UserError
+from ner_lab.models.encoder.two_pass import TwoPassLSTM
 
 LENGTHS = torch.tensor([5, 3, 1])
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import ner_lab.encoder.sentence_network as module
-from ner_lab.encoder.sentence_network import SentenceNetwork
-from ner_lab.encoder.window import WindowNetwork
-from ner_lab.encoder.windows import Windows, side_by_side
+import ner_lab.models.encoder.sentence as module
 from ner_lab.errors import UserError
+from ner_lab.models.encoder.sentence import SentenceNetwork
+from ner_lab.models.encoder.window import WindowNetwork
+from ner_lab.models.encoder.windows import Windows, side_by_side
 
 LENGTHS = torch.tensor([6, 4, 1])
 DIM = 4

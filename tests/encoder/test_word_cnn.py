@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.encoder.cnn import CNN, _normalised, _normalised_by_sums
 from ner_lab.errors import UserError
+from ner_lab.models.encoder.cnn import CNN, _normalised, _normalised_by_sums
 
 LENGTHS = torch.tensor([6, 4, 1])
 MASK = torch.arange(6) < LENGTHS[:, None]

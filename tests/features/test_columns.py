@@ -4,15 +4,16 @@ import pytest
 import torch
 from sample import DEV, TEST, TRAIN, marked, write_corpus
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.data.batch import Batch, eval_batches
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, eval_batches
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, Vocab
 from ner_lab.errors import UserError
-from ner_lab.features.base import FeatureLayers
-from ner_lab.features.columns import Columns
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.features.base import FeatureLayers
+from ner_lab.models.features.columns import Columns
 
 POS = Vocab.of(["DT", "NN", "VB"])
 CHUNK = Vocab.of(["B-NP", "O"])

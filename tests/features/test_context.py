@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.build import feature_set_of
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
-from ner_lab.features.context import Context
+from ner_lab.models.build import feature_set_of
+from ner_lab.models.features.context import Context
 
 NGRAMS = {
     "word": [[-2], [-1], [0], [1], [2], [-1, 0]],

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.batch import Batch, BatchMaker
+from ner_lab.data.batching.batch import Batch, BatchMaker
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import encode
+from ner_lab.data.preparation import encode
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
-from ner_lab.features.base import FeatureLayers, FeatureSet
-from ner_lab.features.caps import Caps, caps
-from ner_lab.features.none import NoFeatures
+from ner_lab.models.features.base import FeatureLayers, FeatureSet
+from ner_lab.models.features.caps import Caps, caps
+from ner_lab.models.features.none import NoFeatures
 
 SENTENCES = [
     Sentence(["Anna", "Berg", "saw", "3", "cranes"], ["B-PER", "I-PER", "O", "O", "O"]),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
-from ner_lab.features.gazetteer import Gazetteer
+from ner_lab.models.features.gazetteer import Gazetteer
 
 WORDS = ["the", "New", "York", "Times", "of", "New", "Orleans"]
 SENTENCE = Sentence(WORDS, ["O"] * len(WORDS))

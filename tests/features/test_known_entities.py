@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import DEV, TRAIN, Marked, marked, read_columns
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.data.sentence import Sentence
+from ner_lab.data.tags import Span, spans_of, tags_of
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab
 from ner_lab.errors import UserError
-from ner_lab.features.known_entities import KnownEntities
-from ner_lab.predict import load
-from ner_lab.tags import Span, spans_of, tags_of
-from ner_lab.train import train
+from ner_lab.inference.trained_tagger import load
+from ner_lab.models.features.known_entities import KnownEntities
+from ner_lab.training.train import train
 
 REAL = os.environ.get("NER_LAB_DATA")
 BASELINE = ["paper=shared_task_baseline", "logger=none", "threads=1"]

@@ -9,11 +9,17 @@ from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
 from ner_lab.data.corpora import locate, read_one
+from ner_lab.data.tags import spans_of
 from ner_lab.errors import UserError
-from ner_lab.features.lexicon_entries import build_entries, build_lexicon, read_entries, read_lines, tokenize_name
-from ner_lab.tags import spans_of
+from ner_lab.models.features.lexicon.entries import (
+    build_entries,
+    build_lexicon,
+    read_entries,
+    read_lines,
+    tokenize_name,
+)
 
 REAL = os.environ.get("NER_LAB_DATA")
 

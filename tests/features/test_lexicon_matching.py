@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.features.lexicon_matching import (
+from ner_lab.models.features.lexicon.matching import (
     Match,
     Part,
     covered,

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from ner_lab.data.batch import BatchMaker
+from ner_lab.data.batching.batch import BatchMaker
 from ner_lab.data.options import DataOptions
-from ner_lab.data.prepare import encode
+from ner_lab.data.preparation import encode
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
 from ner_lab.errors import UserError
-from ner_lab.features import lexicons as lexicons_module
-from ner_lab.features.lexicons import Lexicons
+from ner_lab.models.features import lexicons as lexicons_module
+from ner_lab.models.features.lexicons import Lexicons
 
 WORDS = ["Anna", "Holm", "saw", "New", "York", "and", "Holm"]
 SENTENCE = Sentence(WORDS, ["O"] * len(WORDS))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner_lab.data.sentence import Sentence
-from ner_lab.features.spelling import Spelling, pattern_summary, spelling, word_pattern
+from ner_lab.models.features.spelling import Spelling, pattern_summary, spelling, word_pattern
 
 WORDS = st.text("aäzAÄZ09.-&'=中ßǅ", min_size=1, max_size=9)
 

@@ -12,24 +12,24 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 from sample import TRAIN, Outcome, marked
 
-from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.command import user_error_behind
-from ner_lab.compose import compose_config
-from ner_lab.counting import CountedScores
-from ner_lab.data.batch import Batch, eval_batches
-from ner_lab.data.prepare import Prepared, prepare
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.batching.batch import Batch, eval_batches
+from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab
-from ner_lab.errors import UserError
-from ner_lab.features.base import FeatureSet
-from ner_lab.features.caps import Caps
-from ner_lab.features.columns import Columns
-from ner_lab.features.context import Context
-from ner_lab.features.known_entities import KnownEntities
-from ner_lab.features.none import NoFeatures
-from ner_lab.features.spelling import Spelling
-from ner_lab.features.union import FeatureUnion
-from ner_lab.features.words import Words
+from ner_lab.errors import UserError, user_error_behind
+from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
+from ner_lab.models.features.base import FeatureSet
+from ner_lab.models.features.caps import Caps
+from ner_lab.models.features.columns import Columns
+from ner_lab.models.features.context import Context
+from ner_lab.models.features.known_entities import KnownEntities
+from ner_lab.models.features.none import NoFeatures
+from ner_lab.models.features.spelling import Spelling
+from ner_lab.models.features.union import FeatureUnion
+from ner_lab.models.features.words import Words
+from ner_lab.models.layers.counts import CountedScores
 
 TAGS = TagVocab.of(["LOC", "PER"], "IOB2")
 SENTENCE = Sentence(["Anna", "saw", "Oslo"], ["B-PER", "O", "B-LOC"], {"pos": ["N", "V", "N"]})
@@ -298,8 +298,8 @@ def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
             "It takes: ngrams, lowercase.",
         ),
         (
-            "features.parts.context._target_=ner_lab.features.context.Contex",
-            "features.parts.context: ner_lab.features.context has no 'Contex'. Did you mean 'Context'?",
+            "features.parts.context._target_=ner_lab.models.features.context.Contex",
+            "features.parts.context: ner_lab.models.features.context has no 'Contex'. Did you mean 'Context'?",
         ),
         ("features.parts.context.lowercase=???", "features.parts.context.lowercase has no default."),
     ],
@@ -329,7 +329,10 @@ def test_a_part_of_a_part_is_checked_as_well() -> None:
         (["~features.parts.context"], ["Spelling"]),
         (["~features.parts.context", "~features.parts.spelling"], []),
         (["+features@features.parts.caps=caps"], ["Spelling", "Context", "Caps"]),
-        (["+features.parts.caps={_target_: ner_lab.features.caps.Caps, dim: 3}"], ["Spelling", "Context", "Caps"]),
+        (
+            ["+features.parts.caps={_target_: ner_lab.models.features.caps.Caps, dim: 3}"],
+            ["Spelling", "Context", "Caps"],
+        ),
         (["~features.parts.context", "+features@features.parts.known=known_entities"], ["Spelling", "KnownEntities"]),
     ],
 )

@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import TRAIN, marked, read_columns
 
-from ner_lab.build import data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.data.prepare import prepare
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.preparation import prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
 from ner_lab.errors import UserError
-from ner_lab.features.words import Words
-from ner_lab.predict import load
-from ner_lab.train import train
+from ner_lab.inference.trained_tagger import load
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.features.words import Words
+from ner_lab.training.train import train
 
 
 def sentence(text: str) -> Sentence:

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.compose import compose_config
-from ner_lab.epoch_log import Diverged
-from ner_lab.keeping.divergence import Divergence, Step, gradient_norm
-from ner_lab.lit import TaggerModule
-from ner_lab.predict import load
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.config.compose import compose_config
+from ner_lab.inference.trained_tagger import load
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training.callbacks.divergence import Divergence, Step, gradient_norm
+from ner_lab.training.callbacks.history import Diverged
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 
 def step(number: int, loss: float) -> Step:

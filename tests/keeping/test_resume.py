@@ -14,15 +14,15 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab import run_folder
-from ner_lab import train as training
-from ner_lab.compose import compose_config
-from ner_lab.epoch_log import EpochLog
+from ner_lab.config.compose import compose_config
 from ner_lab.errors import Interrupted, UserError
-from ner_lab.keeping.watch import Watch
-from ner_lab.lit import TaggerModule
-from ner_lab.run_folder import RunFolder
-from ner_lab.train import train
+from ner_lab.runs import provenance
+from ner_lab.runs.folder import RunFolder
+from ner_lab.training import train as training
+from ner_lab.training.callbacks.history import EpochLog
+from ner_lab.training.callbacks.resume import Watch
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.train import train
 
 TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "train_tokens_per_second"}
 EPOCHS, STEPS = 3, 3  # of the small corpus in batches of 4
@@ -346,7 +346,7 @@ def test_other_versions_are_named(
 ) -> None:
     overrides = settings(small, "adam")
     state_after(4, overrides, tmp_path)
-    monkeypatch.setattr(training, "versions", lambda: {**run_folder.versions(), "torch": "9.9"})
+    monkeypatch.setattr(training, "versions", lambda: {**provenance.versions(), "torch": "9.9"})
     train(config(overrides), tmp_path)
     assert any(f"torch 9.9 (then {torch.__version__.partition('+')[0]}" in message for message in caplog.messages)
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ner_lab.errors import UserError
-from ner_lab.optimizer.adam import Adam
-from ner_lab.optimizer.adamw import AdamW
-from ner_lab.optimizer.nadam import Nadam
-from ner_lab.optimizer.recipe import LOSSES, OptimizerRecipe
-from ner_lab.optimizer.sgd import SGD
-from ner_lab.optimizer.sgd_fan_in import SGDFanIn
+from ner_lab.training.optimizers.adam import Adam
+from ner_lab.training.optimizers.adamw import AdamW
+from ner_lab.training.optimizers.base import LOSSES, OptimizerRecipe
+from ner_lab.training.optimizers.nadam import Nadam
+from ner_lab.training.optimizers.sgd import SGD
+from ner_lab.training.optimizers.sgd_fan_in import SGDFanIn
 
 COMMON = {"lr": 0.1, "weight_decay": 0.0, "decay": 0.05, "clip": "norm", "clip_at": 5.0, "loss": "sentence_mean"}
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.optimizer.row_sgd import RowSGD
+from ner_lab.training.optimizers.lazy_sgd import RowSGD
 
 ROWS, DIM = 7, 3
 

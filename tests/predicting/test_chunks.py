@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner_lab.errors import UserError
-from ner_lab.predicting import chunks
-from ner_lab.predicting.chunks import Chunk, Feed
+from ner_lab.inference import chunks
+from ner_lab.inference.chunks import Chunk, Feed
 
 
 @pytest.fixture(autouse=True)

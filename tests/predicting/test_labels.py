@@ -17,17 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import DEV, TEST, TRAIN, marked
 
-from ner_lab.build import build_tagger, data_options_of, feature_set_of, word_embedding_of
-from ner_lab.compose import compose_config
-from ner_lab.data.prepare import encode, form_table, prepare
+from ner_lab.config.compose import compose_config
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.preparation import encode, form_table, prepare
 from ner_lab.data.sentence import Sentence
-from ner_lab.predict import TrainedTagger, load
-from ner_lab.predicting.chunks import Chunk
-from ner_lab.predicting.labels import Labeller, batches_of
-from ner_lab.predicting.spellings import Spellings
-from ner_lab.predicting.work import ChunkTagger
-from ner_lab.scoring import predict_labels
-from ner_lab.text_io import INPUT_FORMATS, OUTPUT_FORMATS
+from ner_lab.evaluation.scoring import predict_labels
+from ner_lab.inference.batch_tagger import Labeller, batches_of
+from ner_lab.inference.chunks import Chunk
+from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS
+from ner_lab.inference.trained_tagger import TrainedTagger, load
+from ner_lab.inference.word_cache import Spellings
+from ner_lab.inference.worker import ChunkTagger
+from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
 
 WORDS = [sentence.words for text in (TRAIN, DEV, TEST) for sentence in marked(text)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ner_lab.errors import UserError
-from ner_lab.predicting.output import output_file
+from ner_lab.inference.output import output_file
 
 
 def write(path: Path | str, *pieces: str, error: BaseException | None = None) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from ner_lab.errors import UserError
-from ner_lab.predicting import chunks, processes
-from ner_lab.predicting.chunks import Chunk, Feed
-from ner_lab.predicting.processes import in_processes
-from ner_lab.predicting.work import Done
+from ner_lab.inference import chunks
+from ner_lab.inference import worker_pool as processes
+from ner_lab.inference.chunks import Chunk, Feed
+from ner_lab.inference.worker import Done
+from ner_lab.inference.worker_pool import in_processes
 
 
 @pytest.fixture(autouse=True)

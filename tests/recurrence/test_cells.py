@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.recurrence.layer import Recurrence
+from ner_lab.models.layers.recurrent import Recurrence
 
 CELLS = ["stock", "peephole", "coupled", "rnn"]
 CLIPS = [None, 0.2]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ner_lab.errors import UserError
-from ner_lab.recurrence.layer import Recurrence, check_cell, reorder, reversal
+from ner_lab.models.layers.recurrent import Recurrence, check_cell, reorder, reversal
 
 CELLS = ["stock", "peephole", "coupled", "rnn"]
 TORCHS = [("stock", nn.LSTM), ("rnn", nn.RNN)]

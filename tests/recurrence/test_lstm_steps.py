@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ner_lab.recurrence.lstm_steps import LSTMSteps
+from ner_lab.models.layers.lstm_function import LSTMSteps
 
 TIME, BATCH, DIM = 3, 2, 3
 PEEPHOLES = {"none": (None, None, None), "vectors": (1, 1, 1), "matrices": (2, 2, 2), "mixed": (2, 1, None)}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.char_encoder.bilstm import CharBiLSTM
-from ner_lab.encoder.bilstm import BiLSTM
-from ner_lab.recurrence.layer import Recurrence, Turn, reorder, reversal
-from ner_lab.recurrence.two_ways import ReadsBothWays, read_both_ways
-from ner_lab.settings import has_half_precision_lstm
-from ner_lab.threads import set_threads
+from ner_lab.config.trainer_checks import has_half_precision_lstm
+from ner_lab.models.char_encoder.bilstm import CharBiLSTM
+from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.layers.bidirectional import ReadsBothWays, read_both_ways
+from ner_lab.models.layers.recurrent import Recurrence, Turn, reorder, reversal
+from ner_lab.models.threads import set_threads
 
 LENGTHS = torch.tensor([5, 3, 1])
 

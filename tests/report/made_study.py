@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ner_lab.span_scores import span_scores
+from ner_lab.evaluation.precision_recall import span_scores
 
 SENTENCES = (
     ("Anna/B-PER Holm/I-PER lives/O in/O Oslo/B-LOC", 2),

@@ -8,9 +8,9 @@ import pytest
 from made_study import CONFIG, FOUR, grid, job, metrics, predictions, scores, write_plan, write_run
 
 from ner_lab.errors import UserError
-from ner_lab.report.findings import Findings, find
-from ner_lab.report.runs import collect
-from ner_lab.report.summaries import Row, Summary
+from ner_lab.reporting.aggregates import Row, Summary
+from ner_lab.reporting.analysis import Findings, find
+from ner_lab.reporting.study_runs import collect
 
 SOFTMAX, CRF, CNN, BOTH = FOUR
 ROUNDS = 200

@@ -12,15 +12,15 @@ from made_study import RECORD, job, metrics, scores, write_plan, write_run
 from omegaconf import OmegaConf
 from sample import Outcome, metrics_of
 
-from ner_lab.choices import configuration_name
+from ner_lab.cli.results import add
+from ner_lab.config.naming import configuration_name
+from ner_lab.config.study_files import SWEEPS_DIR
 from ner_lab.errors import UserError
-from ner_lab.report.findings import find
-from ner_lab.report.ledger import OTHERS, collect_from_ledger, read_ledger, rows_in, study_names
-from ner_lab.report.ledger_page import Main, page
-from ner_lab.report.sentence_counts import decode, encode
-from ner_lab.results.command import add
-from ner_lab.results.configuration import Identity, identity_of, identity_of_job, rows_of
-from ner_lab.study.files import SWEEPS_DIR
+from ner_lab.reporting.analysis import find
+from ner_lab.reporting.ledger.configuration import Identity, identity_of, identity_of_job, rows_of
+from ner_lab.reporting.ledger.page import Main, page
+from ner_lab.reporting.ledger.report import OTHERS, collect_from_ledger, read_ledger, rows_in, study_names
+from ner_lab.reporting.ledger.sentence_counts import decode, encode
 
 GROUPS = {"data": "files", "word_embedding": "random", "char_encoder": "cnn", "features": "caps", "encoder": "bilstm"}
 GROUPS |= {"decoder": "crf", "optimizer": "adam", "paper": "none", "trainer": "cpu", "logger": "none"}
@@ -185,7 +185,7 @@ def graded(folder: Path) -> Path:
 def test_a_ledger_gives_the_report_that_the_run_folders_give(
     tmp_path: Path, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ner_lab.report.command.draw", lambda findings, folder: [])
+    monkeypatch.setattr("ner_lab.cli.report.draw", lambda findings, folder: [])
     study, ledger, out = graded(tmp_path / "study"), tmp_path / "results", tmp_path / "out"
     add([study], ledger, notes=["one vector estimated"])
     assert cli("report", str(study), "rounds=50").code == 0
@@ -321,7 +321,7 @@ def test_rows_are_looked_for_again_when_studies_have_changed(
 
 
 def test_places_and_settings_of_the_machine_make_no_configuration() -> None:
-    from ner_lab.compose import compose_config
+    from ner_lab.config.compose import compose_config
 
     choices = {"data": "conll2003", "paper": "ma_hovy2016", "logger": "none", "trainer": "cpu"}
     told = ["data.dir=/home/me", "word_embedding.path=/v.txt", "threads=2", "trainer.max_epochs=7", "seed=3"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from made_study import FOUR, grid, job, metrics, write_plan, write_run
 
-from ner_lab.report.content import sections
-from ner_lab.report.findings import find
-from ner_lab.report.page import page
-from ner_lab.report.plots.style import Figure
-from ner_lab.report.runs import collect
+from ner_lab.reporting.analysis import find
+from ner_lab.reporting.document import sections
+from ner_lab.reporting.plots.style import Figure
+from ner_lab.reporting.render_html import page
+from ner_lab.reporting.study_runs import collect
 
 CRF, BOTH = list(FOUR)[1], list(FOUR)[3]
 VOID = {"meta", "img", "br", "hr", "link", "input"}

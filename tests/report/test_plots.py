@@ -22,17 +22,20 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from ner_lab.mistakes import KINDS, Prediction
-from ner_lab.report.findings import Findings, find
-from ner_lab.report.plots import NAMES, PLOTS, Figure, draw
-from ner_lab.report.plots.cost import cost
-from ner_lab.report.plots.curves import learning_curves, over_epochs, over_time, panels_of
-from ner_lab.report.plots.factors import interactions, main_effects
-from ner_lab.report.plots.labels import label_points, spread
-from ner_lab.report.plots.mistakes import confusion, kinds, mean_confusion, mean_kinds
-from ner_lab.report.plots.parts import by_lengths, by_type, same_width
-from ner_lab.report.plots.scores import differences, seeds
-from ner_lab.report.plots.style import (
+from ner_lab.data.tags import Span
+from ner_lab.evaluation.error_analysis import KINDS, Prediction
+from ner_lab.evaluation.precision_recall import span_scores
+from ner_lab.reporting.aggregates import Summary
+from ner_lab.reporting.analysis import Findings, find
+from ner_lab.reporting.plots import NAMES, PLOTS, Figure, draw
+from ner_lab.reporting.plots.cost import cost
+from ner_lab.reporting.plots.curves import learning_curves, over_epochs, over_time, panels_of
+from ner_lab.reporting.plots.factors import interactions, main_effects
+from ner_lab.reporting.plots.labels import label_points, spread
+from ner_lab.reporting.plots.mistakes import confusion, kinds, mean_confusion, mean_kinds
+from ner_lab.reporting.plots.parts import by_lengths, by_type, same_width
+from ner_lab.reporting.plots.scores import differences, seeds
+from ner_lab.reporting.plots.style import (
     DPI,
     Drawing,
     ShortNumbers,
@@ -44,11 +47,8 @@ from ner_lab.report.plots.style import (
     wrapped,
     write,
 )
-from ner_lab.report.plots.transitions import mean_scores, transitions
-from ner_lab.report.runs import collect
-from ner_lab.report.summaries import Summary
-from ner_lab.span_scores import span_scores
-from ner_lab.tags import Span
+from ner_lab.reporting.plots.transitions import mean_scores, transitions
+from ner_lab.reporting.study_runs import collect
 
 SOFTMAX, CRF, CNN, BOTH = FOUR
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}

@@ -10,9 +10,9 @@ import pytest
 from made_study import FOUR, grid, metrics, predictions, scores, write_run
 from sample import Outcome
 
-import ner_lab.report.command as command
-from ner_lab.report.findings import Findings
-from ner_lab.report.plots.style import Figure
+import ner_lab.cli.report as command
+from ner_lab.reporting.analysis import Findings
+from ner_lab.reporting.plots.style import Figure
 
 CRF, BOTH = list(FOUR)[1], list(FOUR)[3]
 FILES = {"report.md", "report.html", "table.tex", "table.csv", "runs.csv", "types.csv"}
@@ -118,7 +118,7 @@ def test_the_whole_report_is_made_without_torch(tmp_path: Path) -> None:
             folder = write_run(tmp_path / name / f"seed={seed}", content, wrong=wrong)
             (folder / "predictions" / "dev.conll").write_text(predictions(()))
     code = (
-        "import json, sys; from ner_lab.cli import main; main(); "
+        "import json, sys; from ner_lab.cli.main import main; main(); "
         "print(json.dumps([name for name in ('torch', 'pytorch_lightning', 'wandb') if name in sys.modules]))"
     )
     command_line = [sys.executable, "-c", code, "report", str(tmp_path), "rounds=100"]

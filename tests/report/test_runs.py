@@ -10,9 +10,9 @@ import yaml
 from made_study import CONFIG, FOUR, GOLD, RECORD, grid, job, metrics, predictions, write_plan, write_run
 
 from ner_lab.errors import UserError
-from ner_lab.mistakes import read_predictions
-from ner_lab.report.differences import differences
-from ner_lab.report.runs import Configuration, Run, StudyRuns, collect
+from ner_lab.evaluation.error_analysis import read_predictions
+from ner_lab.reporting.consistency import differences
+from ner_lab.reporting.study_runs import Configuration, Run, StudyRuns, collect
 
 NONE, CNN = "char_encoder=none,decoder=crf", "char_encoder=cnn,decoder=crf"
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ner_lab.report.statistics import (
+from ner_lab.reporting.significance import (
     bootstrap_interval,
     difference_interval,
     factorial,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from made_study import FOUR, grid, job, metrics, scores, write_plan, write_run
 
-from ner_lab.report.cells import Cell, Table, interval, mean_and_std, number, p_value, seconds
-from ner_lab.report.findings import Findings, find
-from ner_lab.report.runs import collect
-from ner_lab.report.summaries import Summary
-from ner_lab.report.tables import csv_runs, csv_table, csv_types, escape_latex, latex, markdown
+from ner_lab.reporting.aggregates import Summary
+from ner_lab.reporting.analysis import Findings, find
+from ner_lab.reporting.cells import Cell, Table, interval, mean_and_std, number, p_value, seconds
+from ner_lab.reporting.render_text import csv_runs, csv_table, csv_types, escape_latex, latex, markdown
+from ner_lab.reporting.study_runs import collect
 
 SOFTMAX, CRF, CNN, BOTH = FOUR
 PUBLISHED = {BOTH: [{"test": 75.5, "dev": 85.0, "test_std": 0.2, "n": 5, "source": "Somebody 2016, table 3"}]}

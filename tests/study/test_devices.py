@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.errors import UserError
-from ner_lab.study.devices import (
-    GpuPool,
-    Need,
-    cores_at_hand,
-    gpus_at_hand,
-    gpus_to_deal,
-    jobs_that_fit,
-    need_of,
-)
+from ner_lab.studies.devices import GpuPool, Need, cores_at_hand, gpus_at_hand, gpus_to_deal, jobs_that_fit, need_of
 
 
 def config(threads: int | None = 1, **trainer: Any) -> DictConfig:

@@ -8,9 +8,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.errors import UserError
-from ner_lab.run_folder import RunFolder
-from ner_lab.study.due import are_due
-from ner_lab.study.elsewhere import finished_value, note_failure, refuse_processes
+from ner_lab.runs.folder import RunFolder
+from ner_lab.studies.other_launchers import finished_value, note_failure, refuse_processes
+from ner_lab.studies.pending import are_due
 
 
 def config(**trainer: Any) -> DictConfig:

@@ -9,9 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.choices import configuration_name
+from ner_lab.config.grid import Job, chosen_rows, expand
+from ner_lab.config.naming import configuration_name
 from ner_lab.errors import UserError
-from ner_lab.study.jobs import Job, chosen_rows, expand
 
 ROWS = {
     "BLSTM": {"char_encoder": "none", "features": "none"},

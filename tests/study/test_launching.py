@@ -11,11 +11,12 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.errors import JobElsewhere, JobFailed, UserError
-from ner_lab.run_folder import RunFolder, code_sum
-from ner_lab.study import launching
-from ner_lab.study.devices import Need
-from ner_lab.study.launching import launch
-from ner_lab.study.processes import Launch, training_command
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.provenance import code_sum
+from ner_lab.studies import launcher as launching
+from ner_lab.studies.devices import Need
+from ner_lab.studies.launcher import launch
+from ner_lab.studies.process_pool import Launch, training_command
 
 TRAINING = """
 import os, pathlib, signal, sys, time
@@ -88,7 +89,7 @@ class Study:
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Study]:
     made = Study(tmp_path / "study")
     monkeypatch.setattr(launching, "training_command", made.command)
-    monkeypatch.setattr("ner_lab.study.processes._PAUSE", 0.01)
+    monkeypatch.setattr("ner_lab.studies.process_pool._PAUSE", 0.01)
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     yield made
@@ -324,4 +325,4 @@ def test_a_job_is_told_its_folder_and_nothing_of_the_sweep(study: Study, tmp_pat
 def test_a_job_is_a_training_with_the_config_of_the_sweep() -> None:
     job = Launch(["seed=1"], RunFolder("x"), Need(1, 1, False))
     source = ["--config-name", "tiny", "--config-dir", "/own/sweeps"]
-    assert training_command(job, source) == [sys.executable, "-m", "ner_lab.job", *source, "seed=1"]
+    assert training_command(job, source) == [sys.executable, "-m", "ner_lab.cli.train", *source, "seed=1"]

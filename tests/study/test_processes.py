@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.run_folder import RunFolder
-from ner_lab.study import processes
-from ner_lab.study.devices import GpuPool, Need
-from ner_lab.study.processes import Launch, Processes, how_it_ended, job_environment, last_lines
+from ner_lab.runs.folder import RunFolder
+from ner_lab.studies import process_pool as processes
+from ner_lab.studies.devices import GpuPool, Need
+from ner_lab.studies.process_pool import Launch, Processes, how_it_ended, job_environment, last_lines
 
 BEGIN = """
 import json, os, pathlib, signal, subprocess, sys, time

@@ -12,11 +12,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ner_lab.compose import compose_config
+from ner_lab.config.compose import compose_config
+from ner_lab.config.grid import Job, expand
 from ner_lab.errors import UserError
-from ner_lab.run_folder import command_line
-from ner_lab.study.jobs import Job, expand
-from ner_lab.study.record import is_swept, read_record, recorded, write_record
+from ner_lab.runs.provenance import command_line
+from ner_lab.studies.manifest import is_swept, read_record, recorded, write_record
 
 GRID = {"decoder": "softmax,crf", "char_encoder": "none,cnn", "seed": "1,2"}
 ROWS = {"BLSTM": {"char_encoder": "none"}, "BLSTM-CNN": {"char_encoder": "cnn"}}
@@ -199,5 +199,5 @@ def test_a_folder_without_a_record_is_refused_with_the_next_step(tmp_path: Path)
 
 
 def test_reading_a_record_needs_neither_torch_nor_hydra() -> None:
-    code = "import ner_lab.study.status, sys; sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
+    code = "import ner_lab.studies.status, sys; sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from ner_lab.compose import compose_config
-from ner_lab.run_folder import RunFolder, absolute_paths, code_sum
-from ner_lab.study.state import differences, failure_of, job_name, other_code, progress_of, read_metrics, state_of
+from ner_lab.config.compose import compose_config
+from ner_lab.config.paths import absolute_paths
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.provenance import code_sum
+from ner_lab.runs.state import differences, failure_of, job_name, other_code, progress_of, read_metrics, state_of
 
 HOLD = """
 import sys, time
-from ner_lab.run_folder import RunFolder
+from ner_lab.runs.folder import RunFolder
 run = RunFolder(sys.argv[1])
 run._hold()
 print("held", flush=True)
@@ -164,7 +166,10 @@ def test_what_no_result_depends_on_makes_no_difference(
         ({"threads": None}, "threads: 1 -> None"),
         ({"data__train": "/corpus/other.conll"}, "data.train: /corpus/train.conll -> /corpus/other.conll"),
         ({"data__train_on": ["train", "dev"]}, "data.train_on: ['train'] -> ['train', 'dev']"),
-        ({"encoder___target_": "mine.Encoder"}, "encoder._target_: ner_lab.encoder.bilstm.BiLSTM -> mine.Encoder"),
+        (
+            {"encoder___target_": "mine.Encoder"},
+            "encoder._target_: ner_lab.models.encoder.bilstm.BiLSTM -> mine.Encoder",
+        ),
         ({"optimizer__new": 0.1}, "optimizer.new: (none) -> 0.1"),
         ({"trainer__limit_train_batches": 1.0}, "trainer.limit_train_batches: None -> 1.0"),
         ({"fail_below": 0}, "fail_below: None -> 0"),

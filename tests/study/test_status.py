@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.run_folder import RunFolder
-from ner_lab.study.status import (
+from ner_lab.runs.folder import RunFolder
+from ner_lab.studies.status import (
     JobStatus,
     duration,
     failure_report,

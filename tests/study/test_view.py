@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ner_lab import terminal
-from ner_lab.run_folder import RunFolder
-from ner_lab.study import view as view_module
-from ner_lab.study.devices import Need
-from ner_lab.study.processes import Launch
-from ner_lab.study.view import SweepView
+from ner_lab.io import terminal
+from ner_lab.runs.folder import RunFolder
+from ner_lab.studies import progress_view as view_module
+from ner_lab.studies.devices import Need
+from ner_lab.studies.process_pool import Launch
+from ner_lab.studies.progress_view import SweepView
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ner_lab.word_embedding.decimals import LEAD, decimals
+from ner_lab.data.vectors.decimals import LEAD, decimals
 
 
 def read(numbers: list[str]) -> np.ndarray:

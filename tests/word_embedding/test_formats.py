@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ner_lab.data.vectors.formats import Rows, read_any, read_text, read_word2vec_binary
 from ner_lab.errors import UserError
-from ner_lab.word_embedding.formats import Rows, read_any, read_text, read_word2vec_binary
 
 VECTORS = {"the": [0.5, -1.25, 3.0], "Zürich": [1e-3, 2.0, -0.125], ",": [7.0, 8.0, 9.0]}
 TEXT = "the 0.5 -1.25 3.0\nZürich 1e-3 2.0 -0.125\n, 7 8 9\n".encode()

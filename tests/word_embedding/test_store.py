@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ner_lab.data.vectors import blocks, store
+from ner_lab.data.vectors.blocks import Irregular, text_blocks
+from ner_lab.data.vectors.formats import Rows, read_any, read_text
+from ner_lab.data.vectors.store import read_stored
 from ner_lab.errors import UserError
-from ner_lab.word_embedding import blocks, store
-from ner_lab.word_embedding.blocks import Irregular, text_blocks
-from ner_lab.word_embedding.formats import Rows, read_any, read_text
-from ner_lab.word_embedding.store import read_stored
 
 TEXT = "the 0.5 -1.25 3.0\nZürich 1e-3 2.0 -0.125\n, 7 8 9\n".encode()
 FILES = ("vectors.npy", "words.txt", "sums.json")

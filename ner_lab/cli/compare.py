@@ -1,0 +1,77 @@
+"""`ner-lab compare A B`: two runs, or two configurations of a study, side by side."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.errors import UserError
+from ner_lab.io.terminal import show
+from ner_lab.reporting.compare.comparison import compare
+from ner_lab.reporting.compare.document import sections_of
+from ner_lab.reporting.compare.render import check_ending, write
+from ner_lab.reporting.compare.run_pairs import read_pair
+from ner_lab.reporting.compare.text import as_text
+
+_KEYS = ("a", "b", "split", "output", "show", "rounds")
+_USAGE = """ner-lab compare A B [split=test|dev] [output=FILE] [show=20] [rounds=10000]
+
+Two runs side by side: what differs in their settings, their scores and whether the difference may be
+chance, their mistakes, and the sentences that only one of them gets right. A and B are folders of
+runs, or of configurations of a study, whose runs are then paired by seed. Also: a=DIR b=DIR.
+
+split   the predictions to compare (test)
+output  a file to write as well: a page (.html), Markdown (.md) or all figures (.json)
+show    sentences shown that only A, and that only B, gets right (20)
+rounds  of approximate randomisation (10000)"""
+
+
+def _command() -> None:
+    own, data = keyword_arguments(_named(sys.argv[1:]), _KEYS, _USAGE)
+    if data:
+        raise UserError(f"'{data[0]}': compare takes no data options; it reads what the runs predicted.")
+    if missing := [name for name in ("a", "b") if not own.get(name)]:
+        raise UserError(f"compare what? Give two folders of runs; {' and '.join(missing)} missing.\n\n{_USAGE}")
+    rounds, shown = _whole(own, "rounds", 10_000, least=1), _whole(own, "show", 20, least=0)
+    output = Path(own["output"]).expanduser() if own.get("output") else None
+    if output is not None:
+        check_ending(output)
+    found = compare(read_pair(own["a"], own["b"], own.get("split", "test")), rounds=rounds)
+    show(as_text(sections_of(found, shown)))
+    if output is not None:
+        write(found, output, shown)
+        show(Text(f"\nwritten to {output}"))
+
+
+def _named(arguments: Sequence[str]) -> list[str]:
+    """Write folders as `a=` and `b=`. A folder's own name may hold `=`, as `decoder=crf/seed=1` does."""
+    named = []
+    free = [name for name in ("a", "b") if not any(argument.startswith(f"{name}=") for argument in arguments)]
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        own = equals and key in _KEYS
+        if not own and not argument.startswith("-") and (not equals or "/" in key or os.path.isdir(argument)):
+            if not free:
+                raise UserError(f"'{argument}': two folders are compared, this is one more.\n\n{_USAGE}")
+            argument = f"{free.pop(0)}={argument}"
+        named.append(argument)
+    return named
+
+
+def _whole(own: dict[str, str], key: str, default: int, *, least: int) -> int:
+    text = own.get(key, str(default))
+    if not text.isdecimal() or int(text) < least:
+        raise UserError(f"{key}={text}: expected a whole number, at least {least}, such as {default}.")
+    return int(text)
+
+
+def main() -> None:
+    """Entry point of `ner-lab compare`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""`ner-lab dashboard NAME`: a workspace and a report at W&B for the runs of a study."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.cli.sweep import study_file
+from ner_lab.config.study_files import read_study_file
+from ner_lab.errors import UserError
+from ner_lab.io.terminal import start_logging
+from ner_lab.studies.manifest import FILE, read_record
+from ner_lab.tracking.wandb.dashboard import Study, report, workspace
+from ner_lab.tracking.wandb.server import BASE_URL, ask, has_key, is_theirs
+
+log = logging.getLogger(__name__)
+
+_KEYS = ("name", "entity", "project", "base_url")
+_SECONDS = 20.0  # to wait for the server
+_USAGE = f"""ner-lab dashboard NAME [entity=ENTITY] [project=ner_lab] [base_url={BASE_URL}]
+
+Saves at W&B, each time anew, a workspace and a report for the runs of a study: scores by configuration,
+learning curves, mistakes. NAME is a study as in `ner-lab sweep NAME`, or its folder, outputs/NAME. It takes
+a key (wandb login) and the extra ner-lab[dashboards].
+
+entity   the person or team at W&B (that of the key)
+project  where the runs are (logger.project)"""
+
+
+def read_study(name: str) -> Study:
+    """What a study asks, by its record in a folder, or by the file of its name."""
+    if (Path(name) / FILE).is_file():
+        said: Any = read_record(Path(name))
+    else:
+        file = study_file(name)
+        study: Any = read_study_file(file).get("study") or {}
+        said = {"name": file.stem, **{key: value for key, value in study.items() if value is not None}}
+    return Study(
+        name=str(said["name"]),
+        factors={str(key): str(label) for key, label in (said.get("factors") or {}).items()},
+        question=said.get("question"),
+        baseline=said.get("baseline"),
+    )
+
+
+def save(study: Study, entity: str | None, project: str, base_url: str) -> tuple[str, str]:
+    """Save workspace and report; gives their addresses."""
+    if not has_key(base_url):
+        raise UserError("W&B needs a key to save a dashboard: wandb login, or WANDB_API_KEY.")
+    os.environ["WANDB_BASE_URL"] = base_url
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        ask(base_url, _SECONDS)
+        if entity is None:
+            import wandb
+
+            entity = str(wandb.Api(timeout=int(_SECONDS)).default_entity)
+        saved = workspace(study, entity, project).save(), report(study, entity, project).save()
+        return saved[0].url, saved[1].url
+    except Exception as error:
+        if not is_theirs(error):
+            raise
+        raise UserError(f"W&B did not save the dashboard: {error}") from None
+
+
+def _command() -> None:
+    arguments = [word if "=" in word or word.startswith("-") else f"name={word}" for word in sys.argv[1:]]
+    own, data = keyword_arguments(arguments, _KEYS, _USAGE)
+    if data or not own.get("name"):
+        raise UserError(f"which study? Give its name.\n\n{_USAGE}")
+    start_logging()
+    study = read_study(own["name"])
+    base_url = own.get("base_url") or os.environ.get("WANDB_BASE_URL") or BASE_URL
+    places = save(study, own.get("entity"), own.get("project", "ner_lab"), base_url)
+    log.info("workspace  %s\nreport     %s", *places)
+
+
+def main() -> None:
+    """Entry point of `ner-lab dashboard`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

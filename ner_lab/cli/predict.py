@@ -1,0 +1,152 @@
+"""`ner-lab predict run=DIR ...` and `ner_lab.load(DIR)`: use a trained tagger on new text."""
+
+import gc
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rich.progress import TextColumn
+
+from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.config.compose import data_section
+from ner_lab.config.instantiate import data_options_of
+from ner_lab.data.readers.recognition import FIRST_LINES, recognise
+from ner_lab.errors import UserError, nearest
+from ner_lab.inference.chunks import Feed
+from ner_lab.inference.output import output_file
+from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS, STANDARD_INPUT, InputFormat, columns_input
+from ner_lab.inference.trained_tagger import TrainedTagger, load
+from ner_lab.inference.worker import ChunkTagger, Done
+from ner_lab.inference.worker_pool import in_processes
+from ner_lab.io.file_diagnosis import why_no_file
+from ner_lab.io.machine import cores_at_hand
+from ner_lab.io.terminal import bar
+from ner_lab.models.threads import set_threads
+
+log = logging.getLogger(__name__)
+
+_KEYS = ("run", "input", "output", "format", "input_format", "threads")
+_DATA_KEYS = ("data.columns", "data.separator", "data.docstart")
+_PARTS = 2  # chunks for each process, where they can be large
+_USAGE = """ner-lab predict run=DIR [input=FILE|-] [output=FILE|-] [format=conll|jsonl|text] [input_format=...]
+                [threads=N] [data.columns.word=N] [data.separator=auto|tab|space|any]
+
+Tags text with the best checkpoint of a run, streaming from input to output (standard ones by default).
+An output FILE is called FILE.part until all of it is written.
+
+format        conll   token and tag a line, a blank line between sentences; tags in IOB2
+              jsonl   a sentence a line: {"tokens": [...], "tags": [...], "entities": [...]}; a line for each line of
+                      JSON, with its other fields, and for its "text" the entities' start_char and end_char
+              text    the text with its entities marked: [PER Anna Holm] lives in [LOC Oslo]
+input_format  text    running text; a blank line or a line's end closes a paragraph
+              tokens  a sentence a line, tokens between blanks
+              conll   a token a line, a blank line between sentences; columns are those of the run's data, unless
+                      data.columns.word, data.separator or data.docstart are given (further columns are ignored)
+              jsonl   {"tokens": [...]} or {"text": "..."} a line; of a line with both, the tokens are the words
+              auto    recognised by the file's name, or its first lines (the default); what is typed is text
+threads       processor cores to use, a process on each: all there are by default. A short input, and one
+              that comes bit by bit, is tagged as it comes, on one"""
+
+
+def _command() -> None:
+    own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key not in _DATA_KEYS and not key.startswith("data.columns."):
+            raise UserError(
+                f"'{override}': predict takes input=FILE and, of data, {', '.join(_DATA_KEYS)}.\n\n{_USAGE}"
+            )
+    if not own.get("run"):
+        raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
+    write = _choice(own, "format", "conll", OUTPUT_FORMATS)
+    read_as = _choice(own, "input_format", "auto", {name: name for name in ("auto", *INPUT_FORMATS)})
+    processes = _processes(own.get("threads"))
+    given, target = own.get("input", "-"), own.get("output", "-")
+    if "-" not in (given, target) and Path(given).expanduser().resolve() == Path(target).expanduser().resolve():
+        raise UserError(f"output={target} is the input itself, and would be emptied. Give another file.")
+    trained = load(own["run"])
+    columns = _columns_input(trained, overrides)
+    gc.freeze()  # all this stays: no search for garbage goes through it, and forked processes share it
+    with ExitStack() as stack:
+        source, name = _open_input(given, stack)
+        feed = Feed(source)
+        if read_as == "auto":
+            read_as = "text" if source.isatty() else _recognised(name, feed.look_ahead(FIRST_LINES))
+        read = columns if read_as == "conll" else INPUT_FORMATS[read_as]
+        work = ChunkTagger(trained.labeller, read, write, name)
+        feed.cut(blocks=read.blocks, head=work.head, parts=_PARTS * processes)
+        out = sys.stdout if target == "-" else stack.enter_context(output_file(target))
+        progress = stack.enter_context(bar(TextColumn("")))
+        task = progress.add_task("tagging", total=feed.size)
+        for done in _tag(feed, work, processes):
+            if done.text:
+                trained.warn_of_columns()
+            out.write(done.text)
+            out.flush()
+            if done.error is not None:
+                raise done.error
+            progress.update(task, completed=done.read)
+
+
+def _columns_input(trained: TrainedTagger, overrides: Sequence[str]) -> InputFormat:
+    """Columns as the run's own data has them, but for `overrides`."""
+    options = data_options_of(data_section(overrides, trained.config))
+    return columns_input(options.column_format, lone_words=not overrides)
+
+
+def _recognised(name: str, lines: Sequence[str]) -> str:
+    """The input's format; what was guessed is said in a line."""
+    found = recognise(name, lines)
+    if not found.by_name and any(map(str.strip, lines)):
+        others = ", ".join(form for form in INPUT_FORMATS if form != found.kind)
+        print(
+            f"{name}: read as input_format={found.kind} ({found.reason}); if that is wrong, give another: {others}",
+            file=sys.stderr,
+        )
+    return found.kind
+
+
+def _processes(threads: str | None) -> int:
+    """How many to use; each, as this one, takes one thread."""
+    number = threads or str(cores_at_hand())
+    set_threads(number)  # an error where it is no number
+    set_threads(1)
+    return int(number)
+
+
+def _tag(feed: Feed, work: ChunkTagger, processes: int) -> Iterator[Done]:
+    """All chunks in order: in this process, until it turns out that there is enough to do for several."""
+    while not (processes > 1 and feed.is_long and work.labeller.on_cpu):
+        if (chunk := feed.take()) is None:
+            return
+        yield work(chunk)
+    yield from in_processes(feed, work, processes)
+
+
+def _choice(own: dict[str, str], key: str, default: str, choices: dict[str, Any]) -> Any:
+    value = own.get(key, default)
+    if value not in choices:
+        raise UserError(f"{key}={value}{nearest(value, choices)} It takes {', '.join(choices)}.")
+    return choices[value]
+
+
+def _open_input(name: str, stack: ExitStack) -> tuple[BinaryIO, str]:
+    """The input and its name for messages."""
+    if name == "-":
+        return sys.stdin.buffer, STANDARD_INPUT
+    path = Path(name).expanduser()
+    if not (path.is_file() or path.is_fifo()):
+        raise UserError(f"input={name}: {why_no_file(path)} Give a file, or - for standard input.")
+    return stack.enter_context(path.open("rb")), name
+
+
+def main() -> None:
+    """Entry point of `ner-lab predict`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""`ner-lab report FOLDER`: a study's runs, or any tree of runs, as tables, plots and tests."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.errors import UserError
+from ner_lab.io.atomic import write_whole
+from ner_lab.io.safe_read import own_place
+from ner_lab.io.terminal import table
+from ner_lab.reporting import document as content
+from ner_lab.reporting import render_text as tables
+from ner_lab.reporting.analysis import ROUNDS, Findings, find
+from ner_lab.reporting.ledger.report import collect_from_ledger, is_ledger, read_ledger, study_names
+from ner_lab.reporting.plots import draw
+from ner_lab.reporting.render_html import page
+from ner_lab.reporting.study_runs import collect
+
+_KEYS = ("folder", "output", "split", "baseline", "rounds", "study")
+_USAGE = """ner-lab report FOLDER [output=DIR] [split=test|dev] [baseline=CONFIGURATION] [rounds=10000]
+ner-lab report LEDGER [study=NAME] [output=DIR] ...
+
+Tables, plots and tests of the runs in a folder: a study's (outputs/NAME), or any tree of runs. Works at
+any time, also while a study is half done, and reads what the runs wrote, nothing else. A ledger (see `ner-lab results`)
+gets a report for each of its studies, in output/NAME, without the plots that need the predictions themselves.
+
+study     of a ledger, this one alone
+output    where to write report.md, report.html, table.tex, CSV and plots/ (FOLDER/report)
+split     what tests and effects are about (test, or dev where no run has test)
+baseline  what the others are held against: its choices or label (the study's, else the first)
+rounds    of approximate randomisation over sentences, for each comparison"""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report: what was found, and the files it was written to."""
+
+    findings: Findings
+    files: Sequence[Path]
+
+
+def report(
+    folder: str | Path,
+    output: str | Path | None = None,
+    *,
+    split: str | None = None,
+    baseline: str | None = None,
+    rounds: int = ROUNDS,
+) -> Written:
+    """Write the report of a folder of runs to `output`, by default FOLDER/report."""
+    study = collect(folder)
+    target = Path(output).expanduser() if output is not None else own_place(study.folder / "report", study.folder)
+    return _write(find(study, split=split, baseline=baseline, rounds=rounds), target)
+
+
+def report_ledger(
+    folder: str | Path,
+    output: str | Path | None = None,
+    *,
+    study: str | None = None,
+    split: str | None = None,
+    baseline: str | None = None,
+    rounds: int = ROUNDS,
+) -> list[Written]:
+    """Write the report of each study of a ledger, or of the one named, to `output`/NAME; output: FOLDER/report."""
+    ledger = Path(folder).expanduser()
+    entries = read_ledger(ledger)
+    if not entries:
+        raise UserError(f"{ledger}: no run in it yet. Add some: ner-lab results add outputs/NAME.")
+    target = Path(output).expanduser() if output is not None else own_place(ledger / "report", ledger)
+    found = [
+        find(collect_from_ledger(ledger, entries, name), split=split, baseline=baseline, rounds=rounds)
+        for name in ([study] if study is not None else study_names(entries))
+    ]
+    return [_write(findings, target / findings.study.name) for findings in found]
+
+
+def _write(findings: Findings, target: Path) -> Written:
+    own_place(target / "plots", target)
+    target.mkdir(parents=True, exist_ok=True)
+    figures = draw(findings, target / "plots")
+    texts = {
+        "report.md": tables.markdown(findings, figures, target),
+        "report.html": page(findings, figures),
+        "table.tex": tables.latex(findings),
+        "table.csv": tables.csv_table(findings),
+        "runs.csv": tables.csv_runs(findings),
+        "types.csv": tables.csv_types(findings),
+    }
+    for name, text in texts.items():
+        write_whole(target / name, text)
+    return Written(findings, [target / name for name in texts])
+
+
+def _command() -> None:
+    arguments = [f"folder={word}" if _is_folder(word) else word for word in sys.argv[1:]]
+    if len(folders := [argument for argument in arguments if argument.startswith("folder=")]) > 1:
+        raise UserError(f"{' '.join(folders)}: a report is about one folder; that above both will do.")
+    own, data = keyword_arguments(arguments, _KEYS, _USAGE)
+    if data:
+        raise UserError(f"'{data[0]}': report takes no data options; it reads what the runs wrote.\n\n{_USAGE}")
+    if not own.get("folder"):
+        raise UserError(f"which folder? Give that of a study or of runs, outputs/NAME.\n\n{_USAGE}")
+    rounds = own.get("rounds", str(ROUNDS))
+    if not rounds.isdecimal() or int(rounds) < 1:
+        raise UserError(f"rounds={rounds}: expected a whole number, at least 1, such as {ROUNDS}.")
+    options = {name: own.get(name) for name in ("split", "baseline")}
+    if is_ledger(Path(own["folder"]).expanduser()):
+        if "baseline" in own and "study" not in own:
+            raise UserError("baseline: of which study? Give study=NAME as well.")
+        written = report_ledger(own["folder"], own.get("output"), study=own.get("study"), rounds=int(rounds), **options)
+    elif "study" in own:
+        raise UserError(f"study={own['study']}: {own['folder']} is no ledger. A folder of runs is one study.")
+    else:
+        written = [report(own["folder"], own.get("output"), rounds=int(rounds), **options)]
+    for one in written:
+        _show(one)
+
+
+def _is_folder(word: str) -> bool:
+    """Whether an argument is a folder rather than KEY=VALUE; a configuration's folder holds `=` as well."""
+    key, equals, _ = word.partition("=")
+    return not word.startswith("-") and (not equals or (key not in _KEYS and ("/" in key or os.path.isdir(word))))
+
+
+def _show(written: Written) -> None:
+    """The main table and the way to the files."""
+    findings = written.findings
+    main = content.tabulate(findings, content.main_columns(findings))
+    print("\n".join([findings.study.name, *content.headline(findings), *(f"note: {note}" for note in findings.notes)]))
+    print("\n" + table(main.header, [[cell.text for cell in row] for row in main.rows]) + "\n")
+    for sentence in content.in_short(findings):
+        print(sentence.replace("`", ""))
+    print("\nwritten")
+    for file in written.files:
+        print(f"  {file}")
+
+
+def main() -> None:
+    """Entry point of `ner-lab report`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""`ner-lab sweep NAME`: run a study, or see how far it is."""
+
+import logging
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from ner_lab.cli.app import run_command
+from ner_lab.cli.train import main as train
+from ner_lab.config.study_files import SWEEPS_DIR, read_study_file, studies
+from ner_lab.errors import UserError, nearest
+from ner_lab.io.terminal import follow, start_logging, table
+from ner_lab.studies.manifest import FILE, is_swept
+from ner_lab.studies.status import overview, read_status
+
+log = logging.getLogger(__name__)
+
+_SHOWING = {"--cfg", "-c", "--info", "-i"}
+"""Hydra's flags that show a config and run nothing."""
+_USAGE = """ner-lab sweep NAME [GROUP=OPTION ...] [KEY=VALUE ...]   run a study: the jobs that are not done yet
+ner-lab sweep NAME|FOLDER --status                      where it stands: done, running, failed, left, and time left
+ner-lab sweep NAME|FOLDER --watch                       the same, kept up to date while it runs
+ner-lab sweep                                           the studies there are
+
+NAME is a file of sweeps/, here or in the package, or a path to one. A study's jobs lie in
+outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, resumes what was
+stopped or killed, repeats what failed, and adds what is new, such as further seeds:
+
+  ner-lab sweep chars_by_decoder 'seed=range(1,6)'
+  ner-lab sweep chars_by_decoder hydra.launcher.n_jobs=2 trainer=ddp
+  ner-lab sweep chars_by_decoder hydra/launcher=submitit_slurm
+
+It is `ner-lab train -m --config-dir sweeps --config-name NAME`, and takes whatever that takes.
+hydra.launcher.n_jobs   jobs at once                    hydra.launcher.gpus=[0,1]      GPUs to deal out
+hydra.launcher.changed  finished jobs of another config: refuse, keep or redo          hydra.sweep.dir=DIR"""
+
+
+def study_file(name: str) -> Path:
+    """The file of a study: a path, or a name in `sweeps/` here or in the package."""
+    if name.endswith(".yaml"):
+        if not Path(name).is_file():
+            raise UserError(f"{name}: there is no such file. `ner-lab sweep` lists the studies there are.")
+        return Path(name).absolute()
+    known = studies(Path("sweeps").absolute(), SWEEPS_DIR)
+    if name not in known:
+        raise UserError(f"no study '{name}'{nearest(name, known)} `ner-lab sweep` lists the studies there are.")
+    return known[name]
+
+
+def _list() -> None:
+    rows = []
+    for name, file in studies(Path("sweeps").absolute(), SWEEPS_DIR).items():
+        question = OmegaConf.select(read_study_file(file), "study.question") or ""
+        rows.append([name, " ".join(str(question).split())])
+    log.info(
+        "%s\n\nner-lab sweep NAME runs one; ner-lab sweep --help says more.", table(["study", "what it asks"], rows)
+    )
+
+
+def _named(file: Path) -> str:
+    """What the study of a file is called."""
+    return str(OmegaConf.select(read_study_file(file), "study.name") or file.stem)
+
+
+def _status(name: str, overrides: list[str], *, live: bool) -> None:
+    """Of a folder with a record, or of the folder that the study of this name runs in."""
+    stated = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
+    if unknown := [item for item in overrides if not item.startswith("hydra.sweep.dir=")]:
+        raise UserError(f"'{unknown[0]}': --status takes NAME or FOLDER, and hydra.sweep.dir=DIR.")
+    usual = Path("outputs", Path(name).name.removesuffix(".yaml"))
+    places = [Path(stated[0])] if stated else [Path(name), usual]
+    folder = next((place for place in places if (place / FILE).is_file()), None)
+    if folder is None:
+        called = _named(study_file(name))
+        folder = Path(stated[0]) if stated else Path("outputs", called)
+    if not (folder / FILE).is_file():
+        log.info("%s: not started yet. ner-lab sweep %s runs it.", folder, name)
+        return
+    if live:
+        follow(lambda: overview(read_status(folder)), until=lambda: not is_swept(folder))
+    else:
+        log.info("%s", overview(read_status(folder)))
+
+
+def _command() -> None:
+    arguments = sys.argv[1:]
+    if any(item in ("-h", "--help") for item in arguments):
+        print(_USAGE)
+        return
+    start_logging()
+    if not arguments:
+        _list()
+        return
+    flags = {"--status", "--watch"} & set(arguments)
+    name, *overrides = [item for item in arguments if item not in flags] or [""]
+    if not name or name.startswith("-") or ("=" in name and not Path(name).exists()):
+        raise UserError(f"'{name}': the study's name comes first.\n\n{_USAGE}")
+    if flags:
+        _status(name, overrides, live="--watch" in flags)
+        return
+    file = study_file(name)
+    read_study_file(file)
+    mode = [] if _SHOWING & set(overrides) else ["-m"]
+    sys.argv = [sys.argv[0], *mode, "--config-dir", str(file.parent), "--config-name", file.stem, *overrides]
+    train()
+
+
+def main() -> None:
+    """Entry point of `ner-lab sweep`."""
+    run_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The files of studies: where they are found, and what they say."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ner_lab.config.compose import CONF_DIR, override_parser, read_config_text
+from ner_lab.config.grid import Job, expand
+from ner_lab.errors import UserError
+
+SWEEPS_DIR = CONF_DIR.parent / "sweeps"
+"""The studies that come with the package."""
+
+
+def studies(*folders: Path) -> dict[str, Path]:
+    """Studies by name, those of earlier folders first."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*.yaml")):
+            found.setdefault(file.stem, file)
+    return found
+
+
+def read_study_file(file: Path) -> DictConfig:
+    """What the file of a study says itself; UserError where it is none."""
+    read_config_text(file)
+    found = OmegaConf.load(file)
+    if not isinstance(found, DictConfig) or not found:
+        kind = "nothing in it" if not found else "a list"
+        raise UserError(f"{file}: {kind}, and a study has keys: defaults: [config, _self_], study, hydra.")
+    if not isinstance(study := found.get("study", OmegaConf.create({})), DictConfig):
+        raise UserError(f"{file}: study is '{study}'. It has keys of its own: name, question, factors, baseline.")
+    for place in ("study.factors", "study.published", "hydra.sweeper.rows", "hydra.sweeper.params"):
+        if (stated := OmegaConf.select(found, place)) is not None and not isinstance(stated, DictConfig):
+            raise UserError(f"{file}: {place} is '{stated}'. It has keys of its own, KEY: VALUE, a line each.")
+    return found
+
+
+def jobs_of(study: DictConfig) -> list[Job]:
+    """All jobs of a study's file, in its order; none of a search, which chooses them as it goes."""
+    if any("optuna" in str(entry) for entry in study.get("defaults") or ()):
+        return []
+    params = OmegaConf.select(study, "hydra.sweeper.params") or {}
+    rows = OmegaConf.select(study, "hydra.sweeper.rows") or {}
+    return expand(override_parser(), params, rows, [], seed=1)

@@ -1,0 +1,291 @@
+"""File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ner_lab.data.vectors.blocks import LONGEST_LINE, Block, note_twice
+from ner_lab.errors import UserError, shown
+from ner_lab.io.archives import Damaged, find_member, gzip_content, is_zip, zip_member
+from ner_lab.io.file_diagnosis import nature_of
+
+Rows = tuple[list[str], np.ndarray]
+_LARGEST_DIM = 99_999  # a header that says more is none; room is made for vectors as they come, one by one
+_NO_LETTERS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""Bytes that `is_binary` takes for a part of a number."""
+_TOGETHER = 4096  # vectors of a binary file in a block
+
+
+@contextmanager
+def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
+    """The bytes of a plain, .gz or .zip file. `member` names the file within a zip that holds several."""
+    try:
+        if path.suffix == ".gz":
+            with gzip_content(path) as file:
+                yield file
+        elif path.suffix == ".zip" or is_zip(path):
+            with zip_member(path, lambda names: _choose(names, member, path)) as file:
+                yield file
+        else:
+            with path.open("rb", buffering=1 << 20) as file:
+                yield file
+    except Damaged as error:
+        raise UserError(f"{path}: the archive is damaged ({error}). {_what_instead(path)}Fetch it again.") from None
+
+
+def _what_instead(path: Path) -> str:
+    """What a file is in place of the archive that its name promises."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    is_archive = head.startswith({".gz": b"\x1f\x8b", ".zip": b"PK"}.get(path.suffix, head))
+    nature = None if is_archive else nature_of(head, path.name)
+    return f"By its content {nature}. " if nature else ""
+
+
+def read_text(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
+    """`word number number ...` a line; a first line of two whole numbers is word2vec's header.
+
+    Words may hold blanks (GloVe 840B has such): the last `dim` fields are the vector. Of a word
+    that stands twice the first is taken.
+    """
+    wanted_bytes = None if wanted is None else {word.encode() for word in wanted}
+    with open_vectors(path, member) as file:
+        return _read_lines(file, wanted_bytes, path)
+
+
+def _read_lines(file: IO[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
+    lines = _lines_of(file, path)
+    first = next(lines, b"")
+    nature = nature_of(first, path.name)
+    try:
+        if nature and not _is_text(first):
+            raise UserError(nature)
+        return _read_rows(chain([first] if first else [], lines), wanted, path)
+    except UserError:
+        if nature:
+            raise UserError(f"{path}:1: {nature}") from None
+        raise
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _read_rows(rows: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
+    dim = dim_line = promised = promised_dim = number = twice = 0
+    found: dict[bytes, bytes] = {}
+    lines: list[int] = []
+    for number, line in enumerate(rows, 1):
+        row = line.rstrip().replace(b"\t", b" ")
+        word, _, rest = row.partition(b" ")
+        if number == 1 and word.isdigit() and rest.isdigit():
+            promised, promised_dim = _header(word, rest, path, least=2)
+            continue
+        fields = rest.count(b" ") + 1 if rest else 0
+        if not dim:
+            dim, dim_line = fields, number
+            if dim < 2:
+                raise UserError(
+                    f"{path}:{number}: expected a word and its vector, got {shown(line)}. Is this the file of vectors?"
+                )
+            if promised_dim and promised_dim != dim:
+                _check_promise(row, dim, promised_dim, f"{path}:{number}")
+                dim = promised_dim
+        if fields < dim:
+            raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file whole?")
+        if fields > dim:
+            word, *numbers_of_it = row.rsplit(b" ", dim)
+            rest = b" ".join(numbers_of_it)
+        if wanted is None or word in wanted:
+            if word in found:
+                twice += 1
+                continue
+            found[word] = rest
+            lines.append(number)
+    if not dim:
+        raise UserError(f"{path}: no vector in it. Expected a word and its numbers on each line.")
+    note_twice(str(path), twice)
+    if number - 1 < promised:
+        raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file whole?")
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            numbers = np.array(b" ".join(found.values()).split(), dtype=np.float32)
+        sound = len(numbers) == len(found) * dim and bool(np.isfinite(numbers).all())
+    except ValueError:
+        sound = False
+    if not sound:
+        raise UserError(_first_bad(path, found, lines, dim))
+    words = [_decode(word, path, line) for word, line in zip(found, lines, strict=True)]
+    return words, numbers.reshape(len(found), dim)
+
+
+def _check_promise(row: bytes, dim: int, promised: int, where: str) -> None:
+    """Raise UserError where a row has other dimensions than the header says, and not only blanks in its word."""
+    if dim > promised:
+        try:
+            float(row.rsplit(b" ", promised)[0].rpartition(b" ")[2])
+        except ValueError:
+            return
+    raise UserError(
+        f"{where}: {dim} numbers, line 1 promises {promised}. Line 1 says how many words and dimensions there are: "
+        "mend it, or fetch the file again."
+    )
+
+
+def _lines_of(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+        if len(line) == LONGEST_LINE:
+            raise UserError(
+                f"{path}:{number}: a line of {LONGEST_LINE:,} bytes or more, which no vector has. Has the file lost "
+                f"its line breaks, or is it something else? The line begins with {shown(line, 40)}."
+            )
+        yield line
+
+
+def _header(words: bytes, dim: bytes, path: Path, *, least: int) -> tuple[int, int]:
+    if len(words) > 15 or len(dim) > len(str(_LARGEST_DIM)) or not least <= int(dim) <= _LARGEST_DIM:
+        raise UserError(
+            f"{path}:1: a header of {shown(words)} words in {shown(dim)} dimensions; from {least} to {_LARGEST_DIM:,} "
+            "dimensions are read. Is this a file of vectors?"
+        )
+    return int(words), int(dim)
+
+
+def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
+    """word2vec's own binary format: a header `words dim`, then each word, a blank and dim float32."""
+    found: dict[str, np.ndarray] = {}
+    with open_vectors(path, member) as file:
+        number, dim = _binary_header(file, path)
+        for word, vector in _binary_rows(file, path, number, dim):
+            if (wanted is None or word in wanted) and word not in found:
+                found[word] = vector
+    matrix = np.stack(list(found.values())).astype(np.float32) if found else np.zeros((0, dim), dtype=np.float32)
+    _check_finite(list(found), matrix, path)
+    return list(found), matrix
+
+
+def binary_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
+    """All of a file in word2vec's binary format, some thousand words at a time."""
+    rows = _binary_rows(file, path, *_binary_header(file, path))
+    while block := list(islice(rows, _TOGETHER)):
+        matrix = np.stack([vector for _, vector in block]).astype(np.float32)
+        _check_finite([word for word, _ in block], matrix, path)
+        yield [word.encode() for word, _ in block], matrix
+
+
+def _check_finite(words: list[str], matrix: np.ndarray, path: Path) -> None:
+    if not np.isfinite(matrix).all():
+        word = words[int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])]
+        raise UserError(f"{path}: the vector of {shown(word)} holds a number that is not finite. Fetch the file again.")
+
+
+def _binary_header(file: IO[bytes], path: Path) -> tuple[int, int]:
+    header = file.readline(100).split()
+    if len(header) != 2 or not all(part.isdigit() for part in header):
+        raise UserError(
+            f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}. "
+            "Expected two numbers, how many words and dimensions there are."
+        )
+    return _header(header[0], header[1], path, least=1)
+
+
+def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator[tuple[str, np.ndarray]]:
+    for row in range(number):
+        word = _binary_word(file, path, row, number)
+        raw = file.read(4 * dim)
+        if len(raw) < 4 * dim:
+            raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
+        yield word, np.frombuffer(raw, dtype="<f4")
+    rest = file.read(1 << 20)
+    if rest.strip() and len(rest) < 4 * dim:  # less than another vector
+        raise UserError(
+            f"{path}: {len(rest):,} bytes are left after the last of {number:,} vectors, so a word before holds a "
+            "blank. Write the vectors as text, or replace blanks in words by _."
+        )
+    while file.read(1 << 20):  # to the end, where an archive has its sum
+        pass
+
+
+def read_any(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
+    """Text or word2vec's binary."""
+    return (read_word2vec_binary if is_binary(path, member) else read_text)(path, wanted, member)
+
+
+def is_binary(path: Path, member: str | None = None) -> bool:
+    """Whether a file is in word2vec's binary format, as told by the bytes behind the first word."""
+    with open_vectors(path, member) as file:
+        head = file.read(4096)
+    first, _, rest = head.partition(b"\n")
+    has_header = len(first.split()) == 2 and all(part.isdigit() for part in first.split())
+    return has_header and any(byte < 9 or 13 < byte < 32 for byte in rest)
+
+
+def _binary_word(file: IO[bytes], path: Path, row: int, number: int) -> str:
+    letters = bytearray()
+    while (byte := file.read(1)) != b" ":
+        if not byte:
+            raise UserError(f"{path}: ends before vector {row + 1:,} of {number:,}. Is the file whole?")
+        if len(letters) > 2000:
+            raise UserError(f"{path}: word {row + 1:,} has no end. Is this word2vec's binary format?")
+        if byte != b"\n":
+            letters += byte
+    if _NO_LETTERS.search(letters):
+        raise UserError(
+            f"{path}: word {row + 1:,} of {number:,} is {shown(bytes(letters), 40)}, and no word. A word before may "
+            "hold a blank, which ends words in this format: write the vectors as text, or replace blanks in words by _."
+        )
+    return letters.decode("utf-8", errors="replace")
+
+
+def _decode(word: bytes, path: Path, line: int) -> str:
+    try:
+        return word.decode()
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path}:{line}: {shown(word)} is not UTF-8. Convert the file first, "
+            f"for instance: iconv -f latin1 -t utf-8 {path.name}"
+        ) from None
+
+
+def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int], dim: int) -> str:
+    for (word, rest), line in zip(found.items(), lines, strict=True):
+        fields = rest.split()
+        reason = "" if len(fields) == dim else f"{len(fields)} numbers between {dim - 1} blanks"
+        try:
+            with np.errstate(over="ignore"):
+                numbers = np.array(fields, dtype=np.float32)
+            if not np.isfinite(numbers).all():
+                reason = "a number is not finite"
+        except ValueError as error:
+            reason = str(error)
+        if reason:
+            return (
+                f"{path}:{line}: the vector of {shown(word.decode(errors='replace'))} is damaged: {reason[:200]}. "
+                "Fetch the file again, or mend the line."
+            )
+    raise AssertionError("every vector is sound")
+
+
+def _choose(names: Sequence[str], member: str | None, path: Path) -> str:
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UserError(f"{path}: the archive holds no file. Fetch it again.")
+    if any(name.endswith("/data.pkl") for name in names):
+        raise UserError(
+            f"{path}: it is a file of torch.save. Write its vectors as text, a word and its numbers a line."
+        )
+    if member is None:
+        raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
+    name = find_member(names, member)
+    if name is None:
+        raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}. Unpack the one you mean.")
+    return name

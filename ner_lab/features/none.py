@@ -1,7 +1,0 @@
-"""No features."""
-
-from ner_lab.features.base import FeatureSet
-
-
-class NoFeatures(FeatureSet):
-    """Reads nothing off a sentence."""

@@ -1,0 +1,78 @@
+"""Where tagged text goes: standard output, a device, or a file that gets its name when all is written."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from ner_lab.errors import UserError
+from ner_lab.io.atomic import sync_folder
+from ner_lab.io.os_errors import in_words, is_of_the_disk
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def output_file(name: str) -> Iterator[IO[str]]:
+    """Open the file `name` to write to. Until all is written it is called `NAME.part`, and the old one stays.
+
+    Where it ends early, what was written so far stays there, and the error says so. A device or a pipe is
+    written to as it is.
+    """
+    path = Path(name).expanduser()
+    if not path.parent.is_dir():
+        raise UserError(f"output={name}: there is no folder {path.parent}.")
+    if path.is_dir():
+        raise UserError(f"output={name}: is a folder. Give a file, or - for standard output.")
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as out:
+            yield out
+        return
+    path = path.resolve()  # a link stays, and the file that it leads to is made anew
+    part = path.with_name(f"{path.name}.part")
+    with part.open("a", encoding="utf-8") as out:
+        _take(out, part, name)
+        try:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+            part.replace(path)
+        except BaseException as error:
+            with suppress(OSError):
+                out.close()
+            _tell(error, part)
+            raise
+    sync_folder(path.parent)
+
+
+def _take(out: IO[str], part: Path, name: str) -> None:
+    """Empty the file, which is this process's for as long as it writes; UserError where it is another's."""
+    try:
+        fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.path.samestat(os.fstat(out.fileno()), part.stat())  # and not another's that has its name by now
+    except (BlockingIOError, FileNotFoundError):
+        mine = False
+    if not mine:
+        raise UserError(f"output={name}: another process writes {part}. Wait for it, or give another file.")
+    out.truncate(0)
+
+
+def _tell(error: BaseException, part: Path) -> None:
+    """Have whoever reads of the error know what is left of the output."""
+    try:
+        if not part.stat().st_size:
+            part.unlink()
+            return
+    except FileNotFoundError:
+        return
+    left = f"What was tagged so far stands in {part}."
+    if isinstance(error, OSError) and error.filename is None and is_of_the_disk(error):
+        error.filename = str(part)
+    if isinstance(error, UserError):
+        raise UserError(f"{error} {left}") from error.__cause__
+    if isinstance(error, OSError) and (words := in_words(error)) is not None:
+        raise UserError(f"{words} {left}") from error
+    log.warning("%s", left)

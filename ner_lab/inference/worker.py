@@ -1,0 +1,53 @@
+"""What becomes of a chunk: read, tagged, written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ner_lab.errors import UserError
+from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.inference.chunks import Chunk
+from ner_lab.inference.text_formats import InputFormat, Piece, Text
+
+
+class Done(NamedTuple):
+    """A chunk that was worked on."""
+
+    text: str
+    """To be written"""
+    read: int
+    """Bytes of the input up to its end"""
+    error: UserError | None = None
+    """What is wrong behind what is in `text`"""
+
+
+@dataclass(frozen=True)
+class ChunkTagger:
+    """Tags chunks of one input.
+
+    name: of the input, for messages.
+    """
+
+    labeller: Labeller
+    read: InputFormat
+    write: Callable[[Piece, list[str]], str]
+    name: str
+
+    def __call__(self, chunk: Chunk) -> Done:
+        """The text for a chunk; where something is wrong with it, for what stands before."""
+        pieces: list[Piece] = []
+        error = None
+        try:
+            for piece in self.read.pieces(self._text(chunk)):
+                pieces.append(piece)  # one by one: what comes before an error stays
+        except UserError as found:
+            error = found
+        tags = self.labeller.tags([piece.words for piece in pieces])
+        return Done("".join(map(self.write, pieces, tags)), chunk.read, error)
+
+    def head(self, chunk: Chunk) -> Any:
+        """What a chunk settles for those behind it; None where that is not in it."""
+        return self.read.head(self._text(chunk)) if self.read.head is not None else None
+
+    def _text(self, chunk: Chunk) -> Text:
+        return Text(chunk.lines(self.name), self.name, chunk.before, chunk.head)

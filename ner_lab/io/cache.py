@@ -1,0 +1,150 @@
+"""Content hashes, and a cache of prepared data that parallel runs may share.
+
+An entry is a folder named by a hash of everything it depends on; it holds `arrays.safetensors`, `meta.json`
+and the sums of both, and is renamed into place when whole. One whose sums are wrong is named, removed and
+made anew. Runs that want the same entry at once wait for the first one to make it. Arrays are mapped. A
+cache that cannot be written is done without.
+"""
+
+import fcntl
+import functools
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+
+from ner_lab.io.array_file import map_arrays, write_arrays
+from ner_lab.io.atomic import write_whole
+from ner_lab.io.checksums import read_sealed, sealed_folder
+
+log = logging.getLogger(__name__)
+
+_ARRAYS, _META = "arrays.safetensors", "meta.json"
+
+Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
+
+
+def cache_dir(stated: str | os.PathLike[str] | None = None) -> Path:
+    """`stated`, else `$NER_LAB_CACHE`, else the user's cache directory."""
+    return Path(stated or os.environ.get("NER_LAB_CACHE") or pooch.os_cache("ner_lab")).expanduser()
+
+
+def key_of(**parts: Any) -> str:
+    """A name for a cache entry: the hash of `parts`, which must be plain data."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def content_hash(path: Path, folder: Path) -> str:
+    """SHA-256 of a file; remembered in `folder` until the file's size or time changes."""
+    stat = path.stat()
+    stamp = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    memo = folder / "hashes" / f"{key_of(stamp=stamp)}.txt"
+    if (known := _remembered(memo, stamp)) is not None:
+        return known
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
+    except OSError as error:
+        cannot_keep(folder, error)
+    return digest
+
+
+def _remembered(memo: Path, stamp: list[Any]) -> str | None:
+    """The hash in a memo, if it is the one that was written there for this file."""
+    try:
+        text = memo.read_bytes().decode(errors="replace")
+    except OSError:
+        return None
+    digest = text[:64]
+    if text != f"{digest} {key_of(stamp=stamp, digest=digest)}\n":
+        log.warning("%s is damaged; the file it is about is read again", memo)
+        return None
+    return digest
+
+
+def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
+    """The entry `key`, from the cache or from `make()`. A damaged entry is made anew.
+
+    Where `folder` cannot be written, what was made is given as it is, with a warning.
+    """
+    entry = folder / key
+    if (found := _found(entry)) is not None:
+        return found
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock(folder / f"{key}.lock"))
+        except OSError as error:
+            cannot_keep(folder.parent, error)
+            return _found(entry, held=True) or make()
+        if (found := _found(entry, held=True)) is not None:
+            return found
+        made = make()
+        try:
+            with sealed_folder(entry) as draft:
+                _write(draft, *made)
+        except OSError as error:
+            cannot_keep(folder.parent, error)
+            return made
+    return _found(entry) or made
+
+
+def cannot_keep(cache: Path, error: OSError) -> None:
+    """Say, once, that nothing can be written to the cache."""
+    _say_once(str(cache), error.strerror or str(error))
+
+
+@functools.cache
+def _say_once(cache: str, reason: str) -> None:
+    log.warning(
+        "%s: the cache cannot be written (%s), so what is prepared is prepared again each time; data.cache_dir=DIR "
+        "or NER_LAB_CACHE choose another place",
+        cache,
+        reason,
+    )
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`: one process, and one thread of it, at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def is_locked(path: Path, *, shared: bool = False) -> bool:
+    """Whether a process holds the lock file `path` now; `shared`: also a lock that others may hold beside it."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as file:  # a pipe of that name would never open
+            fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, most of all
+        return False
+    return False
+
+
+def _found(entry: Path, *, held: bool = False) -> Entry | None:
+    return read_sealed(entry, (_ARRAYS, _META), _read, held=held)
+
+
+def _read(entry: Path) -> Entry:
+    return map_arrays(entry / _ARRAYS), json.loads((entry / _META).read_text(encoding="utf-8"))
+
+
+def _write(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    with (entry / _ARRAYS).open("wb") as file:
+        write_arrays(file, arrays)
+    (entry / _META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,144 @@
+"""What a person sees: messages that do not tear a progress bar, tables, bars. Plain when not a terminal."""
+
+import atexit
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from ner_lab.io.download import Progress as FetchProgress
+from ner_lab.io.secrets import RedactingFormatter
+
+_console = Console(file=sys.stderr, highlight=False)
+
+
+def is_terminal() -> bool:
+    """Whether a person is watching standard error, where bars are drawn."""
+    return _console.is_terminal
+
+
+class TerminalHandler(logging.StreamHandler):
+    """Logs to the terminal, above a progress bar if there is one; warnings go to standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message as it is, without wrapping or markup."""
+        message = self.format(record)
+        if is_terminal() and sys.stdout.isatty():
+            style = "yellow" if record.levelno >= logging.WARNING else None
+            _console.print(message, style=style, markup=False, soft_wrap=True)
+        else:
+            print(message, file=sys.stderr if record.levelno >= logging.WARNING else sys.stdout, flush=True)
+
+
+def bar(*columns: TextColumn, shown: bool = True, left: bool = True) -> Progress:
+    """A progress bar with time run and (`left`) time left, and `columns` behind; never shown when nobody watches."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        *((TextColumn("left"), TimeRemainingColumn()) if left else ()),
+        *columns,
+        console=_console,
+        transient=True,
+        disable=not (shown and is_terminal()),
+    )
+
+
+def start_logging() -> None:
+    """Messages to the terminal, for commands that Hydra does not start."""
+    handler = TerminalHandler()
+    handler.setFormatter(RedactingFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Optuna's: it lists its plugins
+
+
+class DownloadBar:
+    """Shows a download; call it with (bytes so far, bytes in all)."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("fetching"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=_console,
+                disable=not is_terminal(),
+            )
+            self._progress.start()
+            atexit.register(self._progress.stop)  # a download broken off would leave the cursor hidden
+            self._progress.add_task("", total=total or None)
+        self._progress.update(self._progress.task_ids[0], completed=done)
+        if total and done >= total:
+            self._progress.stop()
+            self._progress = None
+
+
+def download_bar() -> FetchProgress:
+    """A callback that shows a download."""
+    return DownloadBar()
+
+
+def follow(text: Callable[[], str], until: Callable[[], bool], *, every: float = 1.0) -> None:
+    """Show a text that changes, in its place, until there is nothing more to wait for or Ctrl-C; once where nobody
+    watches."""
+    if not is_terminal():
+        print(text())
+        return
+    with Live(Text(text()), console=_console, refresh_per_second=4) as live, suppress(KeyboardInterrupt):
+        while not until():
+            time.sleep(every)
+            live.update(Text(text()))
+
+
+def show(text: Text) -> None:
+    """Print styled text, plain where nobody watches; long lines are left to the terminal."""
+    Console(highlight=False, emoji=False).print(text, soft_wrap=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned columns: text to the left, numbers to the right."""
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
+    numeric = [all(_is_number(row[column]) for row in rows) for column in range(len(header))]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        )
+        return ("  " + "  ".join(padded)).rstrip()
+
+    rule = "  " + "  ".join("-" * width for width in widths)
+    return "\n".join([line(header), rule, *(line(row) for row in cells)])
+
+
+def _is_number(value: object) -> bool:
+    """Also one that is written already, or absent."""
+    return isinstance(value, int | float) or re.fullmatch(r"-?|[+-]?\d[\d,]*(\.\d+)?", str(value)) is not None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,67 @@
+"""Character BiLSTM of Lample et al. 2016, section 4.1."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ner_lab.models.layers.bidirectional import read_both_ways
+from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.dropout import Dropout
+from ner_lab.models.layers.init import glorot
+from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
+
+
+class CharBiLSTM(nn.Module):
+    """The last state of a forward and of a backward LSTM over a word's letters, joined.
+
+    chars: the characters by number (padding first).
+    hidden_dim: size of each direction.
+    cell, clip_gradient, forget_bias, learn_initial: see `Recurrence`.
+    """
+
+    def __init__(
+        self,
+        *,
+        chars: Sequence[str],
+        char_dim: int,
+        hidden_dim: int,
+        dropout: float,
+        cell: str,
+        clip_gradient: float | None,
+        forget_bias: float,
+        learn_initial: bool,
+    ) -> None:
+        super().__init__()
+        at_least(1, "char_encoder", char_dim=char_dim, hidden_dim=hidden_dim)
+        probability("char_encoder", dropout=dropout)
+        check_cell("char_encoder", cell, clip_gradient)
+        self.embedding = nn.Embedding(len(chars), char_dim, padding_idx=0)
+        glorot(self.embedding.weight)
+        with torch.no_grad():
+            self.embedding.weight[0].zero_()
+        self.dropout = Dropout(dropout)
+        self.ahead, self.back = (
+            Recurrence(
+                cell,
+                char_dim,
+                hidden_dim,
+                clip_gradient=clip_gradient,
+                forget_bias=forget_bias,
+                learn_initial=learn_initial,
+            )
+            for _ in range(2)
+        )
+        self.apart = False
+        self.output_dim = 2 * hidden_dim
+
+    def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """chars (forms, letters), lengths (forms,) -> (forms, 2 hidden_dim)."""
+        letters = self.dropout(self.embedding(chars))  # (forms, letters, char_dim)
+        turned = Turn(lengths, letters.shape[1])(letters)
+        last = (lengths - 1)[:, None, None]
+        ends = [
+            states.gather(1, last.expand(-1, 1, states.shape[2])).squeeze(1)
+            for states in read_both_ways(self.ahead, self.back, letters, turned, apart=self.apart)
+        ]
+        return torch.cat(ends, dim=-1)

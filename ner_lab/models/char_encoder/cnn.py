@@ -1,0 +1,164 @@
+"""Character CNN: convolution over the letters of a word, then the largest value of each filter."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ner_lab.errors import UserError
+from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.dropout import Dropout
+from ner_lab.models.layers.init import embedding_uniform, linear
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda values: values,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
+
+
+class CharCNN(nn.Module):
+    """Ma & Hovy 2016, section 2.1: dropout on character vectors, one convolution, max over the word.
+
+    chars: the characters by number (padding first).
+    padding: letters of padding on either side; `window - 1` is the authors' `full` convolution.
+    activation: between convolution and maximum: `none`, `tanh` (the authors' code) or `relu`.
+    fill_to: letters that every word is filled up to with a word-end symbol, learnt like a letter, whose
+        windows count in the maximum as well (the authors' code); null for none. A longer word stays as
+        it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        chars: Sequence[str],
+        char_dim: int,
+        num_filters: int,
+        window: int,
+        padding: int,
+        dropout: float,
+        activation: str,
+        fill_to: int | None = None,
+    ) -> None:
+        super().__init__()
+        at_least(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window)
+        at_least(0, "char_encoder", padding=padding)
+        probability("char_encoder", dropout=dropout)
+        if activation not in ACTIVATIONS:
+            raise UserError(f"char_encoder.activation is '{activation}'. It takes {', '.join(ACTIVATIONS)}.")
+        if 2 * padding < window - 1:
+            raise UserError(
+                f"char_encoder.padding={padding} leaves no place for a window of {window} on a one-letter word; "
+                f"it must be at least {window // 2}."
+            )
+        if fill_to is not None and fill_to < 1:
+            raise UserError(f"char_encoder.fill_to is {fill_to}. It must be at least 1; null is no filling.")
+        at_least(1, "char_encoder", fill_to=fill_to)
+        self.word_end = len(chars)
+        symbols = len(chars) + (fill_to is not None)
+        self.embedding = nn.Embedding(symbols, char_dim, padding_idx=0)
+        embedding_uniform(self.embedding.weight)
+        with torch.no_grad():
+            self.embedding.weight[0].zero_()
+        self.dropout = Dropout(dropout)
+        self.window = window
+        self.padding = padding
+        self.fill_to = fill_to
+        self.convolution = linear(window * self.input_dim, num_filters)
+        self.activation = activation
+        self.output_dim = num_filters
+
+    @property
+    def input_dim(self) -> int:
+        """Dimensions of a letter as the convolution sees it."""
+        return self.embedding.embedding_dim
+
+    def embed(self, chars: Tensor) -> Tensor:
+        """chars (forms, letters) -> vectors of the letters (forms, letters, input_dim)."""
+        return self.embedding(chars)
+
+    def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """chars (forms, letters), lengths (forms,) -> (forms, num_filters)."""
+        if self.fill_to is not None:
+            chars, lengths = self._filled(chars, lengths, self.fill_to)
+        largest = self._in_a_row(chars, lengths) if chars.is_cpu else self._side_by_side(chars, lengths)
+        # all activations grow with what they take: the same behind the maximum, and fewer of them
+        return ACTIVATIONS[self.activation](largest)
+
+    def _in_a_row(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """The largest value of each filter (forms, num_filters), without work for what lies behind short words.
+
+        Words stand one behind another, parted by padding that the one ends with and the next begins with.
+        A device would have to be waited for, to know how long the row is.
+        """
+        spans = lengths + self.padding
+        steps = torch.arange(chars.shape[1] + self.padding)
+        row = F.pad(chars, (0, self.padding))[steps < spans[:, None]]  # padding stands behind every word
+        letters = self.dropout(self.embed(F.pad(row, (self.padding, 0))))  # (row, input_dim)
+        places = letters.shape[0] - self.window + 1
+        # the convolution as one matrix product over windows: as fast on ragged shapes as on regular ones
+        windows = torch.cat([letters[shift : shift + places] for shift in range(self.window)], dim=-1)
+        filtered = self.convolution(windows)  # (places, filters)
+        counts, firsts = self._places(lengths), spans.cumsum(0) - spans
+        if self.padding == self.window - 1:
+            return _Largest.apply(filtered, torch.arange(places), firsts)
+        # windows in which two words meet are left out, those of padding alone are shared
+        steps = torch.arange(int(counts.max()))
+        chosen = (firsts[:, None] + steps)[steps < counts[:, None]]
+        return _Largest.apply(filtered, chosen, counts.cumsum(0) - counts)
+
+    def _side_by_side(self, chars: Tensor, lengths: Tensor) -> Tensor:
+        """The largest value of each filter (forms, num_filters), every word as long as the longest."""
+        letters = F.pad(self.dropout(self.embed(chars)), (0, 0, self.padding, self.padding))
+        places = letters.shape[1] - self.window + 1
+        windows = torch.cat([letters[:, shift : shift + places] for shift in range(self.window)], dim=-1)
+        filtered = self.convolution(windows)  # (forms, places, filters)
+        real = torch.arange(places, device=chars.device) < self._places(lengths)[:, None]
+        return filtered.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)
+
+    def _places(self, lengths: Tensor) -> Tensor:
+        """lengths (forms,) -> windows of each word (forms,); what lies behind belongs to longer words."""
+        return lengths + 2 * self.padding - self.window + 1
+
+    def _filled(self, chars: Tensor, lengths: Tensor, fill_to: int) -> tuple[Tensor, Tensor]:
+        """Words with their word-end symbols: chars (forms, letters), lengths (forms,) -> the same, longer.
+
+        More symbols than a window holds only repeat its values, so no more are laid out, unless dropout
+        makes each of them another.
+        """
+        dropping = self.training and self.dropout.p > 0
+        most = fill_to if dropping else self.window
+        letters = chars.shape[1]
+        chars = F.pad(chars, (0, max(0, min(fill_to - letters, most))))
+        filled = lengths + (fill_to - lengths).clamp(0, most)
+        places = torch.arange(chars.shape[1], device=chars.device)
+        ends = (places >= lengths[:, None]) & (places < filled[:, None])
+        return chars.masked_fill(ends, self.word_end), filled
+
+
+class _Largest(torch.autograd.Function):
+    """The largest number of each column among the rows of each bag, on the CPU; its gradient goes to the first such.
+
+    As `embedding_bag` with mode=max, whose own gradient takes three times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, rows: Tensor, bags: Tensor) -> Tensor:
+        """values (places, columns); rows (chosen,), one bag's behind the other's; bags (bags,), where each begins.
+
+        -> (bags, columns).
+        """
+        largest, _, _, winners = torch.embedding_bag(values, rows, bags, False, 2)
+        ctx.save_for_backward(winners)
+        ctx.places = len(values)
+        return largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """grad (bags, columns) -> that of the values."""
+        (winners,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.places, grad.shape[1]).scatter_add_(0, winners, grad), None, None

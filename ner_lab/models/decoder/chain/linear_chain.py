@@ -1,0 +1,128 @@
+"""The linear-chain CRF: exact likelihood, marginals and best path over emissions.
+
+score(tags) = start[tag_1] + sum_t emission[t, tag_t] + sum_t transition[tag_t, tag_t+1] + end[tag_n]
+
+On a GPU with Triton the likelihood, its gradient and the best path come from kernels of `triton_chain`;
+otherwise from `forward_backward` and `viterbi`, for which PyTorch suffices.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from ner_lab.models.decoder.chain import forward_backward
+from ner_lab.models.decoder.chain.n_best import n_best
+from ner_lab.models.decoder.chain.viterbi import viterbi
+from ner_lab.models.decoder.constraints import FORBIDDEN, penalties_of
+
+
+class LinearChainCRF(nn.Module):
+    """Scores between neighbouring tags, and exact inference with them.
+
+    Parameters: `start (tags,)`, `transitions (from, to)`, `end (tags,)`, zero at first; without
+    `stop_score`, `end` is no parameter and stays zero.
+    `mask (batch, time)` is True for tokens, which stand before all padding; every sentence has at
+    least one token. Without a mask all positions are tokens.
+
+    allowed: `allowed[i][j]` says whether tag j may follow tag i; row and column `num_tags` stand for
+        the sentence's border. It binds only calls with `constrained=True`.
+    """
+
+    end: Tensor
+    penalties: Tensor
+
+    def __init__(
+        self, num_tags: int, allowed: Sequence[Sequence[bool]] | None = None, *, stop_score: bool = True
+    ) -> None:
+        super().__init__()
+        if num_tags < 1:
+            raise ValueError(f"a CRF needs at least one tag, got {num_tags}")
+        self.num_tags = num_tags
+        self.start = nn.Parameter(torch.zeros(num_tags))
+        self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))
+        if stop_score:
+            self.end = nn.Parameter(torch.zeros(num_tags))
+        else:
+            self.register_buffer("end", torch.zeros(num_tags), persistent=False)
+        if allowed is None:
+            allowed = [[True] * (num_tags + 1)] * (num_tags + 1)
+        self.register_buffer("penalties", penalties_of(allowed), persistent=False)
+
+    def transition_scores(self) -> dict[str, Tensor]:
+        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`, without what constraints forbid."""
+        return {"start": self.start.detach(), "matrix": self.transitions.detach(), "end": self.end.detach()}
+
+    def log_likelihood(
+        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, *, constrained: bool = False
+    ) -> Tensor:
+        """emissions (batch, time, tags), tags (batch, time) -> log p(tags | emissions) (batch,)."""
+        mask = self._check(emissions, mask)
+        if tags.shape != emissions.shape[:2]:
+            raise ValueError(f"tags are {tuple(tags.shape)}, emissions are {tuple(emissions.shape)}")
+        scores = self._scores(constrained, least=FORBIDDEN)
+        if (kernels := _kernels_for(emissions)) is not None:
+            return kernels.log_likelihood(emissions, tags, mask, *scores)
+        return forward_backward.log_likelihood(emissions, tags, mask, *scores)
+
+    @torch.no_grad()
+    def log_partition(self, emissions: Tensor, mask: Tensor | None = None, *, constrained: bool = False) -> Tensor:
+        """emissions (batch, time, tags) -> the log of the summed exponentials of all paths' scores (batch,)."""
+        mask = self._check(emissions, mask)
+        return forward_backward.log_partition(emissions, mask, *self._scores(constrained, least=FORBIDDEN))
+
+    def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """emissions (batch, time, tags) -> p(tag at each token) (batch, time, tags), 0 at padding."""
+        mask = self._check(emissions, mask)
+        return forward_backward.marginals(emissions, mask, *self._scores(False))
+
+    def decode(
+        self, emissions: Tensor, mask: Tensor | None = None, *, constrained: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """emissions (batch, time, tags) -> best tags (batch, time), 0 at padding, and score (batch,)."""
+        mask = self._check(emissions, mask)
+        if (kernels := _kernels_for(emissions)) is not None:
+            return kernels.viterbi(emissions, mask, *self._scores(constrained))
+        return viterbi(emissions, mask, *self._scores(constrained))
+
+    def n_best(
+        self, emissions: Tensor, mask: Tensor | None, n: int, *, constrained: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """emissions (batch, time, tags) -> the n best paths (batch, n, time) and their scores (batch, n), best first.
+
+        Padding has tag 0. Where a sentence has fewer than n paths, the score of what is missing is -inf.
+        """
+        return n_best(emissions, self._check(emissions, mask), *self._scores(constrained), n)
+
+    def _check(self, emissions: Tensor, mask: Tensor | None) -> Tensor:
+        if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
+            raise ValueError(f"emissions are {tuple(emissions.shape)}, expected (batch, time, {self.num_tags})")
+        if mask is None:
+            return torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
+        if mask.shape != emissions.shape[:2]:
+            raise ValueError(f"mask is {tuple(mask.shape)}, emissions are {tuple(emissions.shape)}")
+        if mask.device.type == "cpu" and not bool(mask[:, 0].all()):  # a GPU would have to be waited for
+            raise ValueError("a sentence without a token: mask[:, 0] must be True")
+        return mask.bool()
+
+    def _scores(self, constrained: bool, least: float = -torch.inf) -> tuple[Tensor, Tensor, Tensor]:
+        if not constrained:
+            return self.start, self.transitions, self.end
+        penalties = self.penalties.clamp(min=least)
+        return (
+            self.start + penalties[-1, :-1],
+            self.transitions + penalties[:-1, :-1],
+            self.end + penalties[:-1, -1],
+        )
+
+
+def _kernels_for(emissions: Tensor) -> ModuleType | None:
+    """The module of GPU kernels, where it is there and serves for emissions (batch, time, tags)."""
+    if not emissions.is_cuda:
+        return None
+    try:
+        from ner_lab.models.decoder.chain import triton_chain
+    except ImportError:  # Triton comes with PyTorch's builds for GPUs; others lack it
+        return None
+    return triton_chain if triton_chain.takes(emissions) else None

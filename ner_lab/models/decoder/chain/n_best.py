@@ -1,0 +1,54 @@
+"""The n best paths through a lattice of tags: Viterbi's search with the n best ways into each tag."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ner_lab.models.decoder.chain.places import places_from_the_end
+
+
+@torch.no_grad()
+def n_best(
+    emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor, n: int
+) -> tuple[Tensor, Tensor]:
+    """-> tags (batch, n, time), 0 at padding, and scores (batch, n), the best path first.
+
+    Where a sentence has fewer than n paths, those that are missing score -inf and have tag 0 everywhere; a path
+    that -inf forbids is none. Paths of equal scores come in any order. Arguments are those of `viterbi`.
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}. At least one path can be asked for.")
+    batch, time, _ = emissions.shape
+    kept, origins = _ways(emissions, start, transitions, n)
+    # all sentences go back from their own last token at once; behind the first one comes what nobody reads
+    places = places_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
+    sentences = torch.arange(batch, device=places.device)
+    at_end = end.expand(batch, -1)[:, :, None]  # (batch, tags, 1)
+    scores, way = (kept[places[0], sentences] + at_end).flatten(1).topk(n, dim=1)  # (batch, n)
+    path = [way]
+    for place in places[:-1]:
+        way = origins[place, sentences].gather(1, way)
+        path.append(way)
+    tags = torch.stack(path).div_(n, rounding_mode="floor")  # (time, batch, n)
+    tags = tags.gather(0, places[:, :, None].expand(-1, -1, n)).permute(1, 2, 0)
+    return tags * (mask[:, None] & (scores > -torch.inf)[:, :, None]), scores
+
+
+def _ways(emissions: Tensor, start: Tensor, transitions: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The n best ways into each tag of each token.
+
+    -> their scores (time, batch, tags, n), and the way at the token before, tag * n + rank, that each comes from
+    (time, batch, tags * n); there is none at the first token.
+    """
+    first, *following = emissions.unbind(1)
+    batch, num_tags = first.shape
+    score = F.pad((start + first)[:, :, None], (0, n - 1), value=-torch.inf)  # (batch, tags, n)
+    kept, origins = [score], [torch.zeros((batch, num_tags * n), dtype=torch.long, device=emissions.device)]
+    for step, emission in enumerate(following, start=1):
+        moves = transitions if transitions.dim() == 2 else transitions[:, step]
+        arriving = score[:, :, :, None] + moves[..., :, None, :]  # (batch, from, n, to)
+        best, origin = arriving.flatten(1, 2).topk(n, dim=1)  # (batch, n, to)
+        score = best.transpose(1, 2) + emission[:, :, None]
+        kept.append(score)
+        origins.append(origin.transpose(1, 2).flatten(1))
+    return torch.stack(kept), torch.stack(origins)

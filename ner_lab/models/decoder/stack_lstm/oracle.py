@@ -1,0 +1,113 @@
+"""The oracle's actions for a batch, and where each action finds the states it is chosen by.
+
+The oracle is known before any state is, so the states can be computed by a few runs over whole
+sequences and looked up afterwards. What it does is `ner_lab.models.decoder.stack_lstm.actions.oracle`, on numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass
+class Oracle:
+    """Index tensors of a batch. Tokens count through the padded batch, `sentence * time + place`.
+
+    Row 0 of the chunks is no chunk: it has no tokens, and stands for the empty stack.
+    """
+
+    actions: Tensor
+    """(batch, longest) what is done in each sentence, 0 behind the last action"""
+    items: Tensor
+    """(batch, longest) what goes to the output: a token's number, or that of a chunk behind all tokens'"""
+    chunk_tokens: Tensor
+    """(chunks, longest) the tokens of each chunk; any token behind the last"""
+    chunk_lengths: Tensor
+    """(chunks,) tokens of each chunk"""
+    chunk_types: Tensor
+    """(chunks,) type of each chunk"""
+    action: Tensor
+    """(steps,) each action of the batch; the rest says how things stand before it"""
+    sentence: Tensor
+    """(steps,) the sentence it belongs to"""
+    done: Tensor
+    """(steps,) actions before it"""
+    unread: Tensor
+    """(steps,) words in the buffer"""
+    written: Tensor
+    """(steps,) items in the output"""
+    chunk: Tensor
+    """(steps,) the chunk that is being read"""
+    held: Tensor
+    """(steps,) words on the stack: so many of that chunk's"""
+
+    @classmethod
+    def of(cls, types: Tensor, starts: Tensor, mask: Tensor) -> Self:
+        """types (batch, time) entity type of each token, -1 for none; starts (batch, time): it begins a span.
+
+        Action 0 is SHIFT, 1 is OUT, 2 + y is REDUCE to type y.
+        """
+        batch, time = mask.shape
+        place = torch.arange(time, device=mask.device).expand(batch, -1)
+        inside = types >= 0
+        goes_on = F.pad((inside & ~starts)[:, 1:], (0, 1))
+        ends = inside & ~goes_on
+        begin = torch.where(starts, place, 0).cummax(dim=1).values
+        chunk = torch.where(inside, starts.flatten().cumsum(0).view(batch, time), 0)
+        token = place + time * torch.arange(batch, device=mask.device)[:, None]
+
+        def each(taken: Tensor, reduced: Tensor) -> Tensor:
+            """A value for the action that takes each token, and one for the REDUCE behind it."""
+            return torch.stack([taken, reduced], dim=2).flatten()  # (batch * time * 2,)
+
+        def before(happens: Tensor) -> Tensor:
+            """How often it happened earlier in the sentence."""
+            counted = happens.view(batch, -1).long()
+            return (counted.cumsum(dim=1) - counted).flatten()
+
+        happens, writes = each(mask, ends), each(mask & ~inside, ends)
+        steps = happens.nonzero().squeeze(1)
+        sentence, done, written = steps // (2 * time), before(happens)[steps], before(writes)[steps]
+        action = each((~inside).long(), 2 + types)[steps]
+        left = mask.sum(dim=1, keepdim=True) - place
+        item = each(token, batch * time + chunk)[steps]
+        wrote = writes[steps].nonzero().squeeze(1)
+        first, lengths = _chunks(starts, ends)
+        return cls(
+            actions=_rows(sentence, done, action, batch),
+            items=_rows(sentence[wrote], written[wrote], item[wrote], batch),
+            chunk_tokens=_tokens(first, lengths, batch * time),
+            chunk_lengths=lengths,
+            chunk_types=torch.where(lengths > 0, types.flatten()[first], 0),
+            action=action,
+            sentence=sentence,
+            done=done,
+            unread=each(left, left - 1)[steps],
+            written=written,
+            chunk=each(chunk, chunk)[steps],
+            held=each(torch.where(inside, place - begin, 0), place - begin + 1)[steps],
+        )
+
+
+def _chunks(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """First token and length of each chunk, behind those of the empty one."""
+    first, last = (F.pad(where.flatten().nonzero().squeeze(1), (1, 0)) for where in (starts, ends))
+    lengths = last - first + 1
+    lengths[0] = 0
+    return first, lengths
+
+
+def _tokens(first: Tensor, lengths: Tensor, tokens: int) -> Tensor:
+    """-> (chunks, longest); behind a chunk come the tokens that follow it."""
+    steps = torch.arange(max(int(lengths.max()), 1), device=first.device)
+    return (first[:, None] + steps).clamp(max=tokens - 1)
+
+
+def _rows(row: Tensor, column: Tensor, values: Tensor, rows: int) -> Tensor:
+    """-> (rows, longest), 0 where there is no value."""
+    table = values.new_zeros(rows, int(column.max()) + 1 if len(column) else 0)
+    table[row, column] = values
+    return table

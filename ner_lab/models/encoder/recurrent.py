@@ -1,0 +1,94 @@
+"""Stacked recurrent encoders, the common ground of BiLSTM, LSTM, BiRNN and RNN."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ner_lab.errors import UserError
+from ner_lab.models.layers.bidirectional import read_both_ways
+from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.dropout import Dropout
+from ner_lab.models.layers.masking import require_input, require_layers
+from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
+
+
+class RecurrentEncoder(nn.Module):
+    """Layers of a recurrent cell in one direction or two; a subclass says how many, and if it is simple.
+
+    input_dim: dimensions of a word's vector.
+    hidden_dim: size of each direction.
+    input_dropout: on the first layer's input (Ma & Hovy 2016; Lample et al. 2016).
+    output_dropout: on the output of every layer (Ma & Hovy 2016; Chiu & Nichols 2016).
+    stacks: `joint`, layer n + 1 reads both directions of layer n; or `separate`, each direction is a
+        stack of its own (Chiu & Nichols 2016, section 2.1).
+    cell, clip_gradient, forget_bias, learn_initial: see `Recurrence`; a simple network is of one kind
+        and has no forget gate.
+    """
+
+    simple: ClassVar[bool]
+    directions: ClassVar[int]
+
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        input_dropout: float,
+        output_dropout: float,
+        cell: str = "stock",
+        clip_gradient: float | None = None,
+        forget_bias: float = 0.0,
+        learn_initial: bool = False,
+        stacks: str = "joint",
+    ) -> None:
+        super().__init__()
+        if stacks not in ("joint", "separate"):
+            raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
+        require_layers(num_layers)
+        at_least(1, "encoder", hidden_dim=hidden_dim)
+        at_least(1, "encoder", most=100, num_layers=num_layers)
+        probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
+        require_input(input_dim)
+        check_cell("encoder", cell, clip_gradient)
+        self.input_dropout = Dropout(input_dropout)
+        self.output_dropout = Dropout(output_dropout)
+        self.separate = stacks == "separate"
+        self.apart = False
+        self.output_dim = self.directions * hidden_dim
+        between = hidden_dim if self.separate else self.output_dim
+
+        def stack() -> nn.ModuleList:
+            dims = [input_dim, *[between] * (num_layers - 1)]
+            return nn.ModuleList(
+                Recurrence(
+                    "rnn" if self.simple else cell,
+                    dim,
+                    hidden_dim,
+                    clip_gradient=clip_gradient,
+                    forget_bias=forget_bias,
+                    learn_initial=learn_initial,
+                )
+                for dim in dims
+            )
+
+        self.ahead = stack()
+        self.back = stack() if self.directions == 2 else nn.ModuleList()
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, output_dim)."""
+        ahead = back = self.input_dropout(inputs)
+        if not self.back:
+            for layer in self.ahead:
+                ahead = self.output_dropout(layer(ahead))
+            return ahead
+        turn = Turn(lengths, inputs.shape[1])
+        for forward_layer, backward_layer in zip(self.ahead, self.back, strict=True):
+            ahead, back = read_both_ways(forward_layer, backward_layer, ahead, turn(back), apart=self.apart)
+            back = turn(back)
+            if self.separate:
+                ahead, back = self.output_dropout(ahead), self.output_dropout(back)
+            else:
+                ahead = back = self.output_dropout(torch.cat([ahead, back], dim=-1))
+        return torch.cat([ahead, back], dim=-1) if self.separate else ahead

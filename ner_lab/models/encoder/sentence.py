@@ -1,0 +1,96 @@
+"""The sentence network of Collobert et al. 2011, section 3.2.2."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ner_lab.models.encoder.windows import Windows, side_by_side
+from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.dropout import Dropout
+from ner_lab.models.layers.init import embedding_uniform, linear
+from ner_lab.models.layers.masking import real_tokens, require_input
+
+AT_ONCE = 2**22
+"""Numbers the maximum over time looks at together: 16 MiB."""
+
+
+class SentenceNetwork(nn.Module):
+    """For each word to be tagged the whole sentence is read (Collobert et al. 2011, section 3.2.2).
+
+    Every word's vector is joined by one for its distance from the word to be tagged; a convolution, the
+    largest value of each filter over the sentence, a linear layer, HardTanh. The linear layer to the
+    tags is the decoder's.
+
+    A convolution is linear: its share of the words is computed once for a sentence, its share of the
+    distances once for all. The maximum is looked for without a gradient, which then flows to what was
+    found alone.
+
+    input_dim: dimensions of a word's vector.
+    num_filters, window: of the convolution; beyond the sentence stands a learnt vector.
+    hidden_dim: size of the linear layer.
+    distance_dim: dimensions of a distance's vector.
+    max_distance: all that is farther away counts as this far.
+    input_dropout: on the words' vectors.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        num_filters: int,
+        window: int,
+        hidden_dim: int,
+        distance_dim: int,
+        max_distance: int,
+        input_dropout: float,
+    ) -> None:
+        super().__init__()
+        require_input(input_dim)
+        at_least(1, "encoder", num_filters=num_filters, hidden_dim=hidden_dim, distance_dim=distance_dim)
+        at_least(1, "encoder", most=10_000, max_distance=max_distance)
+        probability("encoder", input_dropout=input_dropout)
+        self.dropout = Dropout(input_dropout)
+        self.windows = Windows(input_dim=input_dim, window=window)
+        self.distances = nn.Embedding(2 * max_distance + 1, distance_dim)
+        embedding_uniform(self.distances.weight)
+        self.max_distance = max_distance
+        self.convolution = linear(window * (input_dim + distance_dim), num_filters)
+        self.window = window
+        self.input_dim = input_dim
+        self.hidden = linear(num_filters, hidden_dim)
+        self.output_dim = hidden_dim
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, hidden_dim)."""
+        time = inputs.shape[1]
+        weight = self.convolution.weight.unflatten(1, (self.window, -1))  # (filters, window, word + distance)
+        words = self.windows(self.dropout(inputs), lengths)
+        words = F.linear(words, weight[..., : self.input_dim].flatten(1), self.convolution.bias)
+        apart = F.linear(self._apart(time), weight[..., self.input_dim :].flatten(1))  # (2 time - 1, filters)
+        steps = torch.arange(time, device=inputs.device)
+        origin = time - 1 - steps[:, None]  # (target, 1): what leads from a place to its row of `apart`
+        real = real_tokens(lengths, time)
+        places = _largest(words.detach(), apart.detach(), steps + origin, real)  # (batch, target, filters)
+        filtered = words.gather(1, places) + apart.gather(0, (places + origin).flatten(0, 1)).view_as(places)
+        return F.hardtanh(self.hidden(filtered))
+
+    def _apart(self, time: int) -> Tensor:
+        """Windows of vectors of distances from 1 - time to time - 1: (2 time - 1, window * distance_dim)."""
+        farthest = time - 1 + self.window // 2
+        distances = torch.arange(-farthest, farthest + 1, device=self.distances.weight.device)
+        distances = distances.clamp(-self.max_distance, self.max_distance) + self.max_distance
+        return side_by_side(self.distances(distances), 2 * time - 1)
+
+
+@torch.no_grad()
+def _largest(words: Tensor, apart: Tensor, rows: Tensor, real: Tensor) -> Tensor:
+    """Where each filter is largest for each word to be tagged, some of these at a time.
+
+    words (batch, time, filters), apart (2 time - 1, filters), rows of it (target, time), real (batch, time)
+    -> places (batch, target, filters).
+    """
+    words = words.masked_fill(~real[:, :, None], -torch.inf)
+    together = max(1, AT_ONCE // words.numel())
+    # on CPUs `max` finds a place five times as fast as `argmax`
+    found = [(words[:, None] + apart[some]).max(dim=2).indices for some in rows.split(together)]
+    return torch.cat(found, dim=1)

@@ -1,0 +1,147 @@
+"""What a feature set is: extraction from a sentence, and the layers that use what was extracted."""
+
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ner_lab.data.batching.batch import Batch
+from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import FeatureVocab
+from ner_lab.errors import UserError
+from ner_lab.models.layers.sparse_gradients import rows_alone
+
+
+class FeatureSet:
+    """Reads features off sentences. Subclasses name their `columns` and override `dense` or `sparse`.
+
+    Dense features are columns of categories, one value a word; each column has an embedding table
+    and joins the encoder's input. Sparse features are any number of named on/off features a word,
+    `template=value`; each has a score for every tag and goes straight to the decoder (Huang et al.
+    2015, section 4.2.4), or wherever a `FeatureUnion` wires it.
+    """
+
+    columns: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """Columns of the corpus beside the words (`pos`, `chunk`) that it looks at, where they are there."""
+    min_count: int = 1
+    """A sparse feature seen less often in train is left out."""
+
+    def learn(self, train: Sequence[Sentence]) -> Any:
+        """What it must know of train before it reads anything: plain data, kept with the checkpoint."""
+        return None
+
+    def remember(self, learnt: Any) -> None:
+        """Take what `learn` gave, before the first sentence is read."""
+
+    def dense(self, sentence: Sentence) -> list[list[str]]:
+        """For each column, one value a word."""
+        return []
+
+    def sparse(self, sentence: Sentence) -> list[list[str]]:
+        """For each word, the names of its features; `[]` for a set without sparse features."""
+        return []
+
+    def dims(self) -> dict[str, int | None]:
+        """Size of each column's vectors; None for fixed orthogonal codes, a dimension for each value."""
+        return {}
+
+    def layers(self, vocab: FeatureVocab, tags: Sequence[str]) -> "FeatureLayers":
+        """The trainable side, for these values and features."""
+        scores = SparseSum(len(vocab.sparse), len(tags)) if len(vocab.sparse) else None
+        return FeatureLayers(column_sizes(vocab), self.dims(), scores=scores)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The class, its code and its settings: changes when the features would. `_names` are caches."""
+        settings = {
+            name: re.sub(r" at 0x\w+", "", repr(value))
+            for name, value in sorted(vars(self).items())
+            if not name.startswith("_")
+        }
+        return {"class": type(self).__qualname__, "code": code_sum(type(self)), "settings": settings}
+
+
+def code_sum(kind: type, *read_with: ModuleType) -> str:
+    """A sum of the code of a feature set: of its own module, and of those that it reads with."""
+    modules = [sys.modules[kind.__module__], *read_with]
+    return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()
+
+
+def column_sizes(vocab: FeatureVocab) -> dict[str, int]:
+    """How many values each dense column has."""
+    return {name: len(values) for name, values in vocab.columns.items()}
+
+
+class FeatureLayers(nn.Module):
+    """Vectors of the dense columns, and what becomes of the sparse features.
+
+    scores: from sparse features to tags, past the encoder; vectors: from sparse features to a vector
+    that joins the encoder's input. Both take numbers of features and where each token's begin.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        dims: Mapping[str, int | None],
+        *,
+        scores: nn.Module | None = None,
+        vectors: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if without := [column for column in sizes if column not in dims]:
+            raise UserError(
+                f"features: `dims` has no size for {', '.join(without)}. Give each of `columns` one, or None for "
+                "orthogonal codes."
+            )
+        self.tables = nn.ModuleList(_table(size, dims[column]) for column, size in sizes.items())
+        self.scores = scores
+        self.vectors = vectors
+        widths = [table.embedding_dim for table in self.tables]
+        self.output_dim: int = sum(widths) + (vectors.output_dim if vectors is not None else 0)  # type: ignore[arg-type, operator, assignment]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """-> vectors for the encoder (batch, time, output_dim)."""
+        parts = [table(batch.categories[:, :, column]) for column, table in enumerate(self.tables)]
+        if self.vectors is not None:
+            parts.append(self._each_token(self.vectors, batch))
+        if not parts:
+            return torch.zeros((*batch.words.shape, 0), device=batch.words.device)
+        return torch.cat(parts, dim=-1)
+
+    def direct(self, batch: Batch) -> Tensor | None:
+        """-> scores of sparse features (batch, time, tags), or None where none go that way."""
+        return None if self.scores is None else self._each_token(self.scores, batch)
+
+    def _each_token(self, layer: nn.Module, batch: Batch) -> Tensor:
+        batch_size, time = batch.words.shape
+        return layer(batch.sparse, batch.sparse_offsets).view(batch_size, time, -1)
+
+
+def _table(size: int, dim: int | None) -> nn.Embedding:
+    if dim is not None:
+        return nn.Embedding(size, dim, padding_idx=0)
+    return nn.Embedding.from_pretrained(torch.eye(size)[:, 1:], padding_idx=0)  # padding has no code of its own
+
+
+class SparseSum(nn.Module):
+    """A row of numbers for each sparse feature, zero at first, summed over a token's features."""
+
+    def __init__(self, num_sparse: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(num_sparse, dim))
+        self.output_dim = dim
+
+    def rows_read(self, features: Tensor, offsets: Tensor) -> tuple[nn.Parameter, Tensor]:
+        """features (active,), offsets (tokens,) -> the weights, and their rows that `forward` reads (active,)."""
+        return self.weight, features
+
+    def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
+        """features (active,), offsets (tokens,) -> (tokens, dim)."""
+        return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=rows_alone(self.weight))

@@ -1,0 +1,136 @@
+"""Lexicon entries: read from files of one name a line, and built from names as people write them.
+
+An entry is a string of tokens with one blank between them.
+"""
+
+import codecs
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ner_lab.errors import UserError, shown
+from ner_lab.io.atomic import write_whole
+from ner_lab.io.file_diagnosis import nature_of, no_text
+
+LONGEST_NAME = 2000
+"""Letters"""
+_PARENTHESES = re.compile(r"\([^()]*\)")
+_TRAILING = r".,;:/\?"
+_SPECIAL = re.compile(r"[^\w\s.-]|--|\.\.\.")
+# the rules of the Penn Treebank's tokeniser for marks that stand in names
+_MARKS = re.compile(r"(\.\.\.|--|[;@#$%?!()\[\]{}<>\"“”„«»]|[,:](?!\d))")
+_CLITICS = re.compile(r"(?<=[^\s'’])(['’](?:s|m|d|ll|re|ve)?|n['’]t)(?!\S)", re.IGNORECASE)
+
+
+def read_entries(path: Path, *, raw: bool, whole_only: bool) -> list[str]:
+    """The entries of a file, case kept.
+
+    raw: lines are names as people write them, and `build_entries` makes entries of them; else the
+        tokens of an entry stand there with blanks between them.
+    whole_only: of a list in SENNA's format, only lines that are whole names; the others are there
+        because a longer name begins with them.
+    """
+    lines = read_lines(path)
+    if whole_only:
+        lines = [line for line, flag in zip(lines, _flags(path, len(lines)), strict=True) if flag]
+    if raw:
+        return build_entries(lines)
+    return [" ".join(tokens) for line in lines if (tokens := line.split())]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file in UTF-8; a line that is not UTF-8 is read as Latin-1 (SENNA's lists hold both).
+
+    Raises UserError for what is no text, and for lines too long for a name: all parts of an entry may
+    become fragments, the room for which grows with the square of its length.
+    """
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").removesuffix(b"\n")
+    if not content:
+        return []
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        if nature := nature_of(content[:4096], path.name):
+            raise UserError(f"{path}:1: {nature}") from None
+        lines = [_decoded(line) for line in content.split(b"\n")]
+    if b"\0" in content:
+        raise UserError(no_text(content, content.index(0), str(path)))
+    if len(longest := max(lines, key=len)) > LONGEST_NAME:
+        raise UserError(
+            f"{path}:{lines.index(longest) + 1}: a line of {len(longest):,} letters; a name has at most "
+            f"{LONGEST_NAME:,}. Expected one name a line; it begins with {shown(longest, 40)}."
+        )
+    return lines
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def flag_file(path: Path) -> Path:
+    """The file with a byte for each line of a list: `X.dat` beside `X.lst`, or in SENNA's own folder `data`."""
+    name = path.with_suffix(".dat").name
+    beside, apart = path.with_name(name), path.parent.parent / "data" / name
+    return beside if beside.exists() or not apart.exists() else apart
+
+
+def _flags(path: Path, lines: int) -> bytes:
+    place = flag_file(path)
+    if not place.is_file():
+        raise UserError(
+            f"{path}: nothing says which of its lines are whole names; looked for {place}. "
+            "Put SENNA's file there, or take all lines (whole_only: false)."
+        )
+    flags = place.read_bytes()
+    if len(flags) != lines or not set(flags) <= {0, 1}:
+        raise UserError(
+            f"{place}: expected {lines:,} bytes that are 0 or 1, one for each line of {path}, and it holds "
+            f"{len(flags):,} bytes. The two files belong together."
+        )
+    return flags
+
+
+def build_entries(names: Iterable[str]) -> list[str]:
+    """Entries from names as people write them, case kept; each once, in order (Chiu & Nichols 2016, section 2.4.2).
+
+    Parentheses go with what they hold, then punctuation at the end; the rest is split into tokens.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        cleaned = _clean(name)
+        tokens = tokenize_name(cleaned) if _SPECIAL.search(cleaned) else cleaned.split()
+        if tokens:
+            found[" ".join(tokens)] = None
+    return list(found)
+
+
+def _clean(name: str) -> str:
+    while "(" in name and (shorter := _PARENTHESES.sub(" ", name)) != name:  # once more for what held another
+        name = shorter
+    name = name.rstrip()
+    while name and name[-1] in _TRAILING:
+        name = name.rstrip(_TRAILING).rstrip()
+    return name
+
+
+def tokenize_name(name: str) -> list[str]:
+    """Split a name as the Penn Treebank has it: `St. Mary's, Oxford` -> `St.` `Mary` `'s` `,` `Oxford`.
+
+    Two departures, for the sake of the corpora: quotes stay as they are written, and `&` stays
+    within a word (`AT&T`).
+    """
+    name = _MARKS.sub(r" \1 ", name)
+    if "'" in name or "’" in name:
+        name = _CLITICS.sub(r" \1", name)
+    return name.split()
+
+
+def build_lexicon(sources: Sequence[Path], target: Path) -> int:
+    """Write the entries built from the names in `sources` to a file, one a line; gives their number."""
+    entries = build_entries(name for path in sources for name in read_lines(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, "".join(f"{entry}\n" for entry in entries))
+    return len(entries)

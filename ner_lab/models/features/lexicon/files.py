@@ -1,0 +1,177 @@
+"""Where the lists of a lexicon lie: in files given, in a folder, in SENNA's published archive, or in a checkpoint."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ner_lab.data.senna import senna_folder, spellings_of
+from ner_lab.errors import UserError
+from ner_lab.io.cache import cache_dir, content_hash
+from ner_lab.io.download import Download
+from ner_lab.io.file_diagnosis import why_no_file
+from ner_lab.models.features.lexicon.entries import LONGEST_NAME, flag_file, read_entries
+
+Hashes = dict[str, list[str]]
+"""For each category, sums of the files its entries are read from."""
+Kept = dict[str, str]
+"""For each category its entries, one a line: what a checkpoint keeps of a lexicon."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LexiconFiles:
+    """The lists of each category, and how they are read. Nothing is looked for before it is asked for.
+
+    key: what goes before the names of its keys in messages, such as `lexicons.senna.`
+    entries: files of each category, within `dir` if it is stated.
+    dir: a folder with the files, or SENNA's own, which has them in `hash`; None for files given by
+        their paths, or those of the archive at `url`.
+    url: SENNA's published archive, fetched where there is no `dir`; None for a lexicon without one.
+    raw, whole_only: as in `read_entries`.
+    cache_dir: where what is fetched is kept; None for the usual place.
+    kept: entries from a checkpoint, one a line, which are used instead of the files.
+    """
+
+    key: str
+    entries: Mapping[str, tuple[str, ...]]
+    dir: str | None
+    url: str | None
+    raw: bool
+    whole_only: bool
+    cache_dir: str | None
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def hashes(self) -> Hashes:
+        """What tells these files from others: SHA-256 of all that is read."""
+        return {category: self.hashes_of(category) for category in self.entries}
+
+    def hashes_of(self, category: str) -> list[str]:
+        """The sums of one category's files."""
+        cache = cache_dir(self.cache_dir)
+        return [_sum(place, cache) for path in self._paths(category) for place in self._read_with(path)]
+
+    def identity_of(self, category: str) -> list[str]:
+        """What tells the entries of a category from others: a sum of those kept, or those of its files."""
+        if category in self.kept:
+            return ["kept", hashlib.sha256(self.kept[category].encode("utf-8", "surrogatepass")).hexdigest()]
+        return self.hashes_of(category)
+
+    def to_keep(self) -> Kept:
+        """The entries of each category, read from the files; plain data for a checkpoint."""
+        return {category: "\n".join(self.read(category)) for category in self.entries}
+
+    def with_kept(self, name: str, learnt: Any) -> "LexiconFiles":
+        """These lists with the entries that `to_keep` gave; `name`: of the lexicon, for messages.
+
+        Older checkpoints hold sums of the files instead: then the files are read, and must be the same.
+        """
+        if not isinstance(learnt, dict) or not set(self.entries) <= learnt.keys():
+            raise UserError(f"features: the checkpoint does not hold the entries of {name}. Train anew.")
+        kept = {category: learnt[category] for category in self.entries}
+        if all(isinstance(sums, list) for sums in kept.values()):
+            check_same({name: kept}, {name: self.hashes()})
+            return self
+        for category, entries in kept.items():
+            if not isinstance(entries, str) or not entries or max(map(len, entries.split("\n"))) > LONGEST_NAME:
+                raise UserError(
+                    f"features: the checkpoint's entries of {name}.{category} are not names of at most "
+                    f"{LONGEST_NAME:,} characters, one a line. Train anew."
+                )
+        return replace(self, kept=kept)
+
+    def read(self, category: str) -> list[str]:
+        """The entries of a category."""
+        if category in self.kept:
+            return self.kept[category].split("\n")
+        paths = self._paths(category)
+        entries = [entry for path in paths for entry in read_entries(path, raw=self.raw, whole_only=self.whole_only)]
+        if not entries:
+            raise UserError(
+                f"features: {self.key}entries.{category}: no entry in {', '.join(map(str, paths))}. "
+                "Expected one name a line."
+            )
+        return entries
+
+    def _paths(self, category: str) -> list[Path]:
+        """The files of a category, fetched if need be."""
+        return [self._find(category, name) for name in self.entries[category]]
+
+    def _read_with(self, path: Path) -> list[Path]:
+        flags = flag_file(path)
+        return [path, flags] if self.whole_only and flags.is_file() else [path]
+
+    def _find(self, category: str, name: str) -> Path:
+        folder = self._folder()
+        inner = ("", "hash") if self.dir or self.url else ("",)
+        places = [folder / part / Path(spelling).expanduser() for spelling in spellings_of(name) for part in inner]
+        for place in places:
+            if place.is_file():
+                return place
+        remedy = f"Give the folder that holds it as {self.key}dir" if self.dir else "Give its path there"
+        if self.url:
+            remedy += f", or {self.key}dir=null to fetch SENNA's lists"
+        raise UserError(f"features: {self.key}entries.{category} names {places[0]}: {why_no_file(places[0])} {remedy}.")
+
+    def _folder(self) -> Path:
+        if self.dir is not None:
+            folder = Path(self.dir).expanduser()
+            if not folder.is_dir():
+                raise UserError(
+                    f"features: {self.key}dir={self.dir}: no such folder. Give the folder that holds the lists."
+                )
+            return folder
+        names = [name for listed in self.entries.values() for name in listed if not _is_absolute(name)]
+        if self.url is None or not names:
+            return Path()
+        wanted = [f"hash/{name}" for name in names]
+        if self.whole_only:
+            wanted += [f"data/{Path(name).with_suffix('.dat')}" for name in names]
+        hint = f"With SENNA at hand, give features: {self.key}dir=FOLDER, the folder of its ner.*.lst files."
+        return senna_folder(Download(self.url), wanted, cache_dir(self.cache_dir), hint)
+
+
+def _is_absolute(name: str) -> bool:
+    return Path(name).expanduser().is_absolute()
+
+
+def files_of(
+    key: str,
+    entries: Mapping[str, str | Iterable[str]],
+    *,
+    dir: str | None,
+    url: str | None,
+    raw: bool,
+    whole_only: bool,
+    cache_dir: str | None,
+) -> LexiconFiles:
+    """From what a config says; a category may name one file or a list of them."""
+    if not isinstance(entries, Mapping) or not entries:
+        raise UserError(
+            f"features: {key}entries is {entries}. It takes categories and their files, as {{PER: [people.txt]}}."
+        )
+    listed: dict[str, tuple[str, ...]] = {}
+    for category, names in entries.items():
+        found = (names,) if isinstance(names, str) else tuple(names or ())
+        if not found or not all(isinstance(name, str) for name in found):
+            raise UserError(f"features: {key}entries.{category} is {names}. It takes a file or a list of files.")
+        listed[str(category)] = found
+    return LexiconFiles(key=key, entries=listed, dir=dir, url=url, raw=raw, whole_only=whole_only, cache_dir=cache_dir)
+
+
+def check_same(trained: Mapping[str, Hashes], found: Mapping[str, Hashes]) -> None:
+    """Raise UserError where the files at hand are not those trained with; both by lexicon."""
+    for lexicon, hashes in found.items():
+        for category, sums in hashes.items():
+            if trained[lexicon][category] != sums:
+                raise UserError(
+                    f"features: the entries of {lexicon}.{category} are others than those trained with, so the tagger "
+                    "would read other features. Put the files of the training in place, or train anew."
+                )
+
+
+def _sum(path: Path, cache: Path) -> str:
+    try:
+        return content_hash(path, cache)
+    except OSError:  # a cache that cannot be written
+        return hashlib.sha256(path.read_bytes()).hexdigest()

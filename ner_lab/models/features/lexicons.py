@@ -1,0 +1,160 @@
+"""Lexicon features of Chiu & Nichols 2016, section 2.4.2."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ner_lab.data.sentence import Sentence
+from ner_lab.errors import UserError
+from ner_lab.models.features.base import FeatureSet, code_sum
+from ner_lab.models.features.lexicon import entries as lexicon_entries
+from ner_lab.models.features.lexicon import files as lexicon_files
+from ner_lab.models.features.lexicon import matching as lexicon_matching
+from ner_lab.models.features.lexicon.files import Kept, LexiconFiles, files_of
+from ner_lab.models.features.lexicon.matching import (
+    CODINGS,
+    MATCHINGS,
+    Fragments,
+    covered,
+    find_matches,
+    fragments_of,
+    position_codes,
+    without_overlaps,
+)
+
+_DEFAULTS = {"dir": None, "url": None, "raw": True, "whole_only": False, "matching": "partial", "coding": "BIOES"}
+
+
+class Lexicons(FeatureSet):
+    """A column for each lexicon and category: where each word stands in the entry it matches.
+
+    lexicons: for each lexicon by name
+        entries: for each category its files, one entry a line
+        dir, url: the folder of these files, or an archive, as in `LexiconFiles`
+        raw, whole_only: how they are read, as in `read_entries`
+        matching: `exact`, `partial`, or `collobert` for the method of Collobert et al. 2011: whole
+            entries and any prefix alike
+        coding: `BIOES`, or `YN` for whether a word matches at all. `collobert` has `YN` alone, and
+            every match counts, also where they overlap
+    dim: size of the vectors of each column.
+    single_token_partial: categories in which one word may match a part of an entry.
+    cache_dir: where what is fetched is kept; None for the usual place.
+    """
+
+    def __init__(
+        self,
+        *,
+        lexicons: Mapping[str, Mapping[str, Any]],
+        dim: int,
+        single_token_partial: Sequence[str],
+        cache_dir: str | None,
+    ) -> None:
+        if dim < 1:
+            raise UserError(f"features: dim is {dim}. It is the size of the vectors, at least 1.")
+        if isinstance(single_token_partial, str):
+            raise UserError(f"features: single_token_partial is '{single_token_partial}'. It takes a list: [PER].")
+        self.dim = dim
+        self.lexicons = {
+            name: Lexicon(name, given, single_token_partial, cache_dir) for name, given in lexicons.items()
+        }
+        self.columns = tuple(
+            f"{name}.{category}" for name, lexicon in self.lexicons.items() for category in lexicon.files.entries
+        )
+
+    def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
+        """The entries of each lexicon, for `remember`: a run needs its files no more once it is trained."""
+        return {name: lexicon.files.to_keep() for name, lexicon in self.lexicons.items()}
+
+    def remember(self, learnt: dict[str, Kept]) -> None:
+        """Use these entries instead of the files; UserError where they are no entries of these lexicons."""
+        for name, lexicon in self.lexicons.items():
+            lexicon.remember(name, learnt.get(name))
+
+    def dense(self, sentence: Sentence) -> list[list[str]]:
+        """For each lexicon and category, a code for each word."""
+        return [
+            lexicon.codes(category, sentence.words)
+            for lexicon in self.lexicons.values()
+            for category in lexicon.files.entries
+        ]
+
+    def dims(self) -> dict[str, int | None]:
+        """Size of each column's vectors."""
+        return dict.fromkeys(self.columns, self.dim)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The code, the settings of each lexicon and the content of its files, wherever they lie."""
+        lexicons = {name: lexicon.fingerprint() for name, lexicon in self.lexicons.items()}
+        return {
+            "class": "Lexicons",
+            "code": code_sum(type(self), lexicon_entries, lexicon_files, lexicon_matching),
+            "lexicons": lexicons,
+        }
+
+
+class Lexicon:
+    """One lexicon under its method; files are read when the first sentence is, unless entries are remembered."""
+
+    def __init__(
+        self, name: str, given: Mapping[str, Any], single_token_partial: Sequence[str], cache_dir: str | None
+    ) -> None:
+        key = f"lexicons.{name}"
+        if not isinstance(given, Mapping):
+            raise UserError(f"features: {key} is '{given}'. It takes keys of its own: entries, {', '.join(_DEFAULTS)}.")
+        if unknown := [option for option in given if option not in {"entries", *_DEFAULTS}]:
+            raise UserError(f"features: {key} does not take '{unknown[0]}'. It takes entries, {', '.join(_DEFAULTS)}.")
+        said = _DEFAULTS | dict(given)
+        self.matching, self.coding = said.pop("matching"), said.pop("coding")
+        _one_of(f"{key}.matching", self.matching, MATCHINGS)
+        _one_of(f"{key}.coding", self.coding, CODINGS)
+        if self.matching == "collobert" and self.coding != "YN":
+            raise UserError(f"features: {key}.matching=collobert has no places in entries. Give {key}.coding=YN.")
+        self.files = files_of(f"{key}.", said.pop("entries", {}), cache_dir=cache_dir, **said)
+        self.single_token_partial = frozenset(single_token_partial)
+        self._fragments: dict[str, Fragments] = {}
+
+    def remember(self, name: str, learnt: Any) -> None:
+        """Use the entries of a checkpoint; `name`: that of the lexicon."""
+        self.files = self.files.with_kept(name, learnt)
+        self._fragments.clear()
+
+    def codes(self, category: str, words: Sequence[str]) -> list[str]:
+        """A code for each word."""
+        matches = find_matches(words, self._fragments_of(category))
+        if self.matching != "collobert":
+            matches = without_overlaps(matches)
+        if self.coding == "YN":
+            return ["Y" if inside else "N" for inside in covered(matches, len(words))]
+        return position_codes(matches, len(words))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What its codes depend on."""
+        return {
+            "files": self.files.hashes(),
+            "read": [self.files.raw, self.files.whole_only],
+            "method": [self.matching, self.coding, sorted(self.single_token_partial)],
+        }
+
+    def _fragments_of(self, category: str) -> Fragments:
+        if category not in self._fragments:
+            single = category in self.single_token_partial
+            self._fragments[category] = load_fragments(self.files, category, self.matching, single)
+        return self._fragments[category]
+
+
+_loaded: WeakValueDictionary[tuple[Any, ...], Fragments] = WeakValueDictionary()
+
+
+def load_fragments(files: LexiconFiles, category: str, matching: str, single_token_partial: bool) -> Fragments:
+    """Read the files of a category; feature sets of one process share what they read, as long as one uses it."""
+    key = (*files.identity_of(category), files.raw, files.whole_only, matching, single_token_partial)
+    fragments = _loaded.get(key)
+    if fragments is None:
+        fragments = fragments_of(files.read(category), matching=matching, single_token_partial=single_token_partial)
+        _loaded[key] = fragments
+    return fragments
+
+
+def _one_of(key: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"features: {key} is '{value}'. It takes {', '.join(choices)}.")

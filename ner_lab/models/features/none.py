@@ -1,0 +1,7 @@
+"""No features."""
+
+from ner_lab.models.features.base import FeatureSet
+
+
+class NoFeatures(FeatureSet):
+    """Reads nothing off a sentence."""

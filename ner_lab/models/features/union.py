@@ -1,0 +1,100 @@
+"""Several feature sets side by side, and where their sparse features go."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from torch import nn
+
+from ner_lab.data.sentence import Sentence
+from ner_lab.data.vocab import FeatureVocab
+from ner_lab.errors import UserError
+from ner_lab.models.features.base import FeatureLayers, FeatureSet, SparseSum, code_sum, column_sizes
+from ner_lab.models.layers.counts import CountedScores
+
+WIRINGS = ("direct", "encoder", "counts")
+
+
+class FeatureUnion(FeatureSet):
+    """All features of its parts.
+
+    parts: feature sets by a name of their own.
+    wiring: where sparse features go. `direct`: each has a trained score for every tag, past the
+        encoder (Huang et al. 2015, section 4.2.4); `encoder`: each has a trained vector of `dim`
+        numbers, and a token's sum joins the encoder's input; `counts`: each has
+        log p(feature | tag) for every tag, counted in train (for `decoder=hmm` and `naive_bayes`).
+    dim: size of the vectors with `wiring=encoder`.
+    smoothing: added to every count with `wiring=counts`.
+    min_count: a sparse feature seen less often in train is left out.
+    """
+
+    def __init__(
+        self, *, parts: Mapping[str, FeatureSet], wiring: str, dim: int, smoothing: float, min_count: int
+    ) -> None:
+        if wiring not in WIRINGS:
+            raise UserError(f"features.wiring is '{wiring}'. It takes {', '.join(WIRINGS)}.")
+        if dim < 1:
+            raise UserError(f"features.dim is {dim}. It must be at least 1.")
+        if smoothing <= 0:
+            raise UserError(f"features.smoothing is {smoothing}. It must be above 0: no count may be zero.")
+        if min_count < 1:
+            raise UserError(f"features.min_count is {min_count}. It must be at least 1.")
+        if not isinstance(parts, Mapping):
+            raise UserError(f"features.parts is {parts}. It takes feature sets by names; features=none has none.")
+        for name, part in parts.items():
+            if not isinstance(part, FeatureSet):
+                raise UserError(
+                    f"features.parts.{name} is no feature set. Give it a _target_, as conf/features/caps.yaml has one."
+                )
+        self.parts = dict(parts)
+        self.wiring = wiring
+        self.dim = dim
+        self.smoothing = smoothing
+        self.min_count = min_count
+        self.columns = tuple(column for part in self.parts.values() for column in part.columns)
+        self.reads = tuple(dict.fromkeys(name for part in self.parts.values() for name in part.reads))
+        if len(set(self.columns)) < len(self.columns):
+            raise UserError(f"features.parts: two parts have a column of one name, among {', '.join(self.columns)}.")
+
+    def learn(self, train: Sequence[Sentence]) -> dict[str, Any]:
+        """What each part must know of train."""
+        return {name: part.learn(train) for name, part in self.parts.items()}
+
+    def remember(self, learnt: dict[str, Any]) -> None:
+        """Give each part what it learnt."""
+        for name, part in self.parts.items():
+            part.remember(learnt[name])
+
+    def dense(self, sentence: Sentence) -> list[list[str]]:
+        """The columns of all parts."""
+        return [values for part in self.parts.values() for values in part.dense(sentence)]
+
+    def sparse(self, sentence: Sentence) -> list[list[str]]:
+        """For each word, the features that any part finds, once each."""
+        found = [names for part in self.parts.values() if (names := part.sparse(sentence))]
+        if len(found) < 2:
+            return found[0] if found else []
+        return [list(dict.fromkeys(chain.from_iterable(of_word))) for of_word in zip(*found, strict=True)]
+
+    def dims(self) -> dict[str, int | None]:
+        """Sizes of all parts' columns."""
+        return {column: size for part in self.parts.values() for column, size in part.dims().items()}
+
+    def layers(self, vocab: FeatureVocab, tags: Sequence[str]) -> FeatureLayers:
+        """Layers with the sparse features wired as stated."""
+        scores: nn.Module | None = None
+        vectors: nn.Module | None = None
+        if not len(vocab.sparse):
+            pass
+        elif self.wiring == "direct":
+            scores = SparseSum(len(vocab.sparse), len(tags))
+        elif self.wiring == "counts":
+            scores = CountedScores(vocab.sparse.items, len(tags), self.smoothing)
+        else:
+            vectors = SparseSum(len(vocab.sparse), self.dim)
+        return FeatureLayers(column_sizes(vocab), self.dims(), scores=scores, vectors=vectors)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Those of the parts; the wiring changes no feature."""
+        parts = {name: part.fingerprint() for name, part in self.parts.items()}
+        return {"class": "FeatureUnion", "code": code_sum(type(self)), "min_count": self.min_count, "parts": parts}

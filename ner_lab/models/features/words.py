@@ -1,0 +1,73 @@
+"""The word itself, or what it looks like where train hardly knows it: what a hidden Markov model emits."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ner_lab.data.sentence import Sentence
+from ner_lab.errors import UserError
+from ner_lab.models.features.base import FeatureSet
+from ner_lab.models.features.caps import caps
+
+
+class Words(FeatureSet):
+    """One sparse feature for each word: itself if train has it often enough, otherwise a signature.
+
+    A signature is the word's class of capitals, whether it has a digit or a hyphen and whether it
+    opens the sentence, with its last three, two or no letters: the longest such that train's rare
+    words share. Its share is therefore estimated on words as rare as those it stands for.
+
+    frequent: a word that train has so often stands for itself.
+    shared: a signature must be that of so many rare words of train.
+    """
+
+    def __init__(self, *, frequent: int, shared: int) -> None:
+        if frequent < 1 or shared < 1:
+            raise UserError(f"features: frequent={frequent} and shared={shared} must both be at least 1.")
+        self.frequent = frequent
+        self.shared = shared
+        self._words: set[str] = set()
+        self._signatures: set[str] = set()
+
+    def learn(self, train: Sequence[Sentence]) -> dict[str, list[str]]:
+        """The frequent words, and the signatures of enough rare ones."""
+        counts = Counter(word for sentence in train for word in sentence.words)
+        signatures = Counter(
+            signature
+            for sentence in train
+            for place, word in enumerate(sentence.words)
+            if counts[word] < self.frequent
+            for signature in _signatures(word, place == 0)
+        )
+        return {
+            "words": [word for word, number in counts.items() if number >= self.frequent],
+            "signatures": [signature for signature, number in signatures.items() if number >= self.shared],
+        }
+
+    def remember(self, learnt: dict[str, Any]) -> None:
+        """Take the words and signatures."""
+        self._words = set(learnt["words"])
+        self._signatures = set(learnt["signatures"])
+
+    def sparse(self, sentence: Sentence) -> list[list[str]]:
+        """For each word its one feature, `word=...`; none for a word of no known kind."""
+        return [self._of(word, place == 0) for place, word in enumerate(sentence.words)]
+
+    def _of(self, word: str, opens: bool) -> list[str]:
+        if word in self._words:
+            return [f"word={word}"]
+        known = (signature for signature in _signatures(word, opens) if signature in self._signatures)
+        return [f"word={signature}" for signature in [next(known, None)] if signature]
+
+
+def _signatures(word: str, opens: bool) -> Iterator[str]:
+    """From the most telling to the least; they begin with a blank, as no word does, so none is taken for one."""
+    marks = ["", caps(word)]
+    marks += ["digit"] if any(map(str.isdigit, word)) else []
+    marks += ["hyphen"] if "-" in word else []
+    marks += ["first"] if opens else []
+    shape = " ".join(marks)
+    for size in (3, 2):
+        if len(word) > size:
+            yield f"{shape} -{word[-size:].lower()}"
+    yield shape

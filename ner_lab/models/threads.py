@@ -1,0 +1,33 @@
+"""How many cores torch takes on the CPU, and how a tagger's parts share them."""
+
+import torch
+from torch import nn
+
+from ner_lab.errors import UserError
+from ner_lab.models.layers.bidirectional import ReadsBothWays
+
+_MOST = 1024  # more cores than a machine has
+
+
+def set_threads(number: int | str | None, model: nn.Module | None = None, *, deterministic: bool = False) -> None:
+    """Take `number` threads, in this process; raises UserError unless it is a whole number above 0.
+
+    number: None leaves it to torch.
+    deterministic: each operation gets one thread, so no sum is parted, and the same numbers come out to the
+        last bit whatever `number` is.
+
+    Where `model` reads in both directions, half of them are for each; otherwise all are for each
+    operation. In these models operations are small, and two threads for each gain next to nothing.
+    """
+    if number is None and not deterministic:
+        return
+    if number is not None and (not str(number).isdecimal() or int(number) < 1):
+        raise UserError(f"threads is {number}. It must be a whole number, at least 1.")
+    if number is not None and int(number) > _MOST:
+        raise UserError(f"threads is {number}, more than any machine has cores. Give {_MOST:,} at most.")
+    threads = int(number or 1)
+    both_ways = [part for part in model.modules() if isinstance(part, ReadsBothWays)] if model is not None else []
+    for part in both_ways:
+        part.apart = threads > 1
+    for_each = threads // 2 if both_ways and threads > 1 else threads
+    torch.set_num_threads(1 if deterministic else for_each)

@@ -1,0 +1,114 @@
+"""What a word embedding is: where its vectors come from, and the layer that looks them up."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ner_lab.data.vocab import check_lookup
+from ner_lab.errors import UserError
+from ner_lab.io.download import Progress
+from ner_lab.io.file_diagnosis import why_no_file
+from ner_lab.models.layers.init import embedding_uniform
+from ner_lab.models.layers.sparse_gradients import rows_alone
+
+
+class WordEmbedding(ABC):
+    """Settings of a word embedding; `layer` makes the trainable side once the vocabulary is known."""
+
+    lookup: tuple[str, ...] = ()
+    min_coverage: float = 0.0
+    from_scratch: bool = False
+    """Whether vectors are learnt from train alone"""
+
+    def file(self, cache: Path, progress: Progress | None) -> Path | None:
+        """The file of vectors, fetched if need be; None for an embedding without one."""
+        return None
+
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
+        """Words of the file (those `wanted`, or all) and their vectors (words, dim) float32.
+
+        cache: where what was read of a file is kept for the next time; None reads the file itself.
+        """
+        raise AssertionError(f"{type(self).__name__} has no file")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Plain data that changes when the rows of the same file would."""
+        return {"class": type(self).__qualname__, "lookup": list(self.lookup)}
+
+    @abstractmethod
+    def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:
+        """The layer: `num_words` trained rows, `num_known` rows kept as the file has them."""
+
+
+class PretrainedEmbedding(WordEmbedding):
+    """Vectors from a file.
+
+    path: the file; None fetches it where it has a public place.
+    trainable: whether training moves the vectors of train's words.
+    lookup: forms under which a word is looked for, in turn (`ner_lab.data.vocab.LOOKUP_STEPS`).
+    min_coverage: least share of the corpus's words (types) that must be found.
+    """
+
+    def __init__(self, *, path: str | None, trainable: bool, lookup: Sequence[str], min_coverage: float) -> None:
+        self.path = path
+        self.trainable = trainable
+        self.lookup = check_lookup(lookup)
+        self.min_coverage = min_coverage
+
+    def file(self, cache: Path, progress: Progress | None) -> Path:
+        if self.path is None:
+            raise UserError(
+                f"{type(self).__name__} vectors have no public place to be fetched from: give word_embedding.path=FILE."
+            )
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            raise UserError(f"word_embedding.path={self.path}: {why_no_file(path)} Give the path of a file of vectors.")
+        return path
+
+    def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:
+        return WordTable(num_words, num_known, vector_dim, trainable=self.trainable)
+
+
+class WordTable(nn.Module):
+    """Vectors by number: a table that is trained, and behind it rows that stay as the file has them.
+
+    Every row starts uniform in +-sqrt(3 / dim) (Ma & Hovy 2016, section 3.1), padding at zero;
+    `fill` then puts in what the file has.
+    """
+
+    def __init__(self, num_words: int, num_known: int, dim: int, *, trainable: bool = True) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(num_words, dim), requires_grad=trainable)
+        embedding_uniform(self.table)
+        with torch.no_grad():
+            self.table[0].zero_()
+        self.register_buffer("known", torch.zeros(num_known, dim))
+        self.output_dim = dim
+
+    @torch.no_grad()
+    def fill(self, vectors: np.ndarray) -> None:
+        """vectors (num_words + num_known, dim), NaN where the file has none: those stay random."""
+        given = torch.from_numpy(vectors)
+        own, known = given[: len(self.table)], given[len(self.table) :]
+        self.table.copy_(torch.where(own.isnan(), self.table, own))
+        self.known: Tensor
+        self.known.copy_(known)
+
+    def rows_read(self, words: Tensor) -> tuple[nn.Parameter, Tensor]:
+        """words (batch, time) -> the trained table, and its rows that `forward` reads (batch, time)."""
+        return self.table, words.clamp(max=len(self.table) - 1)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """words (batch, time) -> (batch, time, dim)."""
+        num_words = len(self.table)
+        own = F.embedding(words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=rows_alone(self.table))
+        if not len(self.known):
+            return own
+        known = F.embedding((words - num_words).clamp(min=0), self.known)
+        return torch.where((words >= num_words)[:, :, None], known, own)

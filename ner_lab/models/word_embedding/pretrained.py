@@ -1,0 +1,19 @@
+"""Word vectors from a file in any of the known formats."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ner_lab.data.vectors.store import read_stored
+from ner_lab.models.word_embedding.base import PretrainedEmbedding
+
+
+class VectorFile(PretrainedEmbedding):
+    """Text with or without a header, or word2vec's binary; plain, .gz or .zip; the format is recognised.
+
+    Arguments as in `PretrainedEmbedding`.
+    """
+
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
+        """As in `WordEmbedding.rows`."""
+        return read_stored(path, wanted, cache, any_format=True)

@@ -1,0 +1,230 @@
+"""Findings as text: markdown to read, LaTeX for a paper, CSV for everything else."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ner_lab.reporting.aggregates import Row, Summary, number_at
+from ner_lab.reporting.analysis import Comparison, Findings
+from ner_lab.reporting.cells import NOTHING, Cell, Table, number, p_value
+from ner_lab.reporting.document import code_in, first_published, headline, main_columns, name_columns, sections
+from ner_lab.reporting.study_runs import Run
+from ner_lab.runs.records import SPLITS
+
+if TYPE_CHECKING:  # plots take long to import
+    from ner_lab.reporting.plots.style import Figure
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "#$%&_{}"},
+    **dict(zip(r"\~^", (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}"), strict=True)),
+    **{letter: f"{{{letter}}}" for letter in "[]*"},  # behind the end of a row they would be its options
+    **{letter: f"${letter}$" for letter in "<>|"},
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+    "†": r"$^{\dagger}$",
+}
+_LATEX_TABLE = str.maketrans(_LATEX)
+
+
+def markdown(findings: Findings, figures: Sequence["Figure"], folder: Path) -> str:
+    """The whole report; plots are linked as seen from `folder`."""
+    parts = [f"# {_escaped(findings.study.name)}", *map(inline, headline(findings))]
+    if findings.notes:
+        parts.append("\n".join(f"- {inline(note)}" for note in findings.notes))
+    for section in sections(findings, figures):
+        parts.append(f"## {section.title}")
+        parts += map(inline, section.text)
+        for table in section.tables:
+            parts += [f"**{_escaped(table.title)}**"] if table.title else []
+            parts.append(markdown_table(table))
+        if section.notes:
+            parts.append("\n".join(f"- {inline(note)}" for note in section.notes))
+        for figure in section.figures:
+            parts.append(f"### {_escaped(figure.title)}")
+            place = Path(os.path.relpath(figure.png, folder)).as_posix()
+            parts.append(f"![{_escaped(figure.title)}]({place})")
+            parts.append(inline(figure.caption))
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """A table as markdown, its columns aligned."""
+    right = table.numeric
+    lines = [[_escaped(head) for head in table.header]]
+    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(right))]
+    rule = [f"{'-' * (width - 1)}:" if is_right else "-" * width for width, is_right in zip(widths, right, strict=True)]
+    padded = [
+        [
+            text.rjust(width) if is_right else text.ljust(width)
+            for text, width, is_right in zip(line, widths, right, strict=True)
+        ]
+        for line in lines
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def _markdown_cell(cell: Cell) -> str:
+    if cell.code and not {"`", "|", "\n"} & set(cell.text):
+        return f"`{cell.text}`"
+    return f"**{_escaped(cell.text)}**" if cell.strong else _escaped(cell.text)
+
+
+def _escaped(text: str) -> str:
+    """Text that markdown leaves alone, in a table as well."""
+    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def inline(text: str) -> str:
+    """Sentences, with code between backticks."""
+    return "".join(f"`{piece}`" if code else _escaped_piece(piece) for piece, code in code_in(text))
+
+
+def _escaped_piece(text: str) -> str:
+    return re.sub(r"([\\*_|<>\[\]])", r"\\\1", text)
+
+
+def latex(findings: Findings) -> str:
+    """A booktabs table of the main figures, to be read with `\\input` within a `table` environment."""
+    columns = [*name_columns(findings), *main_columns(findings)]
+    tests = {found.row.name: found for found in findings.comparisons}
+    header = [head for head, _ in columns]
+    rows = [[cell(row) for _, cell in columns] for row in findings.rows]
+    if tests:
+        header += ["difference", "p (seeds)", "p (sentences)"]
+        for row, line in zip(findings.rows, rows, strict=True):
+            line += _compared(tests.get(row.name))
+    table = Table(header, rows)
+    kinds = "".join("r" if right else "l" for right in table.numeric)
+    lines = [
+        f"% {' '.join(findings.study.name.split())}: {findings.split} F1 in per cent, mean and standard deviation "
+        "over seeds; p after Holm's correction. Needs \\usepackage{booktabs}.",
+        f"\\begin{{tabular}}{{{kinds}}}",
+        "\\toprule",
+        " & ".join(map(escape_latex, header)) + r" \\",
+        "\\midrule",
+        *(" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _compared(found: Comparison | None) -> list[Cell]:
+    if found is None:
+        return [Cell(NOTHING)] * 3
+    return [
+        number(found.difference, signed=True),
+        p_value(found.over_seeds.adjusted if found.over_seeds else None),
+        p_value(found.over_sentences.adjusted if found.over_sentences else None),
+    ]
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = escape_latex(cell.text)
+    return f"\\textbf{{{text}}}" if cell.strong else text
+
+
+def escape_latex(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return " ".join(text.split()).translate(_LATEX_TABLE)
+
+
+def csv_table(findings: Findings) -> str:
+    """A row for each configuration, with every figure of it; numbers in full."""
+    tests = {found.row.name: found for found in findings.comparisons}
+    return _csv(_of_configuration(findings, row, tests.get(row.name)) for row in findings.rows)
+
+
+def _of_configuration(findings: Findings, row: Row, found: Comparison | None) -> dict[str, object]:
+    configuration = row.configuration
+    cells: dict[str, object] = {**_identity(findings, configuration.name, configuration.label, configuration.choices)}
+    cells |= {"runs": len(row.runs), "failed": len(configuration.failed), "planned": len(configuration.runs)}
+    cells["best_on_dev"] = int(row.best_on_dev)
+    for split in SPLITS:
+        cells |= _spread(f"{split}_f1", row.f1.get(split))
+        for name in ("precision", "recall", "accuracy"):
+            summary = getattr(row, name).get(split)
+            cells |= {f"{split}_{name}_mean": summary and summary.mean, f"{split}_{name}_std": summary and summary.std}
+    cells |= {"parameters": sum(row.parameters.values()) if row.parameters else None}
+    for name in ("train_seconds", "tokens_per_second", "best_epoch"):
+        summary = getattr(row, name)
+        cells |= {f"{name}_mean": summary and summary.mean, f"{name}_std": summary and summary.std}
+    cells |= {"baseline": found and found.baseline.name, "compared_on": found and findings.split}
+    cells |= {"shared_seeds": found and len(found.seeds)}
+    for name in ("difference", "low", "high"):
+        cells[f"difference_{name}".removesuffix("_difference")] = found and getattr(found, name)
+    for name in ("over_seeds", "over_sentences"):
+        test = found and getattr(found, name)
+        cells |= {f"p_{name}": test and test.p, f"p_{name}_holm": test and test.adjusted}
+        cells[f"p_{name}_least"] = test and test.smallest
+    for split in SPLITS:
+        value = first_published(row, split)
+        reached = row.f1[split].mean - value if value is not None and split in row.f1 else None
+        cells |= {f"published_{split}_f1": value, f"{split}_reached_less_published": reached}
+    cells["published_source"] = "; ".join(figure.source for figure in row.published)
+    return cells
+
+
+def csv_runs(findings: Findings) -> str:
+    """A row for each run, planned, failed and superseded ones among them."""
+    study = findings.study
+    runs = [(run, run.state) for run in study.runs] + [(run, "superseded") for run in study.superseded]
+    labels = {configuration.name: configuration.label for configuration in study.configurations}
+    return _csv(_of_run(findings, run, state, labels[run.configuration]) for run, state in runs)
+
+
+def _of_run(findings: Findings, run: Run, state: str, label: str) -> dict[str, object]:
+    cells: dict[str, object] = {**_identity(findings, run.configuration, label, run.choices)}
+    cells |= {"seed": run.seed, "state": state, "reason": run.reason}
+    for split in SPLITS:
+        for name in ("f1", "precision", "recall", "accuracy"):
+            cells[f"{split}_{name}"] = number_at(run, split, name)
+    for name in ("best_epoch", "epochs", "train_seconds", "train_tokens_per_second"):
+        cells[name] = number_at(run, name)
+    parameters = run.metrics.get("parameters")
+    cells["parameters"] = sum(parameters.values()) if isinstance(parameters, dict) else None
+    return cells | {"code": run.code, "folder": findings.study.place(run)}
+
+
+def csv_types(findings: Findings) -> str:
+    """A row for each configuration, split and entity type."""
+    lines = []
+    for row in findings.rows:
+        configuration = row.configuration
+        identity = _identity(findings, configuration.name, configuration.label, configuration.choices)
+        for split in SPLITS:
+            for name, f1 in row.per_type[split].items():
+                cells: dict[str, object] = {**identity, "split": split, "type": name, "runs": f1.n, **_spread("f1", f1)}
+                for figure in ("precision", "recall"):
+                    summary = row.over_runs(split, "per_type", name, figure)
+                    cells |= {f"{figure}_mean": summary and summary.mean, f"{figure}_std": summary and summary.std}
+                lines.append(cells)
+    return _csv(lines)
+
+
+def _identity(findings: Findings, name: str, label: str, choices: Mapping[str, str]) -> dict[str, object]:
+    return {"configuration": name, "label": label} | {key: choices.get(key) for key in findings.study.factors}
+
+
+def _spread(name: str, summary: Summary | None) -> dict[str, object]:
+    figures = ("mean", "std", "median", "min", "max", "low", "high")
+    return {f"{name}_{figure}": getattr(summary, figure) if summary else None for figure in figures}
+
+
+def _csv(lines: Iterable[Mapping[str, object]]) -> str:
+    lines = list(lines)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _plain(value) for key, value in line.items()} for line in lines)
+    return out.getvalue()
+
+
+def _plain(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value

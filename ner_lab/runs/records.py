@@ -1,0 +1,126 @@
+"""What the records in a run folder say: its state, its scores, how it was made."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ner_lab.config.renames import with_current_names
+from ner_lab.io.cache import is_locked
+from ner_lab.io.safe_read import check_events, own_place, read_text
+
+FINISHED, FAILED, BROKEN = "finished", "failed", "broken"
+RUNNING, UNFINISHED, MISSING = "running", "unfinished", "missing"
+"""What may be said of a run: with scores that count; failed, as it says itself; with a metrics.json
+that is none; at work now; begun and left without metrics.json; planned and not begun."""
+SPLITS = ("dev", "test")
+
+_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LARGEST = 100_000_000  # bytes of a file that is read
+_KINDS = {"history": list, "parameters": dict, "train_on": list}
+
+
+class Unreadable(str):
+    """Why a file could not be read."""
+
+
+def read_metrics(folder: Path) -> tuple[str, str, dict[str, Any]]:
+    """The state of the run in a folder, why it has no scores that count, and its metrics."""
+    path = folder / "metrics.json"
+    if path.exists():
+        metrics = read_json(path)
+        if fault := fault_of(metrics):
+            return BROKEN, f"metrics.json {fault}", {}
+        assert isinstance(metrics, dict)
+        if metrics["status"] == "failed":
+            return FAILED, str(metrics.get("failure") or "marked failed, without a reason"), metrics
+        return FINISHED, "", metrics
+    if is_locked(folder / ".lock"):
+        return RUNNING, "running now", {}
+    if isinstance(failure := read_json(folder / "failure.json"), dict):
+        return FAILED, str(failure.get("reason") or "ended without metrics.json"), {}
+    if (folder / "config.yaml").exists() or (folder / "run.json").exists():
+        return UNFINISHED, "no metrics.json: killed, or stopped before its end", {}
+    return MISSING, "not begun", {}
+
+
+def fault_of(metrics: object) -> str:
+    """What is wrong with the content of a metrics.json; "" for that of a run."""
+    if isinstance(metrics, Unreadable):
+        return metrics
+    if not isinstance(metrics, dict) or metrics.get("status") not in ("ok", "failed"):
+        return "is not one of a run: no `status` of ok or failed in it"
+    for key, kind in _KINDS.items():
+        if not isinstance(metrics.get(key, kind()), kind):
+            return f"is not one of a run: its `{key}` is no {kind.__name__}"
+    if not all(map(is_number, metrics.get("parameters", {}).values())):
+        return "is not one of a run: its `parameters` are no numbers"
+    splits = [split for split in SPLITS if split in metrics]
+    if not splits and metrics["status"] == "ok":
+        return "has scores of neither dev nor test"
+    return next((fault for split in splits if (fault := _fault_of_scores(metrics[split], split))), "")
+
+
+def _fault_of_scores(scores: object, split: str) -> str:
+    if not isinstance(scores, dict) or not is_number(scores.get("f1")):
+        return f"has no number for {split}.f1"
+    for key in ("per_type", "oov"):
+        parts = scores.get(key) or {}
+        if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
+            return f"has no scores in {split}.{key}"
+    return ""
+
+
+def read_json(path: Path) -> object:
+    """What stands in a file of JSON, or why it cannot be read."""
+    try:
+        return json.loads(read_text(own_place(path, path.parent), _LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
+        return Unreadable(f"cannot be read as JSON ({_one_line(error)})")
+
+
+def read_yaml(path: Path) -> object:
+    """What stands in a file of YAML, or why it cannot be read."""
+    try:
+        return parse_yaml(read_text(own_place(path, path.parent), _LARGEST), path)
+    except (OSError, ValueError) as error:
+        return Unreadable(f"cannot be read ({_one_line(error)})")
+
+
+def parse_yaml(text: str, path: Path) -> object:
+    """The content of YAML that stands in `path`, or why it cannot be read."""
+    try:
+        check_events(text, path)
+        return yaml.load(text, Loader=_YAML)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return Unreadable(f"cannot be read as YAML ({_one_line(error)})")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A run's config.yaml; empty where there is none that can be read."""
+    config = read_yaml(folder / "config.yaml")
+    return with_current_names(config) if isinstance(config, dict) else {}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """run.json, with `versions`, `git` and `machine` as dictionaries whatever it holds."""
+    found = read_json(path)
+    record = dict(found) if isinstance(found, dict) else {}
+    for key in ("versions", "git", "machine"):
+        stated = record.get(key)
+        kept = stated.items() if isinstance(stated, dict) else ()
+        record[key] = {name: value for name, value in kept if isinstance(value, str) or name in ("threads", "changed")}
+    if not isinstance(record.get("code"), str):
+        record["code"] = None
+    return record
+
+
+def is_number(value: object) -> bool:
+    """Whether it can be reckoned with: neither a switch nor infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,134 @@
+"""From the jobs of a multirun to processes: those that are due, as many at once as the machine takes."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ner_lab.config.compose import CONF_DIR, quoted
+from ner_lab.errors import JobElsewhere, JobFailed, UserError, nearest
+from ner_lab.io.terminal import start_logging
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.state import DONE, RUNNING, failure_of, read_metrics, state_of
+from ner_lab.studies.devices import GpuPool, cores_at_hand, gpus_to_deal, jobs_that_fit, need_of
+from ner_lab.studies.pending import KEEP, REDO, REFUSE, are_due
+from ner_lab.studies.process_pool import Launch, Processes, how_it_ended, training_command
+from ner_lab.studies.progress_view import SweepView
+
+log = logging.getLogger(__name__)
+
+_CHANGED = (REFUSE, KEEP, REDO)
+_OF_THE_SWEEP = (
+    "hydra.mode",
+    "hydra.sweep",
+    "hydra.launcher",
+    "hydra/launcher",
+    "hydra.sweeper",
+    "hydra/sweeper",
+    "hydra.run",
+)
+
+
+def launch(
+    jobs: Sequence[tuple[list[str], DictConfig]],
+    master: DictConfig,
+    *,
+    n_jobs: int | None,
+    gpus: Sequence[Any] | None,
+    jobs_per_gpu: int,
+    changed: str,
+) -> list[float | Exception]:
+    """Run jobs, each given by its overrides and its config with its `hydra` node, and give their dev F1, or why not.
+
+    master: the config of the multirun. The settings are those of `conf/hydra/launcher/process.yaml`.
+    """
+    start_logging()
+    if changed not in _CHANGED:
+        raise UserError(f"hydra.launcher.changed={changed}{nearest(changed, _CHANGED)} It takes {', '.join(_CHANGED)}.")
+    if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
+        raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be 1 or more, or null for what the machine takes.")
+    at_hand = gpus_to_deal(gpus)
+    pool = GpuPool(at_hand, jobs_per_gpu)
+    launches = [
+        Launch(
+            overrides=[
+                *_own(overrides),
+                *_hydra_overrides(master),
+                f"hydra.run.dir={quoted(str(folder))}",
+                "hydra.mode=RUN",
+            ],
+            run=RunFolder(folder),
+            need=need_of(cfg, at_hand),
+        )
+        for overrides, cfg in jobs
+        for folder in [Path(cfg.hydra.sweep.dir).absolute() / cfg.hydra.sweep.subdir]
+    ]
+    needed = are_due([job.run for job in launches], [cfg for _, cfg in jobs], changed)
+    by_folder = {job.run.path: job for job, is_due in zip(launches, needed, strict=True) if is_due}
+    due = list(by_folder.values())  # a search may ask for the same job twice
+    if due:
+        at_once = n_jobs or _at_once(due, pool)
+        source = _source(master)
+        log.info("%d jobs to run, %d at once", len(due), min(at_once, len(due)))
+        with SweepView(due, at_once) as view:
+            Processes(
+                command=lambda job: training_command(job, source),
+                n_jobs=at_once,
+                gpus=pool,
+                wanted=lambda job: _make_room(job, view),
+                watch=view.watch,
+                ended=view.ended,
+            ).run(due)
+    return [_value(by_folder.get(job.run.path, job)) for job in launches]
+
+
+def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
+    """As many as the largest job leaves room for; GPUs limit themselves."""
+    if all(job.need.gpu for job in due):
+        return max(1, sum(pool.room.values()))
+    return min(jobs_that_fit(job.need, cores_at_hand()) for job in due if not job.need.gpu)
+
+
+def _make_room(job: Launch, view: SweepView) -> bool:
+    """Set aside what earlier attempts left, unless the job can resume from it.
+
+    False where another sweep has done or begun the job meanwhile.
+    """
+    if state_of(job.run) in (DONE, RUNNING):
+        view.left_out(job)
+        return False
+    if not job.run.may_resume():
+        job.run.set_aside()
+    return True
+
+
+def _value(job: Launch) -> float | Exception:
+    metrics = read_metrics(job.run)
+    if metrics is not None and metrics.get("status") == "ok":
+        return float(metrics["dev"]["f1"])
+    if job.exit_code is None and state_of(job.run) == RUNNING:
+        return JobElsewhere(f"{job.name}: another process is training it")
+    if job.exit_code is None:
+        return JobFailed(f"{job.name}: not run to its end here")
+    return JobFailed(f"{job.name}: {failure_of(job.run) or how_it_ended(job.exit_code)}")
+
+
+def _own(overrides: Sequence[str]) -> list[str]:
+    """Without the folder's name, which the job is given in full."""
+    return [item for item in overrides if not item.startswith("hydra.sweep.")]
+
+
+def _hydra_overrides(master: DictConfig) -> list[str]:
+    """Overrides of Hydra's own config that a single job shares with the sweep."""
+    return [item for item in master.hydra.overrides.hydra if not item.lstrip("+~").startswith(_OF_THE_SWEEP)]
+
+
+def _source(master: DictConfig) -> list[str]:
+    """Where the config of the multirun came from, as arguments."""
+    source = ["--config-name", master.hydra.job.config_name]
+    for place in master.hydra.runtime.config_sources:
+        if place.provider == "command-line" and Path(place.path) != CONF_DIR:
+            source += ["--config-dir", place.path]
+    return source

@@ -1,0 +1,7 @@
+"""No tracker."""
+
+from ner_lab.tracking.base import Tracker
+
+
+class NoTracker(Tracker):
+    """Writes nothing beside the run folder."""

@@ -1,0 +1,90 @@
+"""W&B's server and its own process: a key, an answer in time, whose mistake an error is, how the process ends."""
+
+import netrc
+import os
+import ssl
+import threading
+import traceback
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from ner_lab.io.secrets import redacted
+
+BASE_URL = "https://api.wandb.ai"
+
+
+def is_theirs(error: Exception) -> bool:
+    """Whether W&B, the network or the disk is to blame, and not our use of them.
+
+    What comes up within wandb's own code is theirs, of whatever kind: an answer that is not W&B's, say.
+    """
+    return isinstance(error, OSError) or _is_wandbs(type(error).__module__) or _came_up_in_wandb(error)
+
+
+def _came_up_in_wandb(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(_is_wandbs(frame.f_globals.get("__name__", "")) for frame, _ in frames)
+
+
+def _is_wandbs(module: str) -> bool:
+    return module == "wandb" or module.startswith("wandb.")
+
+
+def reason(error: Exception) -> str:
+    """An error in a line."""
+    said = redacted(" ".join(str(error).split()))[:200]
+    return said if said not in ("", "<no message>") else type(error).__name__
+
+
+def ask(url: str, seconds: float) -> None:
+    """Raise OSError where nothing at all answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds):
+            pass
+    except urllib.error.HTTPError:  # an answer, if not a friendly one
+        pass
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLError):  # an answer, and certificates are wandb's business
+            return
+        if isinstance(error.reason, TimeoutError):
+            raise TimeoutError(silence(url, seconds)) from None
+        raise ConnectionError(f"{url} cannot be reached ({error.reason})") from None
+    except TimeoutError:
+        raise TimeoutError(silence(url, seconds)) from None
+
+
+def silence(url: str, seconds: float) -> str:
+    return f"no answer from {url} in {seconds:g} s"
+
+
+def within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:
+    """What `act` gives, or TimeoutError with `otherwise` when it takes longer: it then goes on unheeded."""
+    result: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            result["value"] = act()
+        except BaseException as error:
+            result["error"] = error
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if worker.is_alive():
+        raise TimeoutError(otherwise)
+    if "error" in result:
+        raise result["error"]
+    return result["value"]
+
+
+def has_key(base_url: str) -> bool:
+    """Whether a key is at hand: in the environment, or where `wandb login` keeps it."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(base_url).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,317 @@
+"""Weights & Biases: one run for each run folder, offline without a key, never a question."""
+
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from ner_lab.errors import UserError
+from ner_lab.io.atomic import write_whole
+from ner_lab.tracking import metric_names as names
+from ner_lab.tracking.base import Tracker
+from ner_lab.tracking.wandb import tables as wandb_results
+from ner_lab.tracking.wandb.process import ENDING, end_process, no_import_hooks, refusal_in
+from ner_lab.tracking.wandb.server import ask, has_key, is_theirs, reason, silence, within
+
+log = logging.getLogger(__name__)
+
+IDENTITY = "wandb_id"
+"""File of a run folder: the run's name at W&B, the same for every attempt at the run."""
+_LONGEST_TAG = 64  # characters that W&B takes
+_WITHOUT_SERVER = ("offline", "dryrun", "disabled")
+_ALONE = 60.0  # seconds in which wandb's own process is to start
+
+
+class WandbTracker(Tracker):
+    """Settings as in `conf/logger/wandb.yaml`; offline runs lie in `RUN/wandb`.
+
+    Every number is in the run folder first; whatever befalls W&B costs a warning, never the run, and no more
+    time than `init_timeout` and `finish_timeout` say.
+
+    A training that is taken up again goes on in its run: online behind the rows that the server has, offline
+    in a second folder of the same id, which `wandb sync` sends to the same run. Epochs that the earlier
+    attempt had logged behind the state that training goes on from are logged again, with the same numbers.
+
+    What W&B would gather by itself is left out, since it may hold what is nobody's business: the command line,
+    the addresses of git and of installed packages, the script. The config has our own record of the choices,
+    versions and commit.
+    """
+
+    continues = True
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        entity: str | None,
+        group: str | None,
+        tags: Sequence[str],
+        mode: str,
+        base_url: str,
+        init_timeout: float,
+        finish_timeout: float,
+        log_predictions: bool,
+        log_checkpoint: bool,
+        error_rows: int,
+    ) -> None:
+        if mode not in ("auto", "online", "offline", "disabled"):
+            raise UserError(f"logger.mode is '{mode}'. It takes auto, online, offline or disabled.")
+        for name, seconds in (("init_timeout", init_timeout), ("finish_timeout", finish_timeout)):
+            if seconds < 0:
+                raise UserError(f"logger.{name} is {seconds}. It is a number of seconds, 0 or more.")
+        if error_rows < 0:
+            raise UserError(f"logger.error_rows is {error_rows}; it must be 0 or more.")
+        self.project = project
+        self.entity = entity
+        self.group = group
+        self.tags = list(tags)
+        self.mode = mode
+        self.base_url = base_url
+        self.init_timeout = init_timeout
+        self.finish_timeout = finish_timeout
+        self.log_predictions = log_predictions
+        self.log_checkpoint = log_checkpoint
+        self.error_rows = error_rows
+        self._run: Any = None
+        self._told = False
+        self._lost = False
+
+    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
+        os.environ.setdefault("WANDB_BASE_URL", self.base_url)
+        os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for the server at the end, offline as well
+        settings = self._settings(run, name, config, facts)
+        try:
+            self._run = self._begin(run, settings)
+        except Exception as error:
+            self._warn(error, "take a run")
+            return []
+        self._tell("run", no_import_hooks)
+        self._tell("config", lambda: self._add_swept_groups(config))
+        self._tell("names of curves", self._define_curves)
+        self._ask("names of input files", lambda: self._log_inputs(facts.get("sources") or {}), self.init_timeout)
+        return [_Curves(self._run, self._tell)]
+
+    def finish(self, run: Path, metrics: Mapping[str, Any]) -> None:
+        if self._run is None:
+            return
+        self._tell("summary", lambda: self._run.summary.update(wandb_results.summary(metrics)))
+        self._ask("tables", lambda: self._run.log(wandb_results.tables(run, metrics, self.error_rows)))
+        self._ask("artifacts", lambda: self._log_outputs(run))
+
+    def close(self, failed: bool) -> None:
+        if self._run is not None:
+            # wandb has a limit of its own, and may not get as far as to heed it
+            seconds = self.finish_timeout + ENDING
+            self._tell("end", lambda: within(seconds, lambda: self._end(failed), "no end of it"))
+            self._run = None
+            if self._told:  # it may be gone, which wandb would find out once more when Python ends
+                end_process()
+
+    def _end(self, failed: bool) -> None:
+        self._run.finish(exit_code=1 if failed else 0)
+        if (refusal := refusal_in(getattr(self._run.settings, "log_internal", None))) is not None:
+            raise ConnectionError(refusal)
+
+    def _tell(self, what: str, act: Callable[[], Any]) -> None:
+        """What W&B cannot take is said, once, and left out: the run folder has it all."""
+        try:
+            act()
+        except Exception as error:
+            self._warn(error, f"take the {what}")
+
+    def _ask(self, what: str, act: Callable[[], Any], seconds: float | None = None) -> None:
+        """As `_tell` what makes wandb ask its server and wait: no longer than so long, and only once in vain."""
+        if not self._lost:
+            limit = self.finish_timeout if seconds is None else seconds
+            self._tell(what, lambda: within(limit, act, f"no answer in {limit:g} s"))
+
+    def _warn(self, error: Exception, what: str) -> None:
+        """Say what W&B does not do, unless the mistake is ours: that is raised again."""
+        if not is_theirs(error):
+            raise error
+        self._lost = self._lost or isinstance(error, TimeoutError)
+        if not self._told:
+            later = "" if self._run is None else "; wandb sync sends later what it lacks"
+            log.warning("W&B does not %s (%s); the run folder has everything%s.", what, reason(error), later)
+        self._told = True
+
+    def _begin(self, run: Path, settings: Mapping[str, Any]) -> Any:
+        """Start the run, offline where no server can be reached."""
+        mode = os.environ.get("WANDB_MODE") or self._wanted_mode()
+        if mode in _WITHOUT_SERVER:
+            return self._start(settings, mode)
+        before = set((run / "wandb").glob("run-*"))
+        try:
+            if not has_key(os.environ["WANDB_BASE_URL"]):
+                raise PermissionError("no key; wandb login takes one")  # wandb itself would ask for it
+            return self._start(settings, mode)
+        except Exception as error:
+            if not is_theirs(error):
+                raise
+            log.warning(
+                "W&B takes no run now (%s): it is logged offline, and wandb sync sends it later.", reason(error)
+            )
+        end_process()
+        for begun in set((run / "wandb").glob("run-*")) - before:
+            shutil.rmtree(begun, ignore_errors=True)
+        return self._start(settings, "offline")
+
+    def _wanted_mode(self) -> str:
+        if self.mode != "auto":
+            return self.mode
+        return "online" if has_key(os.environ["WANDB_BASE_URL"]) else "offline"
+
+    def _settings(self, run: Path, name: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+        study = config.get("study") or {}
+        choices = dict(facts.get("choices") or {})
+        return {
+            "id": _identity(run),
+            # whoever begins anew has moved the earlier attempt's folder away
+            "resume": "allow" if any((run / "wandb").glob("*run-*")) else None,
+            "project": self.project,
+            "entity": self.entity,
+            "group": self.group or study.get("name") or config.get("run_name"),
+            "job_type": "train",
+            "tags": tags_of(self.tags, study, choices, config),
+            "name": name,
+            "dir": run,
+            "config": {**config, **{key: value for key, value in facts.items() if key != "sources"}},
+        }
+
+    def _start(self, settings: Mapping[str, Any], mode: str) -> Any:
+        """Start the run; where a server is to be reached, wait `init_timeout` seconds for it and no longer."""
+        import wandb
+
+        alone = mode in _WITHOUT_SERVER
+
+        def start() -> Any:
+            return wandb.init(
+                **settings,
+                mode=mode,  # type: ignore[arg-type]
+                settings=wandb.Settings(
+                    init_timeout=_ALONE if alone else self.init_timeout,
+                    finish_timeout=self.finish_timeout,
+                    finish_timeout_raises=True,
+                    silent=True,
+                    console="off",
+                    disable_code=True,
+                    disable_git=True,
+                    disable_job_creation=True,
+                    save_code=False,
+                    x_disable_meta=True,
+                    x_save_requirements=False,
+                    program="ner-lab",
+                ),
+            )
+
+        if alone:
+            return start()
+        base_url = os.environ["WANDB_BASE_URL"]
+        no_answer = silence(base_url, self.init_timeout)
+        begun = time.monotonic()
+        # wandb itself tries again and again, beyond its own limit
+        within(self.init_timeout, lambda: ask(base_url, self.init_timeout), no_answer)
+        return within(max(1.0, self.init_timeout - (time.monotonic() - begun)), start, no_answer)
+
+    def _add_swept_groups(self, config: Mapping[str, Any]) -> None:
+        """An agent's `encoder=bilstm` stands where the keys of that group would: they go beside it by full names."""
+        if os.environ.get("WANDB_SWEEP_ID"):
+            for group, keys in config.items():
+                if isinstance(keys, Mapping) and not isinstance(self._run.config.get(group, keys), Mapping):
+                    self._run.config.update({f"{group}.{key}": value for key, value in keys.items()})
+
+    def _define_curves(self) -> None:
+        """Curves over epochs, and the best dev F1 as what stands for the run."""
+        self._run.define_metric(names.EPOCH, hidden=True)
+        for some in ("train/*", "dev/*"):
+            self._run.define_metric(some, step_metric=names.EPOCH)
+        self._run.define_metric(names.DEV_F1, step_metric=names.EPOCH, summary="max")
+
+    def _log_inputs(self, sources: Mapping[str, Mapping[str, str]]) -> None:
+        """The files read, by reference: their names and checksums, so that lineage is seen, not their content."""
+        import wandb
+
+        groups = {"dataset": {k: v for k, v in sources.items() if k != "vectors"}}
+        groups["vectors"] = {k: v for k, v in sources.items() if k == "vectors"}
+        for kind, files in groups.items():
+            if not files:
+                continue
+            sums = " ".join(f"{key} {file['sha256']}" for key, file in sorted(files.items()))
+            name = f"{kind}-{hashlib.sha256(sums.encode()).hexdigest()[:12]}"
+            artifact = wandb.Artifact(name, type=kind, metadata={key: dict(file) for key, file in files.items()})
+            for key, file in files.items():
+                artifact.add_reference(Path(file["path"]).as_uri(), name=key)
+            if self._run.offline or self._run.disabled:
+                self._run.log_artifact(artifact)
+            else:
+                self._run.use_artifact(artifact)
+
+    def _log_outputs(self, run: Path) -> None:
+        import wandb
+
+        wanted = [("predictions", run / "predictions", self.log_predictions)]
+        wanted += [("model", run / "checkpoints", self.log_checkpoint)]
+        for kind, folder, is_wanted in wanted:
+            if is_wanted and folder.is_dir():
+                artifact = wandb.Artifact(f"{kind}-{self._run.id}", type=kind)
+                artifact.add_dir(str(folder))
+                if kind == "model":
+                    artifact.add_file(str(run / "config.yaml"))
+                self._run.log_artifact(artifact)
+
+
+class _Curves(Logger):
+    """Lightning's way to the curves of a run."""
+
+    def __init__(self, run: Any, tell: Callable[[str, Callable[[], Any]], None]) -> None:
+        super().__init__()
+        self.run = run
+        self.tell = tell
+
+    @property
+    def name(self) -> str:
+        return str(self.run.project)
+
+    @property
+    def version(self) -> str:
+        return str(self.run.id)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The run has its config already."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        row = {**metrics, **({} if step is None else {"trainer/global_step": step})}
+        self.tell("curves", lambda: self.run.log(row))
+
+
+def tags_of(
+    stated: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
+) -> list[str]:
+    """Tags of a run: those stated, the study, and its choice of each factor of the study."""
+    tags = [*stated, *([study["name"]] if study.get("name") else [])]
+    for factor in study.get("factors") or {}:
+        value: Any = choices.get(factor, config)
+        if value is config:
+            for key in str(factor).split("."):
+                value = value.get(key) if isinstance(value, Mapping) else None
+        tags.append(f"{factor}={value}")
+    return [tag[:_LONGEST_TAG] for tag in dict.fromkeys(tags)]
+
+
+def _identity(run: Path) -> str:
+    """The run's id: what an agent of a W&B sweep gives, else what an earlier attempt had, else a new one."""
+    place = run / IDENTITY
+    known = place.read_text(encoding="utf-8").strip() if place.is_file() else ""
+    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    chosen = given or known or secrets.token_hex(4)
+    if chosen != known:
+        write_whole(place, f"{chosen}\n")
+    return chosen

@@ -1,0 +1,504 @@
+"""`ner-lab train`: train a tagger, keep the best epoch by dev F1, score dev and test with it.
+
+Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoch is kept.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from ner_lab.config.instantiate import check_part, class_of, data_options_of
+from ner_lab.config.paths import absolute_paths
+from ner_lab.config.trainer_checks import check_precision, check_settings, check_trainer, note_on_precision
+from ner_lab.config.untrusted import packages_of
+from ner_lab.data.batching.datamodule import NerDataModule
+from ner_lab.data.options import DataOptions
+from ner_lab.data.preparation import Prepared, prepare
+from ner_lab.errors import Interrupted, UserError, reason_of, user_error_behind
+from ner_lab.evaluation.conlleval import score_table
+from ner_lab.evaluation.scoring import score
+from ner_lab.inference.trained_tagger import load
+from ner_lab.io.log_file import start_log_files
+from ner_lab.io.os_errors import in_words
+from ner_lab.io.terminal import download_bar
+from ner_lab.models.build import feature_set_of, word_embedding_of
+from ner_lab.models.features.base import FeatureSet
+from ner_lab.models.tagger import Tagger
+from ner_lab.models.threads import set_threads
+from ner_lab.models.word_embedding.base import WordEmbedding, WordTable
+from ner_lab.runs.folder import RunFolder
+from ner_lab.runs.provenance import code_sum, versions
+from ner_lab.tracking.base import Tracker
+from ner_lab.training.callbacks.best_checkpoint import BestEpoch
+from ner_lab.training.callbacks.early_stopping import EarlyStop
+from ner_lab.training.callbacks.history import Diverged, EpochLog
+from ner_lab.training.callbacks.progress_file import ProgressFile
+from ner_lab.training.callbacks.resume import Watch
+from ner_lab.training.contract import check_contract, generators_kept, has_class_of_ones_own
+from ner_lab.training.module import TaggerModule
+from ner_lab.training.optimizers.base import OptimizerRecipe, optimizer_of
+from ner_lab.training.signals import StopSignals
+from ner_lab.training.summary import data_summary, parameter_table
+from ner_lab.training.trainer import trainer_of
+
+log = logging.getLogger(__name__)
+
+_MOST_TAGS_SHOWN = 400  # whose transition scores metrics.json has: 2,500 tags would take 100 MB
+
+
+def train(
+    cfg: DictConfig,
+    folder: Path,
+    name: str = "run",
+    choices: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Train as `cfg` says, write everything to `folder`, and give what stands in metrics.json.
+
+    choices, overrides: option of each group and what was overridden, for the record of the run.
+
+    In a distributed run all processes take part in training; the first one alone writes and scores,
+    and the others get an empty dictionary. A run that diverges leaves a metrics.json of status
+    `failed`, with its history and without scores, and raises `Diverged`.
+
+    Where the folder holds the state of a training with the same config, that was stopped or killed,
+    training goes on from there, and ends with the same numbers as one never stopped. Ctrl-C, SIGTERM
+    and SIGUSR1 let the step under way end, save the state, and raise `Interrupted`.
+    """
+    check_values(cfg)
+    set_threads(cfg.threads, deterministic=bool(cfg.trainer.deterministic))
+    run = RunFolder(folder)
+    tracker = tracker_of(cfg)
+    failed = True
+    with StopSignals() as signals:
+        try:
+            metrics = _train(cfg, run, tracker, signals, name, choices or {}, overrides)
+            failed = metrics.get("status") == "failed"
+        except Interrupted as stopped:
+            if not _is_first():
+                return {}
+            raise Interrupted(f"{stopped}.\nnext\n  ner-lab train resume={_shown(run.path)}") from None
+        except Exception as error:
+            if run.started and not run.metrics.exists():
+                run.write_failure(*reason_of(error, _mistake_of(error)))
+            raise
+        finally:
+            tracker.close(failed)
+            run.release()
+    return metrics
+
+
+def _mistake_of(error: Exception) -> str | None:
+    """What the user can put right, in words; None for an error of this package."""
+    if (mistake := user_error_behind(error)) is not None:
+        return str(mistake)
+    return in_words(error) if isinstance(error, OSError) else None
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes of a run, or the only one."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def tracker_of(cfg: DictConfig) -> Tracker:
+    """The experiment tracker that `cfg.logger` says."""
+    return instantiate(cfg.logger)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Refuse what cannot be, as far as that can be known before anything is read or written."""
+    check_seed(cfg)
+    check_settings(cfg)
+    check_parts(cfg)
+    check_counting(cfg)
+    stopping_of(cfg, data_options_of(cfg))
+
+
+def check_counting(cfg: DictConfig) -> None:
+    """Refuse settings under which a model that counts would count a sentence several times, or only a part of it."""
+    if not getattr(class_of(cfg.decoder, "decoder"), "trained_by_counting", False):
+        return
+    if cfg.trainer.max_epochs != 1:
+        raise UserError(
+            f"trainer.max_epochs is {cfg.trainer.max_epochs}, and this decoder is trained by counting: every further "
+            "epoch would count each sentence again. Set trainer.max_epochs=1."
+        )
+    recipe = optimizer_of(cfg)
+    if (recipe.lr, recipe.clip, recipe.loss) != (1, "none", "sum"):
+        raise UserError(
+            f"optimizer has lr={recipe.lr:g}, clip={recipe.clip}, loss={recipe.loss}, and this decoder is trained by "
+            "counting, a step of 1 for each event. Set optimizer=sgd_counts."
+        )
+
+
+def check_seed(cfg: DictConfig) -> None:
+    """Refuse what is no seed for all generators."""
+    if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
+
+
+def _train(
+    cfg: DictConfig,
+    run: RunFolder,
+    tracker: Tracker,
+    signals: StopSignals,
+    name: str,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    begun = time.perf_counter()
+    first = _is_first()
+    absolute_paths(cfg)
+    state = run.hold(cfg) if first else run.read_state()
+    options = data_options_of(cfg)
+    stopping = stopping_of(cfg, options)
+    prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
+    data_seconds = time.perf_counter() - begun
+
+    if has_class_of_ones_own(cfg):
+        try_parts(cfg, prepared)
+    module = untrained_module(cfg, prepared)
+    set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
+    check_precision(cfg.trainer, module.tagger)
+    untrained = module.tagger.transition_scores()
+    if first:
+        say_what_is_trained(options, prepared, module.tagger, data_seconds)
+
+    keeps_last = options.trains_on_dev
+    if not keeps_last and (reason := why_dev_cannot_choose(prepared)) is not None:
+        keeps_last, stopping = True, EarlyStop(rule=cfg.early_stopping.rule, patience=None)
+        if first:
+            log.warning("%s", reason)
+    if first and (note := note_on_precision(cfg.trainer.precision)) is not None:
+        log.warning("%s", note)
+    epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
+    best = BestEpoch(run, last=keeps_last)
+    about = {
+        "sources": prepared.sources,
+        "vocabs": _sha256(module.hparams["vocabs"]),
+        "code": code_sum(),
+        "versions": versions(),
+    }
+    watch = Watch(
+        run,
+        signals,
+        epochs,
+        {"stopping": stopping, "best": best},
+        every=cfg.state_every,
+        explode_above=cfg.explode_above,
+        begun=state,
+        about=about,
+    )
+    if state is not None:
+        _check_going_on(state, about, run)
+        epochs.load_state_dict(state["callbacks"]["epochs"])
+    check_trainer(cfg.trainer)
+    if first:  # nothing is written before everything was checked
+        run.start(cfg, choices, overrides, resumes=state is not None)
+    start_log_files()
+    callbacks = [epochs, stopping, ProgressFile(run.progress), best, watch]
+    if first and state is not None and not tracker.continues:
+        run.set_aside_curves()
+    loggers = _open(tracker, run, name, module, prepared, epochs) if first else []
+    trainer = trainer_of(cfg, run, callbacks, loggers)
+    diverged: Diverged | None = None
+    try:
+        if state is None or not state["place"]["ended"]:
+            data = NerDataModule(prepared, options, seed=cfg.seed, limit=cfg.trainer.limit_train_batches)
+            trainer.fit(module, datamodule=data)
+    except Diverged as error:
+        diverged = error
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        if trainer.interrupted:
+            which = "last" if keeps_last else "best"
+            kept = f"; the {which} epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
+            log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
+            raise KeyboardInterrupt from None
+        raise
+    figures = figures_of(cfg, options, prepared, epochs, module.tagger)
+    figures |= {"train_seconds": watch.seconds, "data_seconds": data_seconds}
+    if diverged is not None:
+        if not trainer.is_global_zero:
+            return {}
+        fail(run, tracker, str(diverged), figures, epochs)
+        raise diverged
+    if not trainer.is_global_zero:
+        return {}
+    metrics = finish(cfg, run, tracker, options, prepared, epochs, figures, untrained)
+    _close(metrics, run, "last" if keeps_last else "best")
+    if epochs.unscored_failure is not None:
+        raise RuntimeError(f"{epochs.unscored_failure}. The run is marked failed; all its results are in {run.path}.")
+    return metrics
+
+
+def why_dev_cannot_choose(prepared: Prepared) -> str | None:
+    """Why dev F1 is 0 whatever is learnt, in one line with the consequence; None where it can choose an epoch."""
+    train, dev = (prepared.counts[split].per_type for split in ("train", "dev"))
+    if any(dev[name] for name in dev if train.get(name)):
+        return None
+    lacking = ", ".join(sorted(name for name in dev if dev[name]))
+    what = f"dev has only entity types that train lacks ({lacking})" if lacking else "dev has no entity"
+    return (
+        f"{what}, so dev F1 cannot choose an epoch: the last epoch is kept, and early stopping is off. Give another "
+        "data.dev, or hold out a share of train: data.dev=null data.dev_share=0.1"
+    )
+
+
+def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: RunFolder) -> None:
+    """Say where training goes on; refuse other data, and name what else is not as it was."""
+    then, place = state["about"], state["place"]
+    for split, source in then["sources"].items():
+        now = about["sources"].get(split, {})
+        if source["sha256"] != now.get("sha256"):
+            raise UserError(
+                f"{now.get('path', source['path'])}: it is not the file that training began with in {run.path} "
+                f"(SHA-256 {str(now.get('sha256'))[:12]}..., then {source['sha256'][:12]}...). Put the file back, "
+                "or train from the beginning in another folder: ner-lab train --from DIR."
+            )
+    if then["vocabs"] != about["vocabs"]:
+        raise UserError(
+            f"{run.path}: the vocabularies and lexicons are not those that training began with, so a lexicon or the "
+            "file of vectors was changed. Put it back, or train from the beginning in another folder: "
+            "ner-lab train --from DIR."
+        )
+    if not _is_first():
+        return
+    at = "at its end" if place["ended"] else f"in epoch {place['epochs'] + 1} behind {place['batches']} batches"
+    log.info("training goes on %s, from the state in %s", at, run.checkpoints)
+    others = [
+        f"{name} {version} (then {then['versions'].get(name, 'none')})"
+        for name, version in about["versions"].items()
+        if then["versions"].get(name) != version
+    ]
+    others += ["the code of ner_lab"] if then["code"] != about["code"] else []
+    if others:
+        log.warning("not as when training began: %s. The numbers may differ in their last places.", ", ".join(others))
+
+
+def _sha256(content: Any) -> str:
+    """Of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _open(
+    tracker: Tracker, run: RunFolder, name: str, module: TaggerModule, prepared: Prepared, epochs: EpochLog
+) -> list[Logger]:
+    """The loggers of a run; those that begin anew are told what was logged before it was stopped."""
+    loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared))
+    if not tracker.continues:
+        epochs.tell(loggers)
+    return loggers
+
+
+def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
+    """The tagger as it is before training: what is random follows from the seed alone."""
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
+    table = module.tagger.embedder.words
+    if prepared.vectors is not None and isinstance(table, WordTable):
+        table.fill(prepared.vectors)
+    return module
+
+
+def try_parts(cfg: DictConfig, prepared: Prepared) -> list[tuple[str, str, str, str]]:
+    """Check the contract of all parts in a tagger that is made for it (`ner_lab.training.contract`).
+
+    Returns (group, class, its size, what was checked) of each; UserError for the first one broken.
+    """
+    with generators_kept():
+        module = untrained_module(cfg, prepared)
+        return check_contract(cfg, module.tagger, module.recipe, prepared.splits["train"], prepared.vocabs.tags)
+
+
+def config_of(module: TaggerModule) -> dict[str, Any]:
+    """The config that a module was built from, as plain data."""
+    return module.hparams["config"]
+
+
+def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger, data_seconds: float) -> None:
+    """Log what the data and the tagger are."""
+    trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
+    log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
+    log.info("%s\n", data_summary(prepared))
+    for warning in prepared.warnings:
+        log.warning("%s", warning)
+    log.info("%s\n", parameter_table(tagger))
+
+
+def figures_of(
+    cfg: DictConfig, options: DataOptions, prepared: Prepared, epochs: EpochLog, tagger: Tagger
+) -> dict[str, Any]:
+    """What metrics.json says of the training itself, but for the time it took."""
+    return {
+        "seed": cfg.seed,
+        "train_on": options.train_on,
+        "epochs": epochs.trained,
+        "train_tokens_per_second": epochs.tokens_per_second,
+        "parameters": _parameters(tagger),
+        "coverage": prepared.coverage,
+        "sources": prepared.sources,
+        "warnings": prepared.warnings,
+        "improper_gold": prepared.improper_gold,
+    }
+
+
+def fail(run: RunFolder, tracker: Tracker, failure: str, figures: dict[str, Any], epochs: EpochLog) -> None:
+    """Leave what a run that diverged leaves."""
+    metrics = {"status": "failed", "failure": failure, **figures, "history": epochs.history}
+    run.write_metrics(metrics)
+    tracker.finish(run.path, metrics)
+
+
+def finish(
+    cfg: DictConfig,
+    run: RunFolder,
+    tracker: Tracker,
+    options: DataOptions,
+    prepared: Prepared,
+    epochs: EpochLog,
+    figures: dict[str, Any],
+    untrained: dict[str, Tensor] | None,
+) -> dict[str, Any]:
+    """Score the epoch kept and leave what a run that came to its end leaves; gives what stands in metrics.json.
+
+    untrained: transition scores before training.
+    """
+    if not epochs.history:
+        if epochs.unscored:
+            raise RuntimeError(f"{epochs.unscored_failure}.")
+        raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
+    tagger = load(run.path, trust=packages_of(cfg)).tagger  # as any later reader will
+    splits = score_kept(tagger, run, prepared, options.eval_batch_tokens)
+    failure = epochs.unscored_failure or _failure(splits["dev"]["f1"], cfg.fail_below)
+    metrics = {
+        "status": "ok" if failure is None else "failed",
+        "failure": failure,
+        "best_epoch": epochs.kept,
+        **figures,
+        **splits,
+        **_transitions(prepared.vocabs.tags.items, untrained, tagger.transition_scores()),
+        "history": epochs.history,
+    }
+    run.write_metrics(metrics)
+    run.drop_state()
+    tracker.finish(run.path, metrics)
+    return metrics
+
+
+def _parameters(tagger: Tagger) -> dict[str, int]:
+    """Numbers in each part."""
+    return {part: whole for part, (_, whole) in tagger.parameter_counts().items()}
+
+
+def facts_of(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
+    """What a tracker is told beside the config."""
+    record = run.read_record()
+    facts = {name: record[name] for name in ("choices", "versions", "code")}
+    commit = (record["git"] or {}).get("commit")
+    return {**facts, "commit": commit, "parameters": _parameters(tagger), "sources": prepared.sources}
+
+
+def stopping_of(cfg: DictConfig, options: DataOptions) -> EarlyStop:
+    """The rule for ending early; what it may not be beside data that is trained on, and other limits, checked."""
+    patience, limit = cfg.early_stopping.patience, cfg.fail_below
+    if options.trains_on_dev and patience is not None:
+        raise UserError(
+            f"early_stopping.patience is {patience}, but data.train_on=[train,dev] leaves no data to stop on. "
+            "Give early_stopping.patience=null and a fixed trainer.max_epochs=N."
+        )
+    if limit is not None and (type(limit) not in (int, float) or not 0 <= limit <= 100):
+        raise UserError(f"fail_below is {limit}. It is a dev F1 in per cent, 0 to 100, or null.")
+    return EarlyStop(rule=cfg.early_stopping.rule, patience=patience)
+
+
+def _failure(dev_f1: float, least: float | None) -> str | None:
+    """Why a run that ran to its end counts as failed (Chiu & Nichols 2016, section 3.4); None if it does not."""
+    return f"dev F1 {dev_f1:.2f} is below fail_below={least:g}" if least is not None and dev_f1 < least else None
+
+
+def _transitions(
+    tags: list[str], before: dict[str, Tensor] | None, after: dict[str, Tensor] | None
+) -> dict[str, dict[str, Any]]:
+    """Scores between neighbouring tags before training and in the epoch kept, where one matrix holds them."""
+    if before is None or after is None or len(tags) > _MOST_TAGS_SHOWN:
+        return {}
+    scores = {name: {"before": _rounded(before[name]), "after": _rounded(after[name])} for name in after}
+    return {"transitions": {"tags": tags, **scores}}
+
+
+def _rounded(scores: Tensor) -> Any:
+    """Numbers as lists, to four places; those that are not finite are null."""
+    if scores.dim() > 1:
+        return [_rounded(row) for row in scores]
+    return [round(score, 4) if math.isfinite(score) else None for score in scores.tolist()]
+
+
+def score_kept(tagger: Tagger, run: RunFolder, prepared: Prepared, batch_tokens: int) -> dict[str, Any]:
+    """Score dev and test with the epoch kept, and write its predictions."""
+    vocabs = prepared.vocabs
+    splits: dict[str, Any] = {}
+    for name in ("dev", "test"):
+        if name not in prepared.splits:
+            continue
+        split = prepared.splits[name]
+        scored = score(tagger, split, prepared.labels, vocabs.tags.scheme, batch_tokens, vocabs.word_classes)
+        scored.write(run.predictions / f"{name}.conll")
+        splits[name] = scored.scores
+    return splits
+
+
+def _close(metrics: dict[str, Any], run: RunFolder, which: str) -> None:
+    """Log the scores of the `best` or `last` epoch, which was kept, and the next steps."""
+    trained_on = metrics["train_on"]
+    scores: dict[str, Any] = {
+        f"{name} (trained on)" if name in trained_on else name: metrics[name]
+        for name in ("dev", "test")
+        if name in metrics
+    }
+    log.info("\n%s epoch %d of %d\n\n%s\n", which, metrics["best_epoch"], metrics["epochs"], score_table(scores))
+    if not metrics["dev"]["predicted"] and metrics["dev"]["gold"]:
+        log.warning(
+            "no entity was predicted on dev. More epochs may help (trainer.max_epochs, early_stopping.patience=null), "
+            "or another optimizer or learning rate (optimizer=adam, optimizer.lr)."
+        )
+    if metrics["failure"] is not None:
+        log.warning("this run is marked failed: %s.", metrics["failure"])
+    folder = _shown(run.path)
+    log.info(
+        "trained in %.0f s, %s tokens/s\nrun folder   %s\n"
+        "  metrics.json, config.yaml, checkpoints/best.ckpt, predictions/, train.log\n"
+        "next\n  ner-lab predict run=%s input=FILE\n  ner-lab evaluate run=%s\n"
+        "  ner-lab train char_encoder=bilstm decoder=softmax seed=2",
+        metrics["train_seconds"],
+        f"{metrics['train_tokens_per_second']:,.0f}",
+        folder,
+        folder,
+        folder,
+    )
+
+
+def _shown(path: Path) -> Path:
+    """From here, if it lies here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def check_parts(cfg: DictConfig) -> None:
+    """Refuse what cannot be in any part, as far as it can be known before data are read: UserError."""
+    for group in ("data", "char_encoder", "encoder", "decoder", "logger"):
+        check_part(cfg, group)
+    for group, kind in (("word_embedding", WordEmbedding), ("features", FeatureSet), ("optimizer", OptimizerRecipe)):
+        check_part(cfg, group, kind)

@@ -1,0 +1,7 @@
+"""The version of the package, and where it is."""
+
+from pathlib import Path
+
+__version__ = "0.1.0"
+PACKAGE = Path(__file__).parent
+"""The folder of the package's sources"""
