@@ -1,4 +1,4 @@
-"""One GPU: a run's speed, the CRF's kernels, what a step waits for, CUDA graphs, several runs on one card, a study.
+"""One GPU: a run's speed, the CRF, what a step waits for, CUDA graphs, several runs on one card, a study.
 
 Sizes of Ma & Hovy (2016): char-CNN of 30 filters, words of 100, BiLSTM of 200 a direction, CRF, dropout .5, SGD.
 
@@ -9,8 +9,6 @@ Sizes of Ma & Hovy (2016): char-CNN of 30 filters, words of 100, BiLSTM of 200 a
 From one GPU to eight: benchmarks/ddp.py --accelerator gpu.
 """
 
-import importlib
-import importlib.util
 import itertools
 import json
 import subprocess
@@ -200,43 +198,27 @@ class Utilisation:
 
 
 def crf(options: Namespace, plan: Plan) -> dict[str, Any]:
-    """Milliseconds of likelihood with gradient, and of the best path: PyTorch's operations against Triton's kernels."""
+    """Milliseconds of likelihood with gradient, and of the best path."""
     device = torch.device(options.device)
-    ways: dict[str, Any] = {"torch": (forward_backward.log_likelihood, viterbi.viterbi)}
-    if device.type == "cuda" and (kernels := triton_chain()) is not None:
-        ways["triton"] = (kernels.log_likelihood, getattr(kernels, "viterbi", None))
     found: dict[str, Any] = {}
     rows = []
     for batch, time_, tags in plan.chains:
-        chain = _chain(batch, time_, tags, device)
-        for name, (likelihood, best) in ways.items():
-            scores, (gold, mask) = chain[:4], chain[4:]
+        emissions, start, transitions, end, gold, mask = _chain(batch, time_, tags, device)
+        scores = (start, transitions, end)
 
-            def learn(likelihood: Any = likelihood, scores: Any = scores, gold: Any = gold, mask: Any = mask) -> None:
-                value = likelihood(scores[0], gold, mask, *scores[1:]).sum()
-                torch.autograd.grad(value, scores)
+        def learn(emissions: Any = emissions, scores: Any = scores, gold: Any = gold, mask: Any = mask) -> None:
+            value = forward_backward.log_likelihood(emissions, gold, mask, *scores).sum()
+            torch.autograd.grad(value, (emissions, *scores))
 
-            def search(best: Any = best, scores: Any = scores, mask: Any = mask) -> None:
-                best(scores[0].detach(), mask, *(part.detach() for part in scores[1:]))
+        def search(emissions: Any = emissions, scores: Any = scores, mask: Any = mask) -> None:
+            viterbi.viterbi(emissions.detach(), mask, *(part.detach() for part in scores))
 
-            learnt = 1000 * seconds_of(learn, plan.repeats, device)
-            searched = 1000 * seconds_of(search, plan.repeats, device) if best is not None else None
-            rows.append([f"({batch}, {time_}, {tags})", name, learnt, searched])
-            found[f"{batch},{time_},{tags},{name}"] = {"likelihood": learnt, "best_path": searched}
-    measure.show("CRF", ["batch, time, tags", "way", "likelihood and gradient, ms", "best path, ms"], rows)
-    if "triton" not in ways:
-        measure.note("Triton's kernels were not run: they need a CUDA GPU and the module.")
+        learnt = 1000 * seconds_of(learn, plan.repeats, device)
+        searched = 1000 * seconds_of(search, plan.repeats, device)
+        rows.append([f"({batch}, {time_}, {tags})", learnt, searched])
+        found[f"{batch},{time_},{tags}"] = {"likelihood": learnt, "best_path": searched}
+    measure.show("CRF", ["batch, time, tags", "likelihood and gradient, ms", "best path, ms"], rows)
     return found
-
-
-def triton_chain() -> Any:
-    """The module of the CRF's kernels; None where it, or Triton, is not there."""
-    if (
-        importlib.util.find_spec("triton") is None
-        or importlib.util.find_spec("ner_lab.models.decoder.chain.triton_chain") is None
-    ):
-        return None
-    return importlib.import_module("ner_lab.models.decoder.chain.triton_chain")
 
 
 def _chain(batch: int, time_: int, tags: int, device: torch.device) -> tuple[Tensor, ...]:

@@ -31,7 +31,6 @@ _PACKAGES = (
     "torch",
     "numpy",
     "pytorch-lightning",
-    "triton",
     "flair",
     "spacy",
     "pytorch-crf",

@@ -116,7 +116,7 @@ def _section(name: str, content: Mapping[str, Any] | None, plots: Sequence[str])
 
 
 def _peers(machine: Mapping[str, Any]) -> str:
-    peers = ("flair", "spacy", "pytorch-crf", "torch-struct", "TorchCRF", "triton")
+    peers = ("flair", "spacy", "pytorch-crf", "torch-struct", "TorchCRF")
     found = [f"{name} {machine['versions'][name]}" for name in peers if name in machine.get("versions", {})]
     return f"; {', '.join(found)}" if found else ""
 

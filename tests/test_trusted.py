@@ -75,7 +75,7 @@ HOSTILE = [
     ("seed", {"_target_": "os.system", "command": "touch {mark}"}),
     ("study.factors.evil", {"_target_": "os.system", "command": "touch {mark}"}),
     ("word_embedding", {"_target_": "ner_lab.models.word_embedding.random"}),
-    ("decoder", {"_target_": "ner_lab.models.decoder.chain.triton_chain.triton.jit"}),
+    ("decoder", {"_target_": "ner_lab.models.decoder.chain.linear_chain.torch.load"}),
     ("decoder", {"_target_": "ner_lab.models.decoder.crf.CRF.__init__"}),
     ("features", {"_target_": "ner_lab.models.features.lexicon.files.files_of"}),
     ("logger", {"_target_": "pytorch_lightning.loggers.CSVLogger", "save_dir": "{mark}"}),

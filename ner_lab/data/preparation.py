@@ -32,7 +32,7 @@ from ner_lab.io.download import Progress
 from ner_lab.user_code import is_own, reported
 from ner_lab.version import __version__
 
-_LAYOUT = 6  # of a cache entry; raise it when the meaning of its arrays changes
+_LAYOUT = 7  # of a cache entry; raise it when its files, or the meaning of its arrays, change
 _TABLE_ARRAYS = ("words", "letters", "lengths", "singletons")
 _SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse", "unopened")
 

@@ -1,8 +1,8 @@
 """Content hashes, and a cache of prepared data that parallel runs may share.
 
-An entry is a folder named by a hash of everything it depends on; it holds `arrays.safetensors`, `meta.json`
-and the sums of both, and is renamed into place when whole. One whose sums are wrong is named, removed and
-made anew. Runs that want the same entry at once wait for the first one to make it. Arrays are mapped. A
+An entry is a folder named by a hash of everything it depends on; it holds a `NAME.npy` for each array, `meta.json`
+and their checksums, and is renamed into place when complete. One whose checksums are wrong is named, removed and
+made again. Runs that want the same entry at once wait for the first one to make it. Arrays are memory-mapped. A
 cache that cannot be written is done without.
 """
 
@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 import pooch
 
-from ner_lab.io.array_file import map_arrays, write_arrays
 from ner_lab.io.atomic import write_whole
-from ner_lab.io.checksums import read_sealed, sealed_folder
+from ner_lab.io.checksums import file_sha256, read_sealed, sealed_folder
 
 log = logging.getLogger(__name__)
 
-_ARRAYS, _META = "arrays.safetensors", "meta.json"
+_META = "meta.json"
 
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
@@ -48,8 +47,7 @@ def content_hash(path: Path, folder: Path) -> str:
     memo = folder / "hashes" / f"{key_of(stamp=stamp)}.txt"
     if (known := _remembered(memo, stamp)) is not None:
         return known
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(path)
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_whole(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
@@ -137,14 +135,16 @@ def is_locked(path: Path, *, shared: bool = False) -> bool:
 
 
 def _found(entry: Path, *, held: bool = False) -> Entry | None:
-    return read_sealed(entry, (_ARRAYS, _META), _read, held=held)
+    return read_sealed(entry, _read, held=held)
 
 
 def _read(entry: Path) -> Entry:
-    return map_arrays(entry / _ARRAYS), json.loads((entry / _META).read_text(encoding="utf-8"))
+    # copy-on-write: what a run writes into an array is its own, and torch.from_numpy takes it without a warning
+    arrays = {path.stem: np.asarray(np.load(path, mmap_mode="c", allow_pickle=False)) for path in entry.glob("*.npy")}
+    return arrays, json.loads((entry / _META).read_text(encoding="utf-8"))
 
 
 def _write(entry: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    with (entry / _ARRAYS).open("wb") as file:
-        write_arrays(file, arrays)
+    for name, array in arrays.items():
+        np.save(entry / f"{name}.npy", array, allow_pickle=False)
     (entry / _META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")

@@ -5,19 +5,16 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-
-import numpy as np
 
 from ner_lab.io.atomic import sync_folder, write_whole
 
 log = logging.getLogger(__name__)
 
 SUMS = "sums.json"
-_BLOCK, _ACROSS = 1 << 20, 256  # bytes; words of 8 bytes in a row
 _Read = TypeVar("_Read")
 
 
@@ -40,7 +37,7 @@ def sealed_folder(place: Path) -> Iterator[Path]:
         for path in sorted(draft.iterdir()):
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-            sums[path.name] = sum_of(path)
+            sums[path.name] = file_sha256(path)
         write_whole(draft / SUMS, json.dumps(sums, indent=2) + "\n")
         draft.rename(place)
         sync_folder(place.parent)
@@ -48,17 +45,15 @@ def sealed_folder(place: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def read_sealed(
-    place: Path, names: Collection[str], read: Callable[[Path], _Read], *, held: bool = False
-) -> _Read | None:
+def read_sealed(place: Path, read: Callable[[Path], _Read], *, held: bool = False) -> _Read | None:
     """What `read` gives of the sealed folder at `place`; None where there is none, or one that is damaged.
 
-    names: of its files. held: the caller holds the lock of `place`; a damaged folder is then named and removed.
+    held: the caller holds the lock of `place`; a damaged folder is then named and removed.
     """
     if not place.exists():
         return None
     try:
-        check_sums(place, names)
+        check_sums(place)
         return read(place)
     except (OSError, Damaged) as error:
         if held:
@@ -67,37 +62,22 @@ def read_sealed(
         return None
 
 
-def check_sums(folder: Path, names: Collection[str]) -> None:
+def check_sums(folder: Path) -> None:
     """Raise Damaged or OSError where a file of a sealed folder is not as it was written, or not to be read."""
     try:
         sums = json.loads((folder / SUMS).read_bytes())
     except ValueError:
         sums = None
-    if not isinstance(sums, dict) or sums.keys() != set(names):
+    if not isinstance(sums, dict):
         raise Damaged(f"{SUMS} is not as it was written")
-    for name in names:
-        if sums[name] != sum_of(folder / name):
+    if differing := sums.keys() ^ ({path.name for path in folder.iterdir()} - {SUMS}):
+        raise Damaged(f"{SUMS} and the folder do not have the same files: {', '.join(sorted(differing))}")
+    for name, expected in sums.items():
+        if expected != file_sha256(folder / name):
             raise Damaged(f"{name} has not the sum that {SUMS} tells")
 
 
-def sum_of(path: Path) -> str:
-    """A sum of a file's content, worked out nearly as fast as the file is read.
-
-    The 8-byte words of a block stand in rows; hashed is what each row and each column adds up to. No change
-    of up to three words in a block can leave all of these as they were, and of others only one in 2^64 and
-    rarer; what fills no row is hashed itself. The file is read, not mapped, so that a disk that cannot
-    read it is an error and not the end of the process.
-    """
-    digest = hashlib.sha256()
-    block = memoryview(bytearray(_BLOCK))
-    length = 0
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file. It is read, not mapped, so that a disk error raises OSError and does not end the process."""
     with path.open("rb") as file:
-        while size := file.readinto(block):
-            words = size // 8 // _ACROSS * _ACROSS
-            grid = np.frombuffer(block, "<u8", words).reshape(-1, _ACROSS)
-            digest.update(grid.sum(axis=0))
-            digest.update(grid.sum(axis=1))
-            digest.update(block[8 * words : size])
-            length += size
-    digest.update(length.to_bytes(8, "little"))
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -31,8 +31,7 @@ from ner_lab.data.tags import (
     spans_of,
     split_tag,
 )
-from ner_lab.data.vectors.blocks import Irregular, text_blocks
-from ner_lab.data.vectors.formats import is_binary, read_any, read_text
+from ner_lab.data.vectors.formats import is_binary, read_any, read_text, text_blocks
 from ner_lab.errors import UserError
 from ner_lab.inference import chunks
 from ner_lab.inference.batch_tagger import Labeller
@@ -198,8 +197,8 @@ def vectors(content: bytes) -> None:
 def _same_in_blocks(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            blocks = list(text_blocks(file))
-    except Irregular:
+            blocks = list(text_blocks(file, path))
+    except UserError:
         return
     try:
         words, matrix = read_text(path, None)

@@ -24,6 +24,7 @@ ARRAYS: dict[str, np.ndarray] = {
     "single": np.array([True, False]),
     "none": np.zeros((0, 4), dtype=np.int64),
     "across": np.arange(6).reshape(2, 3).T,
+    "scalar": np.array(1.5),
 }
 META: dict[str, Any] = {
     "labels": ["O", "B-PER"],
@@ -33,7 +34,7 @@ META: dict[str, Any] = {
 }
 
 
-FILES = ("arrays.safetensors", "meta.json", "sums.json")
+FILES = ("vectors.npy", "none.npy", "meta.json", "sums.json")
 
 
 class Maker:
@@ -349,10 +350,17 @@ def test_the_cache_lies_where_stated_else_where_the_environment_says(
 # arrays
 
 
-def test_what_a_run_writes_into_an_array_is_its_own(tmp_path: Path) -> None:
+def test_arrays_are_mapped_and_what_a_run_writes_into_them_is_its_own(tmp_path: Path) -> None:
     first, _ = get_or_make(tmp_path, "key", Maker())
+    assert all(isinstance(array.base, np.memmap) and array.flags.aligned for array in first.values())
     first["starts"][1] = -7
     assert same(get_or_make(tmp_path, "key", Maker()))
+
+
+def test_an_array_that_would_need_a_pickle_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="allow_pickle"):
+        get_or_make(tmp_path, "key", lambda: ({"objects": np.array([{}])}, {}))
+    assert folders(tmp_path) == []
 
 
 def test_mapped_arrays_outlive_their_entry(tmp_path: Path) -> None:

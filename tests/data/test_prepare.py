@@ -580,6 +580,7 @@ def test_an_entry_of_the_cache_holds_plain_data_alone(tmp_path: Path) -> None:
     prepare(options_in(tmp_path), Cues(), vectors_in(tmp_path))
     (entry,) = entries(tmp_path)
     files = {path.name for path in (tmp_path / "cache" / "prepared" / entry).iterdir()}
-    assert files == {"arrays.safetensors", "meta.json", "sums.json"}
+    assert {"meta.json", "sums.json", "vectors.npy", "train.labels.npy", "table.words.npy"} < files
+    assert {Path(name).suffix for name in files} == {".json", ".npy"}
     meta = json.loads((tmp_path / "cache" / "prepared" / entry / "meta.json").read_text(encoding="utf-8"))
     assert meta["spellings"][:2] == ["Ann", "Holm"]

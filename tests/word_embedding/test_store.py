@@ -18,9 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.vectors import blocks, store
-from ner_lab.data.vectors.blocks import Irregular, text_blocks
-from ner_lab.data.vectors.formats import Rows, read_any, read_text
+from ner_lab.data.vectors import formats, store
+from ner_lab.data.vectors.formats import Rows, read_any, read_text, text_blocks
 from ner_lab.data.vectors.store import read_stored
 from ner_lab.errors import UserError
 
@@ -70,7 +69,7 @@ def kept(tmp_path: Path) -> Callable[[bytes], tuple[Path, Path]]:
     ],
 )
 @pytest.mark.parametrize("wanted", [None, {"the", ". . .", "b", "absent", "1 2 3", "\u00a0"}])
-@pytest.mark.parametrize("size", [1 << 20, 7])
+@pytest.mark.parametrize("size", [1024, 2])
 def test_the_first_and_the_second_reading_give_what_the_careful_reader_gives(
     kept: Callable[[bytes], tuple[Path, Path]],
     content: bytes,
@@ -78,7 +77,7 @@ def test_the_first_and_the_second_reading_give_what_the_careful_reader_gives(
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(blocks, "_SIZE", size)
+    monkeypatch.setattr(formats, "_TOGETHER", size)
     path, cache = kept(content)
     expected = read_text(path, wanted)
     same(read_stored(path, wanted, cache), expected)
@@ -92,7 +91,13 @@ words_and_numbers = st.integers(2, 4).flatmap(
         st.tuples(
             st.text("aZé中.,-_'0129 \u0085\u00a0", min_size=1, max_size=6),
             st.lists(
-                st.one_of(st.floats(-10, 10).map(lambda x: f"{x:.5f}"), st.floats(-1e4, 1e4, width=32).map(repr)),
+                st.one_of(
+                    st.floats(-10, 10).map(lambda x: f"{x:.5f}"),
+                    st.floats(-1e4, 1e4, width=32).map(repr),
+                    st.floats(-1, 1).map(repr),
+                    st.sampled_from([".5", "5.", "+0.5", "-0.0", "1_0.5", "007.5", "9.999999999999999", "1e-40"]),
+                    st.sampled_from(["0x10", "1\u00a0", "1e39", "nan", "1,5", "0.5.5", "--1", '"1"', "1#"]),
+                ),
                 min_size=dim,
                 max_size=dim,
             ),
@@ -104,7 +109,7 @@ words_and_numbers = st.integers(2, 4).flatmap(
 
 
 @settings(max_examples=60, deadline=None)
-@given(words_and_numbers, st.sampled_from([b"\n", b"\r\n", b" \n"]), st.booleans(), st.sampled_from([5, 64, 1 << 20]))
+@given(words_and_numbers, st.sampled_from([b"\n", b"\r\n", b" \n"]), st.booleans(), st.sampled_from([1, 3, 1024]))
 def test_blocks_of_any_text_hold_what_the_careful_reader_gives(
     tmp_path_factory: pytest.TempPathFactory,
     lines: list[tuple[str, list[str]]],
@@ -115,37 +120,40 @@ def test_blocks_of_any_text_hold_what_the_careful_reader_gives(
     content = newline.join(" ".join([word, *numbers]).encode() for word, numbers in lines) + newline * last
     path = tmp_path_factory.mktemp("text") / "vectors.txt"
     path.write_bytes(content)
+    expected: Rows | str
     try:
-        words, matrix = read_text(path, None)
-    except UserError:
-        words = []
-    usual = blocks._SIZE
-    blocks._SIZE = size
-    try:
-        with path.open("rb") as file:
-            found = list(text_blocks(file))
-    except Irregular:
-        return  # the careful reader is asked
-    finally:
-        blocks._SIZE = usual
+        expected = read_text(path, None)
+    except UserError as error:
+        expected = str(error)
+    with pytest.MonkeyPatch.context() as patch, path.open("rb") as file:
+        patch.setattr(formats, "_TOGETHER", size)
+        try:
+            found = list(text_blocks(file, path))
+        except UserError:
+            assert isinstance(expected, str)
+            return
+    assert not isinstance(expected, str), expected
     rows: dict[str, np.ndarray] = {}
     for some, vectors in found:
         for word, vector in zip(some, vectors, strict=True):
             rows.setdefault(word.decode(), vector)
-    assert list(rows) == words
-    np.testing.assert_array_equal(np.stack(list(rows.values())), matrix)
+    same((list(rows), np.stack(list(rows.values()))), expected)
 
 
-def test_regular_text_never_needs_the_careful_reader(kept: Callable[[bytes], tuple[Path, Path]]) -> None:
+def test_regular_text_is_read_quickly(
+    kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(1)
     lines = [f"w{n} " + " ".join(f"{x:.5g}" for x in rng.normal(size=50)) for n in range(3000)]
     path, _ = kept("\n".join(lines).encode())
+    expected = read_text(path, None)
+    monkeypatch.setattr(formats, "_vectors_of", never)
     with path.open("rb") as file:
-        found = list(text_blocks(file))
+        found = list(text_blocks(file, path))
     assert len(found) > 1
     same(
         ([word.decode() for words, _ in found for word in words], np.concatenate([v for _, v in found])),
-        read_text(path, None),
+        expected,
     )
 
 
@@ -183,6 +191,16 @@ def test_word2vecs_binary_is_kept_as_well(
         same(read_stored(path, None, cache, any_format=True), read_any(path, None))
         same(read_stored(path, {"of"}, cache, any_format=True), read_any(path, {"of"}))
         monkeypatch.setattr(store, "binary_blocks", never)
+
+
+def test_a_binary_file_without_words_has_its_dimensions(
+    kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "is_binary", lambda path, member: True)
+    path, cache = kept(b"0 5\n")
+    for _ in range(2):
+        words, matrix = read_stored(path, None, cache, any_format=True)
+        assert (words, matrix.shape) == ([], (0, 5))
 
 
 # errors
@@ -311,7 +329,7 @@ def test_no_turned_bit_and_no_cut_gives_another_vector(
 def test_a_failure_while_reading_leaves_no_entry(
     kept: Callable[[bytes], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(file: Any) -> Any:
+    def broken(file: Any, path: Path) -> Any:
         yield [b"the"], np.ones((1, 3), dtype=np.float32)
         raise KeyboardInterrupt
 

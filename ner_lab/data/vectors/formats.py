@@ -1,24 +1,40 @@
 """File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from ner_lab.data.vectors.blocks import LONGEST_LINE, Block, note_twice
 from ner_lab.errors import UserError, shown
 from ner_lab.io.archives import Damaged, find_member, gzip_content, is_zip, zip_member
 from ner_lab.io.file_diagnosis import nature_of
 
+log = logging.getLogger(__name__)
+
 Rows = tuple[list[str], np.ndarray]
+Block = tuple[list[bytes], np.ndarray]
+"""Words as they are in the file, and their vectors (words, dim) float32."""
+
+LONGEST_LINE = 1 << 22
+"""Bytes that no line of a file of vectors has."""
 _LARGEST_DIM = 99_999  # a header that says more is none; room is made for vectors as they come, one by one
 _NO_LETTERS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 """Bytes that `is_binary` takes for a part of a number."""
-_TOGETHER = 4096  # vectors of a binary file in a block
+_TOGETHER = 1024  # vectors in a block
+
+
+class TextRow(NamedTuple):
+    """A line of a text file of vectors: its number from 1, the word, and its `dim` numbers as text."""
+
+    line: int
+    word: bytes
+    numbers: bytes
+    dim: int
 
 
 @contextmanager
@@ -48,24 +64,61 @@ def _what_instead(path: Path) -> str:
 
 
 def read_text(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
-    """`word number number ...` a line; a first line of two whole numbers is word2vec's header.
+    """`word number number ...` a line; a first line of two integers is word2vec's header.
 
-    Words may hold blanks (GloVe 840B has such): the last `dim` fields are the vector. Of a word
-    that stands twice the first is taken.
+    Words may contain blanks (GloVe 840B has some): the last `dim` fields are the vector. Of a word that occurs
+    twice the first vector is taken.
     """
     wanted_bytes = None if wanted is None else {word.encode() for word in wanted}
-    with open_vectors(path, member) as file:
-        return _read_lines(file, wanted_bytes, path)
+    with open_vectors(path, member) as file, _text_lines(file, path) as lines:
+        found: dict[bytes, TextRow] = {}
+        repeated = dim = 0
+        for row in _text_rows(lines, path):
+            dim = row.dim
+            if wanted_bytes is None or row.word in wanted_bytes:
+                if row.word in found:
+                    repeated += 1
+                else:
+                    found[row.word] = row
+        _warn_of_repeated(str(path), repeated)
+        rows = list(found.values())
+        matrix = _vectors_of(rows, path) if rows else np.zeros((0, dim), dtype=np.float32)
+        return [_decode(row.word, path, row.line) for row in rows], matrix
 
 
-def _read_lines(file: IO[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
+def text_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
+    """All of a text file, as `read_text` reads it, some thousand lines at a time; repeated words are kept."""
+    seen: list[np.ndarray] = []
+    with _text_lines(file, path) as lines:
+        rows = _text_rows(lines, path)
+        while block := list(islice(rows, _TOGETHER)):
+            words = [row.word for row in block]
+            seen.append(np.fromiter(map(hash, words), dtype=np.int64, count=len(words)))
+            vectors = _read_quickly(block)
+            yield words, _vectors_of(block, path) if vectors is None else vectors
+    _warn_of_repeated(str(path), sum(map(len, seen)) - len(np.unique(np.concatenate(seen))))
+
+
+def _warn_of_repeated(name: str, number: int) -> None:
+    if number:
+        log.warning(
+            "%s: %s %s of a word that an earlier line has; the first is taken",
+            name,
+            f"{number:,}",
+            "line is" if number == 1 else "lines are",
+        )
+
+
+@contextmanager
+def _text_lines(file: IO[bytes], path: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a file. Where the first one shows that it is no text of vectors, each UserError says what it is."""
     lines = _lines_of(file, path)
     first = next(lines, b"")
     nature = nature_of(first, path.name)
     try:
         if nature and not _is_text(first):
             raise UserError(nature)
-        return _read_rows(chain([first] if first else [], lines), wanted, path)
+        yield chain([first] if first else [], lines)
     except UserError:
         if nature:
             raise UserError(f"{path}:1: {nature}") from None
@@ -79,11 +132,10 @@ def _is_text(content: bytes) -> bool:
         return False
 
 
-def _read_rows(rows: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> Rows:
-    dim = dim_line = promised = promised_dim = number = twice = 0
-    found: dict[bytes, bytes] = {}
-    lines: list[int] = []
-    for number, line in enumerate(rows, 1):
+def _text_rows(lines: Iterable[bytes], path: Path) -> Iterator[TextRow]:
+    """The rows of a file; raises UserError where a line has too few fields, or the file fewer rows than its header."""
+    dim = dim_line = promised = promised_dim = number = 0
+    for number, line in enumerate(lines, 1):
         row = line.rstrip().replace(b"\t", b" ")
         word, _, rest = row.partition(b" ")
         if number == 1 and word.isdigit() and rest.isdigit():
@@ -104,27 +156,42 @@ def _read_rows(rows: Iterable[bytes], wanted: set[bytes] | None, path: Path) -> 
         if fields > dim:
             word, *numbers_of_it = row.rsplit(b" ", dim)
             rest = b" ".join(numbers_of_it)
-        if wanted is None or word in wanted:
-            if word in found:
-                twice += 1
-                continue
-            found[word] = rest
-            lines.append(number)
+        yield TextRow(number, word, rest, dim)
     if not dim:
         raise UserError(f"{path}: no vector in it. Expected a word and its numbers on each line.")
-    note_twice(str(path), twice)
     if number - 1 < promised:
         raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file whole?")
+
+
+def _read_quickly(rows: Sequence[TextRow]) -> np.ndarray | None:
+    """What `_vectors_of` gives, a little faster; None for anything unusual."""
+    try:
+        with np.errstate(over="ignore"):
+            numbers = np.loadtxt(
+                [row.numbers for row in rows],
+                dtype=np.float32,
+                delimiter=" ",
+                comments=None,
+                encoding="ascii",
+                ndmin=2,
+            )
+    except ValueError:
+        return None
+    return numbers if numbers.shape == (len(rows), rows[0].dim) and np.isfinite(numbers).all() else None
+
+
+def _vectors_of(rows: Sequence[TextRow], path: Path) -> np.ndarray:
+    """-> (rows, dim) float32; raises UserError for a number that is damaged or not finite."""
+    dim = rows[0].dim
     try:
         with np.errstate(over="ignore"):  # what is too large becomes infinite
-            numbers = np.array(b" ".join(found.values()).split(), dtype=np.float32)
-        sound = len(numbers) == len(found) * dim and bool(np.isfinite(numbers).all())
+            numbers = np.array(b" ".join([row.numbers for row in rows]).split(), dtype=np.float32)
+        sound = len(numbers) == len(rows) * dim and bool(np.isfinite(numbers).all())
     except ValueError:
         sound = False
     if not sound:
-        raise UserError(_first_bad(path, found, lines, dim))
-    words = [_decode(word, path, line) for word, line in zip(found, lines, strict=True)]
-    return words, numbers.reshape(len(found), dim)
+        raise UserError(_first_bad(path, rows))
+    return numbers.reshape(len(rows), dim)
 
 
 def _check_promise(row: bytes, dim: int, promised: int, where: str) -> None:
@@ -173,8 +240,10 @@ def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None
 
 
 def binary_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
-    """All of a file in word2vec's binary format, some thousand words at a time."""
-    rows = _binary_rows(file, path, *_binary_header(file, path))
+    """All of a file in word2vec's binary format, some thousand words at a time; the first block is empty."""
+    number, dim = _binary_header(file, path)
+    yield [], np.empty((0, dim), dtype=np.float32)  # a file without words has dimensions, too
+    rows = _binary_rows(file, path, number, dim)
     while block := list(islice(rows, _TOGETHER)):
         matrix = np.stack([vector for _, vector in block]).astype(np.float32)
         _check_finite([word for word, _ in block], matrix, path)
@@ -255,9 +324,9 @@ def _decode(word: bytes, path: Path, line: int) -> str:
         ) from None
 
 
-def _first_bad(path: Path, found: dict[bytes, bytes], lines: list[int], dim: int) -> str:
-    for (word, rest), line in zip(found.items(), lines, strict=True):
-        fields = rest.split()
+def _first_bad(path: Path, rows: Sequence[TextRow]) -> str:
+    for line, word, text, dim in rows:
+        fields = text.split()
         reason = "" if len(fields) == dim else f"{len(fields)} numbers between {dim - 1} blanks"
         try:
             with np.errstate(over="ignore"):

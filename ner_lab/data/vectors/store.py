@@ -16,14 +16,23 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from ner_lab.data.vectors.blocks import Block, Irregular, text_blocks
-from ner_lab.data.vectors.formats import Rows, binary_blocks, is_binary, open_vectors, read_text, read_word2vec_binary
+from ner_lab.data.vectors.formats import (
+    Block,
+    Rows,
+    binary_blocks,
+    is_binary,
+    open_vectors,
+    read_text,
+    read_word2vec_binary,
+    text_blocks,
+)
+from ner_lab.errors import UserError
 from ner_lab.io.cache import cannot_keep, content_hash, key_of, lock
 from ner_lab.io.checksums import read_sealed, sealed_folder
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 2  # of an entry; raise it when its files change
+_LAYOUT = 3  # of an entry; raise it when its files change
 _VECTORS, _WORDS = "vectors.npy", "words.txt"
 
 
@@ -32,8 +41,8 @@ def read_stored(
 ) -> Rows:
     """Words of a file (those `wanted`, or all) and their vectors (words, dim) float32, by way of the store in `cache`.
 
-    Without `cache`, or where the store cannot be written or the file holds what only a careful reader can
-    judge, the file itself is read. any_format: it may be in word2vec's binary format.
+    Without `cache`, or where the store cannot be written or a line of a text file is damaged, the file itself is
+    read: a damaged line is an error only if its word is wanted. any_format: it may be in word2vec's binary format.
     """
     binary = any_format and is_binary(path, member)
     entry = None if cache is None else _entry(path, cache, member, binary)
@@ -54,9 +63,11 @@ def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[l
             if (found := _found(place, held=True)) is not None:
                 return found
             with open_vectors(path, member) as file, sealed_folder(place) as draft:
-                _write(draft, binary_blocks(file, path) if binary else text_blocks(file))
-    except Irregular:
-        log.debug("%s is read line by line", path)
+                _write(draft, binary_blocks(file, path) if binary else text_blocks(file, path))
+    except UserError as error:
+        if binary:
+            raise
+        log.debug("%s is not stored: %s", path, error)
         return None
     except OSError as error:
         if error.filename == str(path):
@@ -85,11 +96,12 @@ def _rows(words: list[bytes], vectors: np.ndarray, wanted: set[str] | None) -> R
 
 def _found(place: Path, *, held: bool = False) -> tuple[list[bytes], np.ndarray] | None:
     """Words, and the mapped array; None where there is no entry, or none that is whole."""
-    return read_sealed(place, (_VECTORS, _WORDS), _read, held=held)
+    return read_sealed(place, _read, held=held)
 
 
 def _read(place: Path) -> tuple[list[bytes], np.ndarray]:
-    return (place / _WORDS).read_bytes().split(b"\n")[:-1], np.asarray(np.load(place / _VECTORS, mmap_mode="r"))
+    vectors = np.load(place / _VECTORS, mmap_mode="r", allow_pickle=False)
+    return (place / _WORDS).read_bytes().split(b"\n")[:-1], np.asarray(vectors)
 
 
 def _write(place: Path, blocks: Iterator[Block]) -> None:
@@ -97,14 +109,12 @@ def _write(place: Path, blocks: Iterator[Block]) -> None:
     with (place / _VECTORS).open("wb") as numbers, (place / _WORDS).open("wb") as letters:
         dim = rows = 0
         for words, vectors in blocks:
-            if not rows:
+            if not dim:
                 dim = vectors.shape[1]
                 _head(numbers, 0, dim)
             numbers.write(np.ascontiguousarray(vectors, dtype="<f4").data)
             letters.write(b"".join(word + b"\n" for word in words))
             rows += len(words)
-        if not rows:
-            raise Irregular
         numbers.seek(0)
         _head(numbers, rows, dim)
 

@@ -1,13 +1,9 @@
 """The linear-chain CRF: exact likelihood, marginals and best path over emissions.
 
 score(tags) = start[tag_1] + sum_t emission[t, tag_t] + sum_t transition[tag_t, tag_t+1] + end[tag_n]
-
-On a GPU with Triton the likelihood, its gradient and the best path come from kernels of `triton_chain`;
-otherwise from `forward_backward` and `viterbi`, for which PyTorch suffices.
 """
 
 from collections.abc import Sequence
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -62,8 +58,6 @@ class LinearChainCRF(nn.Module):
         if tags.shape != emissions.shape[:2]:
             raise ValueError(f"tags are {tuple(tags.shape)}, emissions are {tuple(emissions.shape)}")
         scores = self._scores(constrained, least=FORBIDDEN)
-        if (kernels := _kernels_for(emissions)) is not None:
-            return kernels.log_likelihood(emissions, tags, mask, *scores)
         return forward_backward.log_likelihood(emissions, tags, mask, *scores)
 
     @torch.no_grad()
@@ -82,8 +76,6 @@ class LinearChainCRF(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """emissions (batch, time, tags) -> best tags (batch, time), 0 at padding, and score (batch,)."""
         mask = self._check(emissions, mask)
-        if (kernels := _kernels_for(emissions)) is not None:
-            return kernels.viterbi(emissions, mask, *self._scores(constrained))
         return viterbi(emissions, mask, *self._scores(constrained))
 
     def n_best(
@@ -115,14 +107,3 @@ class LinearChainCRF(nn.Module):
             self.transitions + penalties[:-1, :-1],
             self.end + penalties[:-1, -1],
         )
-
-
-def _kernels_for(emissions: Tensor) -> ModuleType | None:
-    """The module of GPU kernels, where it is there and serves for emissions (batch, time, tags)."""
-    if not emissions.is_cuda:
-        return None
-    try:
-        from ner_lab.models.decoder.chain import triton_chain
-    except ImportError:  # Triton comes with PyTorch's builds for GPUs; others lack it
-        return None
-    return triton_chain if triton_chain.takes(emissions) else None

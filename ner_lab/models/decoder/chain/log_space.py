@@ -1,6 +1,6 @@
 """The CRF's likelihood as its definition reads, in log space, differentiated step by step by autograd.
 
-The reference for `forward_backward` and `triton_chain`, and what devices without double precision use.
+The reference for `forward_backward`, and what devices without double precision use.
 """
 
 import torch
