@@ -24,7 +24,7 @@ import measure
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 WORDS, QUICK_WORDS, DIM = 400_000, 2_000, 100
-HELP_GOAL, STEP_GOAL, FIRST_GOAL, SECOND_GOAL = 0.5, 6.0, 15.0, 0.5
+HELP_GOAL, STEP_GOAL, FIRST_GOAL, SECOND_GOAL = 0.5, 6.0, 15.0, 0.2
 
 
 def seconds(*command: str, fails: bool = False) -> float:

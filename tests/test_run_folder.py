@@ -20,6 +20,7 @@ from ner_lab.config.compose import compose_config
 from ner_lab.config.paths import absolute_paths
 from ner_lab.errors import UserError
 from ner_lab.inference.trained_tagger import load
+from ner_lab.runs import folder as folder_module
 from ner_lab.runs import provenance
 from ner_lab.runs.folder import RunFolder
 
@@ -208,7 +209,7 @@ def test_numbers_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_folder_that_another_process_trains_in_is_refused_until_that_ends_however_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance, "_PAUSE", 0)
+    monkeypatch.setattr(folder_module, "_PAUSE", 0)
     cfg, here = DictConfig({"seed": 1}), RunFolder(tmp_path)
     code = "import sys; from ner_lab.runs.folder import RunFolder as R; r = R(sys.argv[1]); r._hold(); print(); input()"
     command = [sys.executable, "-uc", code, tmp_path]

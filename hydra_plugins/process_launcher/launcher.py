@@ -62,7 +62,7 @@ class ProcessLauncher(Launcher):
 
     def _named(self, job_overrides: Sequence[Sequence[str]]) -> "tuple[list[list[str]], list[Job]]":
         """The overrides of all jobs, with a folder each; and the jobs that their sweeper left to us to name."""
-        from ner_lab.config.compose import override_parser
+        from ner_lab.config.compose import override_parser, readable
         from ner_lab.studies.search import fixed_keys, named_job
 
         if all(any(item.startswith("hydra.sweep.subdir=") for item in overrides) for overrides in job_overrides):
@@ -70,4 +70,4 @@ class ProcessLauncher(Launcher):
         parse = override_parser(self.hydra_context.config_loader)
         fixed = fixed_keys(parse, self.config.hydra.sweeper.get("params") or {}, self.config.hydra.overrides.task)
         jobs = [named_job(parse, overrides, fixed, self.config.seed) for overrides in job_overrides]
-        return [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs], jobs
+        return [[*readable(job.overrides), f"hydra.sweep.subdir='{job.folder}'"] for job in jobs], jobs

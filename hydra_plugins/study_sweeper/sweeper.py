@@ -48,6 +48,7 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises `JobsFailed` when all have ended and some did not end well."""
+        from ner_lab.config.compose import readable
         from ner_lab.config.grid import chosen_rows, expand
         from ner_lab.errors import JobElsewhere, JobsFailed, UserError
         from ner_lab.io.terminal import start_logging
@@ -59,7 +60,7 @@ class StudySweeper(Sweeper):
         study = expand(self.parse, self.params, self.rows, arguments, self.config.seed)
         jobs = [job for job in study if job.label is None or job.label in rows]
         folder = Path(self.config.hydra.sweep.dir).absolute()
-        batch = [[*job.overrides, f"hydra.sweep.subdir='{job.folder}'"] for job in jobs]
+        batch = [[*readable(job.overrides), f"hydra.sweep.subdir='{job.folder}'"] for job in jobs]
         refusals = (UserError, HydraException, OmegaConfBaseException)
         with recorded(folder, self.config.study, jobs, others=study, refusals=refusals):
             ours = isinstance(self.launcher, ProcessLauncher)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ner_lab.config.compose import readable
 from ner_lab.config.naming import SEED, configuration_name, job_folder
 from ner_lab.errors import UserError, nearest
 
@@ -74,7 +73,7 @@ def expand(
         for combination in itertools.product(*axes):
             pairs = dict([*chosen, *combination])
             job = Job(
-                overrides=tuple(readable([*fixed.values(), *(f"{key}={value}" for key, value in pairs.items())])),
+                overrides=(*fixed.values(), *(f"{key}={value}" for key, value in pairs.items())),
                 choices={key: value.strip("'\"") for key, value in pairs.items() if key != SEED},
                 seed=number(pairs.get(SEED, seed)),
                 label=label if rows else None,

@@ -70,7 +70,7 @@ def _git() -> dict[str, Any] | None:
     """Commit of the code, and whether it was changed since; None outside a checkout."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(PACKAGE), *arguments]
+        command = ["git", "--no-optional-locks", "-C", str(PACKAGE), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
