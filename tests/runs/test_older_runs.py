@@ -13,7 +13,7 @@ from ner_lab.inference.trained_tagger import load
 from ner_lab.runs.folder import RunFolder
 from ner_lab.user_code import name_of
 
-HERE = Path(__file__).parent / "older_run"
+HERE = Path(__file__).parents[1] / "support" / "older_run"
 
 
 @pytest.fixture
