@@ -18,7 +18,7 @@ def shown(text: str | bytes, most: int = 60) -> str:
 
 
 class Interrupted(BaseException):
-    """Training was told to stop; the message says by what, and whether its state is saved.
+    """Training was told to stop; the message says by what, and which checkpoint is kept.
 
     The command line ends with exit code 75 (`EX_TEMPFAIL`: try again later), on which schedulers can requeue.
     """

@@ -31,7 +31,6 @@ _CLUSTERS = ("NODE_RANK", "GROUP_RANK", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse, before anything is read or written, a setting outside of the parts that cannot be."""
-    _require("state_every", cfg.state_every, _or_null(lambda value: _number(value) and value >= 0), _SECONDS)
     _require("explode_above", cfg.explode_above, lambda value: _number(value) and value > 0, _LOSS)
     for key in ("factors", "published"):
         _require(f"study.{key}", cfg.study.get(key), lambda value: isinstance(value, DictConfig), "{KEY: VALUE, ...}")
@@ -188,7 +187,6 @@ def _word(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-_SECONDS = "a number of seconds, 0 or more, or null"
 _LOSS = "a loss of a token, above 0"
 _TRAINER: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "accelerator": (

@@ -35,8 +35,8 @@ _CURVES = ("csv", "tensorboard")
 _APPENDED_TO = (*_CURVES, "wandb", "predictions", "checkpoints")
 _OF_A_RECORD = {"choices": dict, "overrides": list, "versions": dict, "code": str, "git": dict | None}
 _LOGS = ("train.log", "console.log", "wandb_id", ".lock")
-_STATE = {"place", "weights", "optimizer", "schedule", "precision", "callbacks", "ranks", "about"}
-"""What the state of a training holds (`ner_lab.training.state`)."""
+_STATE = {"state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers", "progress", "generators", "about"}
+"""What a checkpoint to resume from holds at least (`ner_lab.training.state`)."""
 _LARGEST_METRICS = 100_000_000  # bytes; ours have some ten thousand
 _LOG_LINES = 12  # of a failed run that failure.json keeps
 _TRIES, _PAUSE = 20, 0.05  # to hold a folder, and seconds between two
@@ -49,7 +49,7 @@ class RunFolder:
     run.json            command, choices, versions, git commit and sum of the code, machine
     metrics.json        scores and figures; written last, so a run that has it is finished
     checkpoints/best.ckpt         weights of the epoch kept
-    checkpoints/state.ckpt        of a training under way: what it goes on from; state-1.ckpt: the one before
+    checkpoints/state.ckpt        the last epoch of a training under way, to resume from; state-1.ckpt: the one before
     predictions/dev.conll, test.conll    token gold predicted, in IOB2
     progress.json       how far training is
     failure.json        why the run ended without metrics.json
@@ -134,25 +134,38 @@ class RunFolder:
         return not self.metrics.exists() and (self.state.exists() or self.state_before.exists())
 
     def read_state(self) -> dict[str, Any] | None:
-        """The latest state of a training under way that can be read, and whose best epoch is there as well."""
+        """The latest checkpoint to resume from that can be read, and whose best epoch is there as well."""
         for place in (self.state, self.state_before):
             if not place.exists():
                 continue
             try:
                 state = read_checkpoint_file(self._own(place))
-                if state.keys() != _STATE:
+                if not state.keys() >= _STATE:
                     raise UserError("it was written by another version of ner_lab, or by something else.")
-                kept = state["callbacks"]["best"]["epoch"]
+                kept = state["progress"]["kept"]
                 if kept is not None and (there := self.read_checkpoint()["epoch"] + 1) < kept:
                     raise UserError(f"{self.checkpoint}: it is of epoch {there}, and epoch {kept} was kept.")
             except (UserError, KeyError, TypeError) as error:
-                log.warning("%s: training cannot go on from this state: %s", place, error)
+                log.warning("%s: training cannot resume from this checkpoint: %s", place, error)
             else:
                 return state
         return None
 
+    def refuse_old_state(self) -> None:
+        """Refuse to resume from what earlier versions saved, which may be of the middle of an epoch."""
+        for place in (self.state, self.state_before):
+            with contextlib.suppress(UserError, OSError):
+                if "place" in read_checkpoint_file(self._own(place)):
+                    break
+        else:
+            return
+        raise UserError(
+            f"{place}: an earlier version of ner_lab saved it, possibly within an epoch, and training resumes at the "
+            f"start of an epoch. Train from the beginning in another folder: ner-lab train --from {self.path}"
+        )
+
     def write_state(self, state: Mapping[str, Any]) -> None:
-        """Keep the state of a training; the one before it stays beside it."""
+        """Write the checkpoint of an epoch to resume from; the one before it stays beside it."""
         self.checkpoints.mkdir(exist_ok=True)
         draft = self.state.with_suffix(".new")
         write_checkpoint_file(draft, state)

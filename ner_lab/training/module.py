@@ -57,16 +57,6 @@ class TaggerModule(pl.LightningModule):
         self.batch_norm: Tensor | None = None
         """Norm of the gradient at the latest step before clipping, where it was measured."""
 
-    def sums(self) -> dict[str, Any]:
-        """What `averages` will be of, up to the latest step."""
-        counts = {"steps": self._steps, "tokens": self._tokens, "norms": self._norms}
-        return {**counts, "loss": _kept(self._loss), "norm": _kept(self._norm)}
-
-    def load_sums(self, sums: dict[str, Any]) -> None:
-        """Go on from those of `sums()`."""
-        self._steps, self._tokens, self._norms = sums["steps"], sums["tokens"], sums["norms"]
-        self._loss, self._norm = (_given_back(sums[name], self.device) for name in ("loss", "norm"))
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The part of this process in the loss of the global batch."""
         losses = self.tagger(batch)
@@ -150,11 +140,3 @@ class TaggerModule(pl.LightningModule):
         if norm is not None:
             self._norm = self._norm + norm
             self._norms += 1
-
-
-def _kept(value: Tensor | float) -> Tensor | float:
-    return value.detach().cpu().clone() if isinstance(value, Tensor) else value
-
-
-def _given_back(value: Tensor | float, device: torch.device) -> Tensor | float:
-    return value.to(device) if isinstance(value, Tensor) else value

@@ -15,8 +15,8 @@ class StopSignals:
     """Takes the signals while it is entered, in the main thread; others never get any.
 
     Outside of training there is nothing to save, and one raises `Interrupted` where it arrives. While
-    `training` is set it is noted in `asked`, so that the step under way is finished and the state
-    saved; a second one does not wait for that. What is ignored (nohup, `&` in a script) stays so.
+    `training` is set it is noted in `asked`, so that the step under way is finished; a second one does not
+    wait for that. What is ignored (nohup, `&` in a script) stays so.
     """
 
     def __init__(self) -> None:

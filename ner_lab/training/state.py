@@ -1,102 +1,86 @@
-"""The whole state of a training between two steps: taken, and given back.
+"""The checkpoint that a training resumes from: Lightning's own, with the states of the random generators.
 
-A training that goes on from it ends with the weights and numbers of one that was never stopped, to the last bit.
-Batches and hidden words follow from seed and epoch alone (`ner_lab.data.batching.batch`); the rest is here. Taking it
-changes nothing: when it is taken follows the clock, and no number may depend on that.
+It is written at the end of an epoch, and before the first step. Batches and hidden words follow from seed and epoch
+alone (`ner_lab.data.batching.batch`), so a resumed training repeats the epoch under way bit for bit.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import CheckpointIO
 
-from ner_lab.errors import UserError
-from ner_lab.training.module import TaggerModule
-from ner_lab.training.optimizers.lazy_sgd import RowSGD
+from ner_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where training stands: whole epochs done, batches done in the one after them, steps of the optimizer in all.
+class TrainingProgress:
+    """How far a training is.
 
-    ended: there is nothing left to train. seconds: that training took so far.
+    epochs: epochs done. kept: number of the epoch in best.ckpt, if any. ended: whether no epoch is left to train.
+    seconds: training time so far.
     """
 
     epochs: int
-    batches: int
-    steps: int
+    kept: int | None
     ended: bool
     seconds: float
 
 
-class Keeps(Protocol):
-    """A callback with a state of its own; the names are Lightning's."""
+class StateFile(CheckpointIO):
+    """Writes Lightning's checkpoint to the run folder; gives Lightning the one that was read when the run was resumed.
 
-    def state_dict(self) -> dict[str, Any]: ...
+    resumed: that checkpoint; None for a new training.
+    """
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+    def __init__(self, run: RunFolder, resumed: Mapping[str, Any] | None) -> None:
+        self.run = run
+        self.resumed = resumed
 
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        self.run.write_state(checkpoint)
 
-def take(
-    trainer: pl.Trainer, module: TaggerModule, callbacks: Mapping[str, Keeps], place: Place
-) -> dict[str, Any] | None:
-    """The state as plain data and tensors, in the first process; None in the others. All processes must call it."""
-    ranks = _of_all_ranks(trainer, {"random": _random_state(module.device), "sums": module.sums()})
-    if not trainer.is_global_zero:
-        return None
-    optimizer, schedule = trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    with optimizer.left_behind() if isinstance(optimizer, RowSGD) else nullcontext():
-        weights, moments = module.state_dict(), optimizer.state_dict()
-    return {
-        "place": asdict(place),
-        "weights": weights,
-        "optimizer": moments,
-        "schedule": {name: value for name, value in schedule.state_dict().items() if name != "lr_lambdas"},
-        "precision": trainer.precision_plugin.state_dict(),
-        "callbacks": {name: callback.state_dict() for name, callback in callbacks.items()},
-        "ranks": ranks,
-    }
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        assert self.resumed is not None
+        return dict(self.resumed)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """The run folder keeps the last two, and drops them when the run is finished."""
 
 
-def give_back(state: Mapping[str, Any], trainer: pl.Trainer, module: TaggerModule) -> None:
-    """Weights, optimizer and schedule as they were; before the first step."""
-    optimizer, schedule = trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler
-    try:
-        module.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError) as error:  # other names, other shapes
-        raise UserError(
-            "the state that training was to go on from is not one of this tagger "
-            f"({str(error).splitlines()[0]}). Train from the beginning in another folder: ner-lab train --from DIR."
-        ) from None
-    schedule.load_state_dict({"lr_lambdas": [None], **state["schedule"]})
-    trainer.precision_plugin.load_state_dict(state["precision"])
+def start_next_epoch(fit_loop: dict[str, Any]) -> None:
+    """Change the counts of Lightning's loop at the end of an epoch to those at the start of the next, in place.
+
+    Lightning saves an epoch before it counts it as completed. When it resumes it makes up for that, but not with
+    `trainer.max_steps`: there it would call the hooks of the epoch's end again.
+    """
+    for counts in fit_loop["epoch_progress"].values():
+        counts["completed"] = counts["processed"]
+    batches = fit_loop["epoch_loop.batch_progress"]
+    batches["current"] = dict.fromkeys(batches["current"], 0)
+    batches["is_last_batch"] = False
 
 
-def give_back_stream(state: Mapping[str, Any], trainer: pl.Trainer, module: TaggerModule) -> None:
-    """Random numbers, and sums over the epoch under way; behind all that a trainer draws before its first step."""
-    own = state["ranks"][trainer.global_rank]
-    if state["place"]["batches"]:
-        module.load_sums(own["sums"])
-    torch.set_rng_state(own["random"]["cpu"])
-    if module.device.type == "cuda":
-        torch.cuda.set_rng_state(own["random"]["cuda"], module.device)
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
+def generators_of_all_ranks(trainer: pl.Trainer, device: torch.device) -> list[dict[str, torch.Tensor]]:
+    """The states of each process's random generators; every process must call it."""
+    own = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
+        own["cuda"] = torch.cuda.get_rng_state(device)
+    return of_all_ranks(trainer, own)
 
 
-def _of_all_ranks(trainer: pl.Trainer, own: dict[str, Any]) -> list[dict[str, Any]]:
+def restore_generators(state: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def of_all_ranks(trainer: pl.Trainer, own: Any) -> list[Any]:
+    """What each process gives, in the order of ranks."""
     if trainer.world_size == 1:
         return [own]
-    found: list[Any] = [None] * trainer.world_size
-    torch.distributed.all_gather_object(found, own)
-    return found
+    gathered: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(gathered, own)
+    return gathered

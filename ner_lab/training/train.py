@@ -45,11 +45,12 @@ from ner_lab.training.callbacks.best_checkpoint import BestEpoch
 from ner_lab.training.callbacks.early_stopping import EarlyStop
 from ner_lab.training.callbacks.history import Diverged, EpochLog
 from ner_lab.training.callbacks.progress_file import ProgressFile
-from ner_lab.training.callbacks.resume import Watch
+from ner_lab.training.callbacks.resume import ResumeCallback
 from ner_lab.training.contract import check_contract, generators_kept, has_class_of_ones_own
 from ner_lab.training.module import TaggerModule
 from ner_lab.training.optimizers.base import OptimizerRecipe, optimizer_of
 from ner_lab.training.signals import StopSignals
+from ner_lab.training.state import StateFile
 from ner_lab.training.summary import data_summary, parameter_table
 from ner_lab.training.trainer import trainer_of
 
@@ -74,8 +75,8 @@ def train(
     `failed`, with its history and without scores, and raises `Diverged`.
 
     Where the folder holds the state of a training with the same config, that was stopped or killed,
-    training goes on from there, and ends with the same numbers as one never stopped. Ctrl-C, SIGTERM
-    and SIGUSR1 let the step under way end, save the state, and raise `Interrupted`.
+    training resumes from the end of its last epoch, with the same numbers as one never stopped. Ctrl-C, SIGTERM
+    and SIGUSR1 let the step under way end, and raise `Interrupted`.
     """
     check_values(cfg)
     set_threads(cfg.threads, deterministic=bool(cfg.trainer.deterministic))
@@ -181,6 +182,8 @@ def _train(
         keeps_last, stopping = True, EarlyStop(rule=cfg.early_stopping.rule, patience=None)
         if first:
             log.warning("%s", reason)
+    if first and cfg.state_every is not None:
+        log.warning("state_every is deprecated and has no effect: each epoch ends with a checkpoint. Leave it out.")
     if first and (note := note_on_precision(cfg.trainer.precision)) is not None:
         log.warning("%s", note)
     epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
@@ -191,33 +194,24 @@ def _train(
         "code": code_sum(),
         "versions": versions(),
     }
-    watch = Watch(
-        run,
-        signals,
-        epochs,
-        {"stopping": stopping, "best": best},
-        every=cfg.state_every,
-        explode_above=cfg.explode_above,
-        begun=state,
-        about=about,
-    )
+    resume = ResumeCallback(run, signals, best, explode_above=cfg.explode_above, resumed=state, about=about)
     if state is not None:
-        _check_going_on(state, about, run)
-        epochs.load_state_dict(state["callbacks"]["epochs"])
+        _check_resumable(state, about, module, run)
+        epochs.load_state_dict(state["callbacks"][epochs.state_key])
     check_trainer(cfg.trainer)
     if first:  # nothing is written before everything was checked
         run.start(cfg, choices, overrides, resumes=state is not None)
     start_log_files()
-    callbacks = [epochs, stopping, ProgressFile(run.progress), best, watch]
+    callbacks = [epochs, stopping, ProgressFile(run.progress), best, resume]
     if first and state is not None and not tracker.continues:
         run.set_aside_curves()
     loggers = _open(tracker, run, name, module, prepared, epochs) if first else []
-    trainer = trainer_of(cfg, run, callbacks, loggers)
+    trainer = trainer_of(cfg, run, callbacks, loggers, StateFile(run, state))
     diverged: Diverged | None = None
     try:
-        if state is None or not state["place"]["ended"]:
+        if state is None or not state["progress"]["ended"]:
             data = NerDataModule(prepared, options, seed=cfg.seed, limit=cfg.trainer.limit_train_batches)
-            trainer.fit(module, datamodule=data)
+            trainer.fit(module, datamodule=data, ckpt_path=None if state is None else run.state)
     except Diverged as error:
         diverged = error
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -228,7 +222,7 @@ def _train(
             raise KeyboardInterrupt from None
         raise
     figures = figures_of(cfg, options, prepared, epochs, module.tagger)
-    figures |= {"train_seconds": watch.seconds, "data_seconds": data_seconds}
+    figures |= {"train_seconds": resume.seconds, "data_seconds": data_seconds}
     if diverged is not None:
         if not trainer.is_global_zero:
             return {}
@@ -256,9 +250,9 @@ def why_dev_cannot_choose(prepared: Prepared) -> str | None:
     )
 
 
-def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: RunFolder) -> None:
-    """Say where training goes on; refuse other data, and name what else is not as it was."""
-    then, place = state["about"], state["place"]
+def _check_resumable(state: Mapping[str, Any], about: Mapping[str, Any], module: TaggerModule, run: RunFolder) -> None:
+    """Log where training resumes; refuse other data, and name what else differs."""
+    then, progress = state["about"], state["progress"]
     for split, source in then["sources"].items():
         now = about["sources"].get(split, {})
         if source["sha256"] != now.get("sha256"):
@@ -273,10 +267,16 @@ def _check_going_on(state: Mapping[str, Any], about: Mapping[str, Any], run: Run
             "file of vectors was changed. Put it back, or train from the beginning in another folder: "
             "ner-lab train --from DIR."
         )
+    shapes = [{key: value.shape for key, value in one.items()} for one in (state["state_dict"], module.state_dict())]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"{run.path}: the checkpoint to resume from is not one of this tagger: its weights have other names or "
+            "shapes. Train from the beginning in another folder: ner-lab train --from DIR."
+        )
     if not _is_first():
         return
-    at = "at its end" if place["ended"] else f"in epoch {place['epochs'] + 1} behind {place['batches']} batches"
-    log.info("training goes on %s, from the state in %s", at, run.checkpoints)
+    at = "after the last epoch" if progress["ended"] else f"with epoch {progress['epochs'] + 1}"
+    log.info("resuming %s, from the checkpoint in %s", at, run.checkpoints)
     others = [
         f"{name} {version} (then {then['versions'].get(name, 'none')})"
         for name, version in about["versions"].items()

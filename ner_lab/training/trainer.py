@@ -11,9 +11,12 @@ from omegaconf import DictConfig
 
 from ner_lab.config.trainer_checks import check_trainer
 from ner_lab.runs.folder import RunFolder
+from ner_lab.training.state import StateFile
 
 
-def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any]) -> pl.Trainer:
+def trainer_of(
+    cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], loggers: list[Any], state_file: StateFile
+) -> pl.Trainer:
     """Lightning's trainer, as `cfg.trainer` says."""
     check_trainer(cfg.trainer)
     for library in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
@@ -22,13 +25,13 @@ def trainer_of(cfg: DictConfig, run: RunFolder, callbacks: list[pl.Callback], lo
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")  # ours is, in another way
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     return instantiate(
         cfg.trainer,
         limit_train_batches=None,  # the loader's: Lightning takes a share of the first epoch's length
         deterministic=_deterministic(cfg.trainer.deterministic),
         callbacks=callbacks,
+        plugins=[state_file],
         logger=loggers or False,
         default_root_dir=str(run.path),
         enable_progress_bar=False,

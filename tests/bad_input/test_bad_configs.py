@@ -104,7 +104,6 @@ VALUES = [
     Case("a switch for a seed", "seed=true", ("seed is True", "a whole number")),
     Case("an F1 above all", "fail_below=101", ("fail_below is 101", "0 to 100, or null")),
     Case("an F1 by a word", "fail_below=high", ("fail_below is high", "0 to 100, or null")),
-    Case("states in the past", "state_every=-5", ("state_every is -5", "0 or more, or null")),
     Case("nothing is an explosion", "explode_above=null", ("explode_above is null", "above 0")),
     Case("all is an explosion", "explode_above=0", ("explode_above is 0", "above 0")),
     Case("no patience", "early_stopping.patience=0", ("early_stopping.patience is 0", "at least 1, or null")),

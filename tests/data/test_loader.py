@@ -97,15 +97,3 @@ def test_a_loader_follows_its_plan_on_every_device_and_holds_a_little_at_a_time(
     assert loader.batches_in_epoch == 40
     assert seen[0] != seen[1]
     assert max(maker.laid_out) == 3  # of 3,000 tokens each
-
-
-def test_batches_that_are_done_are_left_out_once() -> None:
-    maker = Counted()
-    plan = BatchPlan(maker.lengths, batch_size=1, seed=2)
-    loader = BatchLoader(maker, plan, torch.device("cpu"))
-    loader.set_epoch(1)
-    whole = list(loader)
-    loader.skip(7)
-    assert loader.batches_in_epoch == len(whole)
-    assert list(loader) == whole[7:]
-    assert list(loader) == whole

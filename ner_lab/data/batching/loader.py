@@ -35,20 +35,14 @@ class BatchLoader:
         self.limit = limit
         # where Lightning looks for a `set_epoch` to call before each epoch
         self.sampler, self.batch_sampler = self, None
-        self._skipped = 0
         self._counted = (-1, 0)  # an epoch and the batches planned for it
 
     def set_epoch(self, epoch: int) -> None:
         self.plan.set_epoch(epoch)
         self.maker.set_epoch(epoch)
 
-    def skip(self, batches: int) -> None:
-        """Leave out so many batches at the beginning of the next epoch, which are done already."""
-        self._skipped = batches
-
     def __iter__(self) -> Iterator[Batch]:
-        skipped, self._skipped = self._skipped, 0
-        layouts = self.maker.layouts(islice(self.plan, skipped, self.batches_in_epoch))
+        layouts = self.maker.layouts(islice(self.plan, self.batches_in_epoch))
         if self.device.type == "cpu":
             for layout in layouts:
                 yield from layout

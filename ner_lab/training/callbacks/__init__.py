@@ -1,1 +1,1 @@
-"""What keeps a training safe: its state on the disk, the signals it is stopped by, numbers that are none."""
+"""What keeps a training safe: checkpoints to resume from, the signals that stop it, and checks for divergence."""

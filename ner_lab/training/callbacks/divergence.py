@@ -68,7 +68,7 @@ _SHOWN = 10  # sentences of a batch that are named
 def gradient_norm(model: nn.Module) -> float:
     """The norm of all gradients together, as they are now."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    flat = [gradient.coalesce()._values() if gradient.is_sparse else gradient for gradient in gradients]
+    flat = [gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in gradients]
     return (
         float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(one) for one in flat]))) if flat else 0.0
     )

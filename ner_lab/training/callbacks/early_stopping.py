@@ -46,7 +46,7 @@ class EarlyStop(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.bad_epochs, self._best = state_dict["bad_epochs"], dict(state_dict["best"])
-        self.has_predicted = state_dict.get("has_predicted", True)  # states of older versions lack it
+        self.has_predicted = state_dict["has_predicted"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the epoch just scored."""

@@ -71,10 +71,9 @@ class EpochLog(pl.Callback):
         self._epoch_seconds: float | None = None
         self._learning_rate = 0.0
         self._shown = -_INTERVAL
-        self._begun: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is known so far; of the epoch under way its tokens, seconds and learning rate."""
+        """What is known after an epoch."""
         return {
             "history": list(self.history),
             "steps": list(self.steps),
@@ -82,24 +81,12 @@ class EpochLog(pl.Callback):
             "unscored": list(self.unscored),
             "tokens": self.tokens,
             "training_seconds": self.training_seconds,
-            "epoch_tokens": self._epoch_tokens,
-            "epoch_seconds": time.perf_counter() - self._started,
-            "learning_rate": self._learning_rate,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there; the epoch under way is taken up when it starts."""
         self.history, self.steps = list(state_dict["history"]), list(state_dict["steps"])
-        self.trained, self.tokens = state_dict["trained"], state_dict["tokens"]
-        self.unscored = list(state_dict.get("unscored", ()))  # states of older versions lack it
-        self.training_seconds = state_dict["training_seconds"]
-        self._begun = {name: state_dict[name] for name in ("epoch_tokens", "epoch_seconds", "learning_rate")}
-
-    def enter_epoch(self) -> None:
-        """Of the epoch that has just started a part is done: it counts."""
-        self._epoch_tokens = self._begun["epoch_tokens"]
-        self._started = time.perf_counter() - self._begun["epoch_seconds"]
-        self._learning_rate = self._begun["learning_rate"]
+        self.trained, self.unscored = state_dict["trained"], list(state_dict["unscored"])
+        self.tokens, self.training_seconds = state_dict["tokens"], state_dict["training_seconds"]
 
     def tell(self, loggers: Sequence[Logger]) -> None:
         """Tell all epochs of the history, as they were told one by one."""
@@ -131,9 +118,10 @@ class EpochLog(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and is_terminal():
-            steps = batches_in_epoch(trainer) * (trainer.max_epochs or 1)
+            batches = batches_in_epoch(trainer)
+            total, done = batches * (trainer.max_epochs or 1), batches * trainer.current_epoch
             self._bar.start()
-            self._task = self._bar.add_task("training", total=steps, loss="", f1="")
+            self._task = self._bar.add_task("training", total=total, completed=done, loss="", f1="")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._started = time.perf_counter()

@@ -1,7 +1,6 @@
 """SGD that moves the rows of a look-up table when they are read, and not all of them at every step."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,7 +31,6 @@ class RowSGD(SGD):
     def __init__(self, model: nn.Module, groups: Iterable[Any], **settings: Any) -> None:
         super().__init__(groups, **settings)
         self._rows: dict[nn.Parameter, _Rows] = {}
-        self._left_behind = False
         self._moved = {parameter for group in self.param_groups for parameter in group["params"]}
         for layer in model.modules():
             if isinstance(layer, RowReader) and isinstance(layer, nn.Module):
@@ -61,7 +59,7 @@ class RowSGD(SGD):
                     parameter.grad = parameter.grad.to_dense()
                     continue
                 gradient = parameter.grad.coalesce()
-                rows.move(gradient._indices()[0], gradient._values())
+                rows.move(gradient.indices()[0], gradient.values())
                 kept.append((parameter, gradient))
                 parameter.grad = None
         super().step()
@@ -70,48 +68,15 @@ class RowSGD(SGD):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, with all rows brought forward; a table's velocity stands as its `momentum_buffer`.
-
-        Within `left_behind` no row is moved, and `rows` tells how far behind each is.
-        """
+        """As torch's, with all rows brought forward; a table's velocity stands as its `momentum_buffer`."""
         for parameter, rows in self._rows.items():
-            if not self._left_behind:
-                rows.bring_all()
+            rows.bring_all()
             self.state[parameter]["momentum_buffer"] = rows.velocity
-        state = super().state_dict()
-        if self._left_behind:
-            numbers = {parameter: number for number, parameter in enumerate(self._in_order())}
-            state["rows"] = {numbers[parameter]: rows.behind() for parameter, rows in self._rows.items()}
-        return state
+        return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's; with `rows`, those that were left behind stay there."""
-        behind = state_dict.get("rows", {})
-        super().load_state_dict({name: value for name, value in state_dict.items() if name != "rows"})
+        super().load_state_dict(state_dict)
         self._rows.clear()
-        parameters = self._in_order()
-        for number, (steps, reached) in behind.items():
-            table = parameters[number]
-            rows = self._rows_of(table)
-            rows.steps, rows.reached = steps, reached.clone()
-            self._rows[table] = rows
-
-    @contextmanager
-    def left_behind(self) -> Iterator[None]:
-        """Within, taking the state of the model and of the optimizer moves no row.
-
-        Bringing a row forward twice rounds otherwise than doing it once: what is saved at times that follow the
-        clock must not change what comes after.
-        """
-        self._left_behind = True
-        try:
-            yield
-        finally:
-            self._left_behind = False
-
-    def _in_order(self) -> list[nn.Parameter]:
-        """All parameters, as torch numbers them in a state."""
-        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def _rows_of(self, table: nn.Parameter) -> "_Rows":
         group = next(group for group in self.param_groups if any(table is known for known in group["params"]))
@@ -132,8 +97,6 @@ class RowSGD(SGD):
             rows.bring_all()
 
     def _before_saving(self, layer: nn.Module) -> None:
-        if self._left_behind:
-            return
         for parameter in layer.parameters(recurse=False):
             if parameter in self._rows:
                 self._rows[parameter].bring_all()
@@ -159,10 +122,6 @@ class _Rows:
         self.reached = torch.zeros(len(table), dtype=torch.long)
         self.settings: tuple[Any, ...] | None = None
         self.follow(group)
-
-    def behind(self) -> tuple[int, Tensor]:
-        """Steps done, and how many of them each row (rows,) has."""
-        return self.steps, self.reached
 
     def follow(self, group: dict[str, Any]) -> None:
         """Take the settings of the coming steps; if they are others, all rows are brought forward by the old."""

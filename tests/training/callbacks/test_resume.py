@@ -1,4 +1,4 @@
-"""A training that was killed or stopped, and goes on, ends with the numbers of one that never was: to the last bit."""
+"""A training that was killed or stopped and is resumed ends bit-identical to an uninterrupted one."""
 
 import functools
 import json
@@ -14,13 +14,14 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from ner_lab.cli.rerun import resume
 from ner_lab.config.compose import compose_config
 from ner_lab.errors import Interrupted, UserError
 from ner_lab.runs import provenance
 from ner_lab.runs.folder import RunFolder
 from ner_lab.training import train as training
 from ner_lab.training.callbacks.history import EpochLog
-from ner_lab.training.callbacks.resume import Watch
+from ner_lab.training.callbacks.resume import ResumeCallback
 from ner_lab.training.module import TaggerModule
 from ner_lab.training.train import train
 
@@ -36,13 +37,17 @@ KINDS = {
         *("data.batch_tokens=20", "data.group_by_length=false", "trainer.accumulate_grad_batches=2"),
         *("optimizer=sgd", "optimizer.momentum=0.5", "optimizer.loss=token_mean"),
     ],
+    "max steps": [
+        *("trainer.max_steps=7", "trainer.check_val_every_n_epoch=2", "early_stopping.patience=null"),
+        *("optimizer=sgd", "optimizer.momentum=0.9"),
+    ],
     "early stop": ["early_stopping.patience=1", "optimizer.lr=0.0001"],
 }
 
 
 def settings(small: list[str], kind: str) -> list[str]:
     without = [item for item in small if kind != "pairwise" or not item.startswith("char_encoder.")]
-    return [*without, f"trainer.max_epochs={EPOCHS}", "state_every=0", *KINDS[kind]]
+    return [*without, f"trainer.max_epochs={EPOCHS}", *KINDS[kind]]
 
 
 @functools.cache
@@ -85,17 +90,40 @@ def never_stopped(small: list[str], tmp_path_factory: pytest.TempPathFactory) ->
     return of
 
 
-def in_a_process(overrides: list[str], folder: Path, prepare: Callable[[], None]) -> int | None:
-    """Train in a process of its own; its exit code, negative for a signal."""
+def in_a_process(overrides: list[str], folder: Path, prepare: Callable[[], None]) -> tuple[int | None, int]:
+    """Train in a process of its own; its exit code, negative for a signal, and the last epoch it began, from 1."""
+    context = multiprocessing.get_context("fork")
+    begun = context.Value("i", 0)
 
     def work() -> None:
+        usual = TaggerModule.training_step
+
+        def noted(self: TaggerModule, batch: Any, batch_idx: int) -> torch.Tensor:
+            begun.value = self.current_epoch + 1
+            return usual(self, batch, batch_idx)
+
+        TaggerModule.training_step = noted  # type: ignore[method-assign]
         prepare()
         train(config(overrides), folder)
 
-    process = multiprocessing.get_context("fork").Process(target=work)
+    process = context.Process(target=work)
     process.start()
     process.join(120)
-    return process.exitcode
+    return process.exitcode, begun.value
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Epoch and batch of each step taken in this process, from 0."""
+    usual = TaggerModule.training_step
+    taken: list[tuple[int, int]] = []
+
+    def noted(self: TaggerModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        taken.append((self.current_epoch, batch_idx))
+        return usual(self, batch, batch_idx)
+
+    monkeypatch.setattr(TaggerModule, "training_step", noted)
+    return taken
 
 
 def kill_at(owner: Any, name: str, number: int, *, behind: bool = False) -> Callable[[], None]:
@@ -125,9 +153,9 @@ def random_moment(seed: int) -> tuple[Any, str, int, bool]:
         (TaggerModule, "training_step", EPOCHS * STEPS),
         (TaggerModule, "validation_step", EPOCHS),
         (EpochLog, "on_train_epoch_end", EPOCHS),
-        (Watch, "on_train_epoch_start", EPOCHS),
-        (os, "replace", 2 * EPOCHS * STEPS),
-        (os, "fsync", 2 * EPOCHS * STEPS),
+        (ResumeCallback, "on_train_epoch_start", EPOCHS),
+        (os, "replace", 6 * EPOCHS),
+        (os, "fsync", 6 * EPOCHS),
     ]
     owner, name, calls = draw.choice(places)
     return owner, name, draw.randint(1, calls), draw.random() < 0.5
@@ -135,17 +163,24 @@ def random_moment(seed: int) -> tuple[Any, str, int, bool]:
 
 @pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(10, 200))])
 def test_a_run_killed_at_a_random_point_ends_as_one_never_killed(
-    seed: int, small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+    seed: int,
+    small: list[str],
+    never_stopped: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    steps: list[tuple[int, int]],
 ) -> None:
     kind = list(KINDS)[seed % len(KINDS)]
+    expected = never_stopped(kind)
+    steps.clear()
     overrides = settings(small, kind)
     owner, name, number, behind = random_moment(seed)
-    code = in_a_process(overrides, tmp_path, kill_at(owner, name, number, behind=behind))
+    code, begun = in_a_process(overrides, tmp_path, kill_at(owner, name, number, behind=behind))
     finished = RunFolder(tmp_path).is_finished()
     assert (code == 0 and finished) or code == -signal.SIGKILL
     if not finished:
         train(config(overrides), tmp_path)
-    assert left_by(tmp_path) == never_stopped(kind)
+    assert left_by(tmp_path) == expected
+    assert not steps or steps[0] in {(max(begun - 1, 0), 0), (begun, 0)}, "at most one epoch is repeated"
     assert not list(tmp_path.rglob("*.draft*"))[1:], "at most what was being written when it was killed"
 
 
@@ -162,7 +197,7 @@ def test_a_run_killed_while_results_are_written_needs_no_more_training(
     owner: Any, name: str, small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     overrides = settings(small, "adam")
-    assert in_a_process(overrides, tmp_path, kill_at(owner, name, 1)) == -signal.SIGKILL
+    assert in_a_process(overrides, tmp_path, kill_at(owner, name, 1))[0] == -signal.SIGKILL
     if RunFolder(tmp_path).is_finished():
         assert name == "drop_state"
     else:
@@ -174,8 +209,8 @@ def test_a_run_may_be_killed_again_and_again(
     small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     overrides = settings(small, "momentum")
-    for number in (2, 3, 2, 4):
-        code = in_a_process(overrides, tmp_path, kill_at(TaggerModule, "training_step", number))
+    for number in (2, 4, 5, 2):
+        code, _ = in_a_process(overrides, tmp_path, kill_at(TaggerModule, "training_step", number))
         assert code == -signal.SIGKILL
     train(config(overrides), tmp_path)
     assert left_by(tmp_path) == never_stopped("momentum")
@@ -183,42 +218,50 @@ def test_a_run_may_be_killed_again_and_again(
 
 
 @pytest.mark.parametrize(
-    ("sign", "epoch", "batch"),
+    ("sign", "epoch", "batch", "kept", "resumes_at"),
     [
-        (signal.SIGTERM, 1, 0),
-        (signal.SIGINT, 1, STEPS - 1),
-        (signal.SIGUSR1, EPOCHS - 1, STEPS - 1),
+        (signal.SIGUSR1, 0, 1, "before the first step", 0),
+        (signal.SIGTERM, 1, 0, "after epoch 1", 1),
+        (signal.SIGINT, 1, STEPS - 1, "after epoch 2", 2),
+        (signal.SIGUSR1, EPOCHS - 1, STEPS - 1, f"after epoch {EPOCHS}", EPOCHS),
     ],
 )
-def test_a_run_told_to_stop_saves_its_state_and_goes_on_from_there(
+def test_a_run_told_to_stop_finishes_the_step_and_resumes_at_the_start_of_an_epoch(
     sign: signal.Signals,
     epoch: int,
     batch: int,
+    kept: str,
+    resumes_at: int,
     small: list[str],
     never_stopped: Callable[[str], dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    steps: list[tuple[int, int]],
 ) -> None:
-    overrides = [item for item in settings(small, "adam") if not item.startswith("state_every")] + ["state_every=null"]
+    overrides = settings(small, "adam")
+    expected = never_stopped("adam")
+    steps.clear()
     usual = TaggerModule.training_step
-    steps: list[tuple[int, int]] = []
 
     def told(self: TaggerModule, given: Any, batch_idx: int) -> torch.Tensor:
-        steps.append((self.current_epoch, batch_idx))
-        if len(steps) == epoch * STEPS + batch + 1:
+        if len(steps) == epoch * STEPS + batch:
             os.kill(os.getpid(), sign)
         return usual(self, given, batch_idx)
 
     before = signal.getsignal(sign)
     monkeypatch.setattr(TaggerModule, "training_step", told)
     with pytest.raises(
-        Interrupted, match=rf"stopped by {sign.name}; its state is saved\.\nnext\n  ner-lab train resume="
+        Interrupted,
+        match=rf"stopped by {sign.name}; the checkpoint {kept} is kept\.\nnext\n  ner-lab train resume=",
     ):
         train(config(overrides), tmp_path)
     assert signal.getsignal(sign) == before
+    assert len(steps) == epoch * STEPS + batch + 1, "the step under way is finished, and no other begun"
+    steps.clear()
+    monkeypatch.setattr(TaggerModule, "training_step", usual)
     train(config(overrides), tmp_path)
-    assert steps == [(epoch, batch) for epoch in range(EPOCHS) for batch in range(STEPS)], "each step once"
-    assert left_by(tmp_path) == never_stopped("adam")
+    assert steps == [(epoch, batch) for epoch in range(resumes_at, EPOCHS) for batch in range(STEPS)]
+    assert left_by(tmp_path) == expected
     assert not list((tmp_path / "checkpoints").glob("state*"))
 
 
@@ -228,12 +271,16 @@ def test_every_epoch_trains_each_sentence_once_and_is_scored_whatever_its_number
 ) -> None:
     """stop_at: the step at which the run is stopped, to be resumed; 0 for never."""
     overrides = [*settings(small, "any order"), "trainer.max_epochs=5"]
-    usual = TaggerModule.training_step
+    usual, count = TaggerModule.training_step, 0
     seen: dict[int, list[list[int]]] = {}
 
     def watched(self: TaggerModule, batch: Any, batch_idx: int) -> torch.Tensor:
-        seen.setdefault(self.current_epoch, []).append(batch.sentences.tolist())
-        if sum(map(len, seen.values())) == stop_at:
+        nonlocal count
+        count += 1
+        if batch_idx == 0:
+            seen[self.current_epoch] = []
+        seen[self.current_epoch].append(batch.sentences.tolist())
+        if count == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         return usual(self, batch, batch_idx)
 
@@ -269,7 +316,7 @@ def test_a_second_signal_does_not_wait(small: list[str], tmp_path: Path, monkeyp
 
 
 def state_after(steps: int, overrides: list[str], folder: Path) -> None:
-    code = in_a_process(overrides, folder, kill_at(TaggerModule, "training_step", steps + 1))
+    code, _ = in_a_process(overrides, folder, kill_at(TaggerModule, "training_step", steps + 1))
     assert code == -signal.SIGKILL
 
 
@@ -291,12 +338,12 @@ def test_a_damaged_state_is_named_and_the_one_before_it_taken(
     state = RunFolder(tmp_path).state
     state.write_bytes(damage(state.read_bytes()))
     train(config(overrides), tmp_path)
-    assert any(str(state) in message and "cannot go on" in message for message in caplog.messages)
+    assert any(str(state) in message and "cannot resume from this checkpoint" in message for message in caplog.messages)
     assert left_by(tmp_path) == never_stopped("adam")
 
 
 @pytest.mark.parametrize("file", ["state", "checkpoint"])
-def test_without_any_good_state_training_begins_anew_and_the_old_attempt_is_kept(
+def test_without_any_good_state_training_starts_again_and_the_old_attempt_is_kept(
     file: str, small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
 ) -> None:
     overrides = settings(small, "adam")
@@ -309,7 +356,7 @@ def test_without_any_good_state_training_begins_anew_and_the_old_attempt_is_kept
     assert (run.attempts / "1" / "checkpoints").is_dir()
 
 
-def test_another_config_does_not_go_on_from_a_state(small: list[str], tmp_path: Path) -> None:
+def test_another_config_does_not_resume_from_a_state(small: list[str], tmp_path: Path) -> None:
     overrides = settings(small, "adam")
     state_after(7, overrides, tmp_path)
     metrics = train(config([*overrides, "optimizer.lr=0.01"]), tmp_path)
@@ -341,6 +388,16 @@ def test_a_lexicon_that_changed_meanwhile_is_refused(small: list[str], tmp_path:
     assert train(config(overrides), tmp_path / "run")["status"] == "ok"
 
 
+def test_a_checkpoint_of_another_tagger_is_refused(small: list[str], tmp_path: Path) -> None:
+    state_after(4, settings(small, "adam"), tmp_path)
+    state = RunFolder(tmp_path).read_state()
+    assert state is not None
+    state["state_dict"].popitem()
+    RunFolder(tmp_path).write_state(state)
+    with pytest.raises(UserError, match="not one of this tagger"):
+        resume(str(tmp_path))
+
+
 def test_other_versions_are_named(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -351,12 +408,24 @@ def test_other_versions_are_named(
     assert any(f"torch 9.9 (then {torch.__version__.partition('+')[0]}" in message for message in caplog.messages)
 
 
-def test_when_states_are_saved_changes_no_number(
-    small: list[str], never_stopped: Callable[[str], dict[str, Any]], tmp_path: Path
+def test_a_state_of_an_earlier_version_is_refused_with_the_next_step(small: list[str], tmp_path: Path) -> None:
+    state_after(4, settings(small, "adam"), tmp_path)
+    torch.save({"place": {"epochs": 1, "batches": 2}, "weights": {}}, RunFolder(tmp_path).state)
+    with pytest.raises(UserError, match=r"state\.ckpt: an earlier version .* ner-lab train --from "):
+        resume(str(tmp_path))
+
+
+def test_state_every_changes_nothing_and_is_named_as_deprecated(
+    small: list[str],
+    never_stopped: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for kind in ("momentum", "weight decay"):
-        train(config([*settings(small, kind), "state_every=null"]), tmp_path / kind)
-        assert left_by(tmp_path / kind) == never_stopped(kind)
+    expected = never_stopped("adam")
+    caplog.clear()
+    train(config([*settings(small, "adam"), "state_every=5"]), tmp_path)
+    assert len([message for message in caplog.messages if "state_every is deprecated" in message]) == 1
+    assert left_by(tmp_path) == expected
 
 
 def test_curves_are_those_of_a_run_never_stopped(small: list[str], tmp_path: Path) -> None:
@@ -378,7 +447,7 @@ def test_curves_are_those_of_a_run_never_stopped(small: list[str], tmp_path: Pat
     assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("setting", ["state_every=-1", "explode_above=0", "explode_above=-3"])
+@pytest.mark.parametrize("setting", ["explode_above=0", "explode_above=-3"])
 def test_settings_that_mean_nothing_are_refused(setting: str, small: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=setting.partition("=")[0]):
         train(config([*small, setting]), tmp_path)

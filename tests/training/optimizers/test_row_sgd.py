@@ -168,25 +168,3 @@ def test_gradients_added_up_over_several_readings_move_each_row_once() -> None:
                 (table(torch.tensor(rows)) @ table.linear).square().sum().backward()
             one.step()
     torch.testing.assert_close(by_rows.state_dict(), whole.state_dict())
-
-
-@settings(deadline=None, max_examples=40)
-@given(sgd_settings, st.lists(reading, max_size=6), st.lists(reading, min_size=1, max_size=6))
-def test_a_state_taken_without_moving_rows_changes_nothing_and_is_gone_on_from_to_the_last_bit(
-    options: dict[str, Any], before: list[list[int]], behind: list[list[int]]
-) -> None:
-    (plain, its), (saved, theirs), (other, ours) = (pair(**options)[0] for _ in range(3))
-    for rows in before:
-        one_step(plain, its, rows)
-        one_step(saved, theirs, rows)
-    assert isinstance(theirs, RowSGD)
-    with theirs.left_behind():
-        weights, state = copy.deepcopy(saved.state_dict()), copy.deepcopy(theirs.state_dict())
-    other.load_state_dict(weights)
-    ours.load_state_dict(state)
-    for rows in behind:
-        for table, optimizer in ((plain, its), (saved, theirs), (other, ours)):
-            one_step(table, optimizer, rows)
-    for table in (saved, other):
-        for name, value in plain.state_dict().items():
-            assert torch.equal(value, table.state_dict()[name])
