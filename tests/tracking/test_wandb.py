@@ -21,6 +21,7 @@ from sample import Outcome, metrics_of
 from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
 from ner_lab.evaluation.error_analysis import mistakes_of, read_predictions, type_confusion
+from ner_lab.runs.folder import RunFolder
 from ner_lab.tracking import metric_names as names
 from ner_lab.tracking.wandb import tables as wandb_results
 from ner_lab.tracking.wandb.tracker import WandbTracker, tags_of
@@ -302,6 +303,7 @@ def test_a_run_cut_off_and_started_again_is_one_run(
         with pytest.raises(KeyboardInterrupt):
             trained(small, tmp_path / "run", "trainer.max_epochs=2")
     first = read_back(tmp_path / "run")
+    RunFolder(tmp_path / "run").drop_state()  # it starts from the beginning, and does not resume
     trained(small, tmp_path / "run", "trainer.max_epochs=2")
     second = read_back(tmp_path / "run")
     assert (first.exit_codes, second.exit_codes) == ([1], [0])
