@@ -71,7 +71,8 @@ class RowSGD(SGD):
         """As torch's, with all rows brought forward; a table's velocity stands as its `momentum_buffer`."""
         for parameter, rows in self._rows.items():
             rows.bring_all()
-            self.state[parameter]["momentum_buffer"] = rows.velocity
+            if rows.moved:  # not with the dense gradients of several processes: those are torch's
+                self.state[parameter]["momentum_buffer"] = rows.velocity
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -118,6 +119,7 @@ class _Rows:
     def __init__(self, table: nn.Parameter, group: dict[str, Any], velocity: Tensor | None) -> None:
         self.table = table
         self.velocity = torch.zeros_like(table) if velocity is None else velocity
+        self.moved = False
         self.steps = 0
         self.reached = torch.zeros(len(table), dtype=torch.long)
         self.settings: tuple[Any, ...] | None = None
@@ -165,6 +167,7 @@ class _Rows:
         """One step: rows (n,), each once and at the present step, with their gradients (n, dim)."""
         assert self.settings is not None
         rate, momentum, decay, nesterov = self.settings
+        self.moved = True
         self.steps += 1
         if self.still:
             self.table.index_add_(0, rows, gradient, alpha=-rate)
