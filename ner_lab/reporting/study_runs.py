@@ -401,7 +401,7 @@ def _read_run(folder: Path, name: str, label: str | None, choices: Mapping[str, 
 
 
 def _newest(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
-    """The newest finished run of each configuration and seed, else the newest; and all other runs."""
+    """The newest ended run (finished or failed) of each configuration and seed, else the newest; and all other runs."""
     by_seed: dict[tuple[str, int | None], list[Run]] = {}
     for run in runs:
         by_seed.setdefault((run.configuration, run.seed), []).append(run)
@@ -412,7 +412,7 @@ def _newest(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def _age(run: Run) -> tuple[bool, str, float]:
-    """Sort key: finished runs after unfinished ones, then by the time in the folder name or of its files."""
+    """Sort key: ended runs after others, then by the time in the folder name or of its files."""
     told = [part for part in run.folder.parts if _TIME.fullmatch(part)]
     files = [run.folder / name for name in sorted(_MARKS)]
     written = max((file.stat().st_mtime for file in files if file.exists()), default=0.0)

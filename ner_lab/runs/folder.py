@@ -267,7 +267,7 @@ class RunFolder:
         return record
 
     def _refuse_links(self) -> None:
-        """Refuse to write through links, including links within folders that loggers append to."""
+        """Refuse links that lead out of the folder, also within folders that loggers append to."""
         for name in (*_OF_AN_ATTEMPT, *_LOGS, self.attempts.name):
             self._own(self.path / name)
         for folder, folders, files in (found for name in _APPENDED_TO for found in os.walk(self.path / name)):

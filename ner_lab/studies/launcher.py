@@ -85,7 +85,7 @@ def launch(
 
 
 def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
-    """Number of parallel jobs: as many as fit if all were as large as the largest; GPUs limit themselves."""
+    """Number of parallel jobs: as many as fit if all were as large as the largest; GPU jobs are limited by the GPUs."""
     if all(job.need.gpu for job in due):
         return max(1, sum(pool.room.values()))
     return min(jobs_that_fit(job.need, cores_at_hand()) for job in due if not job.need.gpu)
