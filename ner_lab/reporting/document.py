@@ -119,7 +119,7 @@ def state(findings: Findings) -> str:
 
 
 def is_complete(findings: Findings) -> bool:
-    """Whether every job is finished."""
+    """Whether every job has ended, finished or failed."""
     return all(run.state in (FINISHED, FAILED) for run in findings.study.runs)
 
 
