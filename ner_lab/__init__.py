@@ -11,7 +11,7 @@ __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":  # loaded when asked for: `import ner_lab` alone stays quick
+    if name == "load":  # imported on first use, so `import ner_lab` is fast
         from ner_lab.inference.trained_tagger import load
 
         return load

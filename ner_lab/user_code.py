@@ -1,4 +1,4 @@
-"""Classes that are not of this package: what they raise is reported in one sentence, with the place in their file."""
+"""User-defined classes: their errors are reported in one sentence, with the position in their file."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -11,17 +11,17 @@ from ner_lab.errors import UserError
 
 
 def is_own(target: str) -> bool:
-    """Whether a class, named as `_target_` names it, is one of the user's own."""
+    """Whether a class, given by its `_target_`, is user-defined."""
     return not target.startswith("ner_lab.")
 
 
 def name_of(part: object) -> str:
-    """The class of a part, as `_target_` would name it."""
+    """The class of a part, in the form used by `_target_`."""
     return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
 def targets_in(section: Any) -> list[str]:
-    """The class of a section, then the classes of the parts within it, as `_target_` names them."""
+    """The class of a section, then the classes of the parts within it, in the form used by `_target_`."""
     if OmegaConf.is_config(section):
         section = OmegaConf.to_container(section)
     inner = section.values() if isinstance(section, dict) else section if isinstance(section, list) else ()
@@ -39,9 +39,9 @@ def cause_of(error: BaseException, target: str) -> str:
 
 
 def class_behind(error: BaseException, targets: Sequence[str]) -> str | None:
-    """Which of the user's classes among `targets` an error comes from; None where it is none of them.
+    """The user-defined class among `targets` that an error comes from; None if there is none.
 
-    targets: a class, then classes of parts within it. An error in a class of the user's own is always its own.
+    targets: a class, then the classes of parts within it. An error in a user-defined class is always attributed to it.
     """
     own = [target for target in targets if is_own(target)]
     packages = [_package(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -51,9 +51,9 @@ def class_behind(error: BaseException, targets: Sequence[str]) -> str | None:
 
 @contextmanager
 def reported(targets: Sequence[str], group: str, method: str) -> Iterator[None]:
-    """Turn what a class of the user's own raises into a UserError; errors of this package stay as they are.
+    """Turn errors of a user-defined class into a UserError; errors of this package are unchanged.
 
-    targets: as `class_behind` takes them. method: what is called, for the message.
+    targets: as in `class_behind`. method: the method called, for the message.
     """
     try:
         yield

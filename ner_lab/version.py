@@ -1,4 +1,4 @@
-"""The version of the package, and where it is."""
+"""The version and location of the package."""
 
 from pathlib import Path
 

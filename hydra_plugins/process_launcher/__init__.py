@@ -1,1 +1,1 @@
-"""A Hydra launcher: each job of a multirun a process of its own."""
+"""A Hydra launcher that runs each job of a multirun in its own process."""

@@ -1,6 +1,6 @@
 """`hydra/launcher=process`, the default of `ner-lab train -m` and `ner-lab sweep`.
 
-Hydra imports this module at every start: what it needs for a sweep is imported when there is one.
+Hydra imports this module at every start, so the code for sweeps is imported only when needed.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class ProcessLauncher(Launcher):
     """Starts jobs as `ner-lab train` in single-run mode; settings as in `conf/hydra/launcher/process.yaml`.
 
-    No job sees that it belongs to a sweep: it has its own folder, no rank variables, and the GPUs dealt
-    to it. So `trainer=ddp` works within a job, and what befalls one job touches no other.
+    A job does not see that it belongs to a sweep: it has its own folder, no rank variables, and the GPUs assigned
+    to it. So `trainer=ddp` works within a job, and a failing job does not affect others.
     """
 
     def __init__(self, *, n_jobs: int | None, gpus: Sequence[Any] | None, jobs_per_gpu: int, changed: str) -> None:
@@ -35,7 +35,7 @@ class ProcessLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run what is not finished; a job's value is its dev F1, a failed one's an error that says why."""
+        """Run unfinished jobs; a job's value is its dev F1, or an error with the reason if it failed."""
         from ner_lab.studies.launcher import launch
         from ner_lab.studies.manifest import recorded
 
@@ -61,7 +61,7 @@ class ProcessLauncher(Launcher):
         return returns
 
     def _named(self, job_overrides: Sequence[Sequence[str]]) -> "tuple[list[list[str]], list[Job]]":
-        """The overrides of all jobs, with a folder each; and the jobs that their sweeper left to us to name."""
+        """The overrides of all jobs, with a folder each, and the jobs whose folders the sweeper did not name."""
         from ner_lab.config.compose import override_parser, readable
         from ner_lab.studies.search import fixed_keys, named_job
 

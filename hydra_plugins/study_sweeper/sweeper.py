@@ -1,6 +1,6 @@
 """`hydra/sweeper=study`, the default of `ner-lab train -m` and `ner-lab sweep`.
 
-Hydra imports this module at every start: what it needs for a sweep is imported when there is one.
+Hydra imports this module at every start, so the code for sweeps is imported only when needed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from hydra_plugins.process_launcher.launcher import ProcessLauncher
 
 
 class StudySweeper(Sweeper):
-    """Every combination of swept values, or of rows and seeds; settings as in `conf/hydra/sweeper/study.yaml`.
+    """Sweeps over all combinations of values, or over rows and seeds; settings as in `conf/hydra/sweeper/study.yaml`.
 
-    Hands all jobs to the launcher at once, whichever it is, each with a folder named by its choices, and
+    Passes all jobs to the launcher at once, whichever it is, each with a folder named by its choices, and
     writes `study.yaml`, the record that `ner-lab sweep --status` and `ner-lab report` read.
     """
 
@@ -47,7 +47,7 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the jobs; raises `JobsFailed` when all have ended and some did not end well."""
+        """Run the jobs; raises `JobsFailed` when all have ended and some failed."""
         from ner_lab.config.compose import readable
         from ner_lab.config.grid import chosen_rows, expand
         from ner_lab.errors import JobElsewhere, JobsFailed, UserError
@@ -86,7 +86,7 @@ class StudySweeper(Sweeper):
         return returns
 
     def _due(self, batch: list[list[str]]) -> list[list[str]]:
-        """What another launcher is given: jobs still to be run, once all are known to be such as it can run."""
+        """The unfinished jobs for another launcher, after checking that it can run all jobs."""
         from ner_lab.runs.folder import RunFolder
         from ner_lab.studies.other_launchers import refuse_processes
         from ner_lab.studies.pending import are_due

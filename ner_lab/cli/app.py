@@ -1,4 +1,4 @@
-"""How a command starts and ends: its `key=value` arguments, its exit code, its words for a mistake."""
+"""Common code of all commands: `key=value` arguments, exit codes, error messages."""
 
 import logging
 import os
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 
 def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str) -> tuple[dict[str, str], list[str]]:
-    """Split `key=value` arguments into a command's own (those `known`) and overrides of `data`.
+    """Split `key=value` arguments into the command's own (`known`) and overrides of `data`.
 
-    `--help` prints `usage` and ends; an unknown key is an error that names the nearest.
+    `--help` prints `usage` and exits; an unknown key is an error that suggests the nearest key.
     """
     own: dict[str, str] = {}
     data: list[str] = []
@@ -55,9 +55,9 @@ def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str
 
 
 def config_dirs_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Folders of configs of the user's own (`--config-dir DIR`), and the other arguments.
+    """Split arguments into the user's config folders (`--config-dir DIR`) and the rest.
 
-    A package beside such a folder can be imported from then on, whatever folder the command was started in.
+    Afterwards a package next to such a folder can be imported, regardless of the working folder.
     """
     dirs, others = [], []
     words = iter(arguments)
@@ -76,14 +76,14 @@ def config_dirs_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def run_command(command: Callable[[], Any]) -> None:
-    """Run a command; a user's mistake ends with exit code 2 and a message, ours with a traceback and 1."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and the message is ours to word
+    """Run a command; a user error exits with code 2 and a message, a bug with a traceback and code 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and ner_lab formats the message
     sys.excepthook = print_exception
     refuse_no_folder()
     try:
         command()
         if sys.stdout is not None:
-            sys.stdout.flush()  # here an error has words; at Python's end it has none
+            sys.stdout.flush()  # fail here with a message; at interpreter exit there is none
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         raise SystemExit(os.EX_TEMPFAIL) from None
@@ -93,7 +93,7 @@ def run_command(command: Callable[[], Any]) -> None:
     except (JobFailed, JobsFailed) as failed:
         print(redacted(f"error: {failed}"), file=sys.stderr)
         raise SystemExit(1) from None
-    except BrokenPipeError:  # whoever reads our output has read enough, as `head` does
+    except BrokenPipeError:  # the reader of the output has closed the pipe, as `head` does
         _drop_output()
         raise SystemExit(141) from None
     except Exception as error:
@@ -105,7 +105,7 @@ def run_command(command: Callable[[], Any]) -> None:
 
 
 def _drop_output() -> None:
-    """Forget what standard output could not take, of which Python would complain once more."""
+    """Discard unwritten standard output, so that Python does not report the error again."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -113,7 +113,7 @@ def _drop_output() -> None:
 
 
 def mistake_behind(error: Exception) -> str | None:
-    """What the user can put right, in words; None where the error is ours."""
+    """The message for a user error; None if the error is a bug."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, InstantiationException) and not _is_about_values(error.__cause__):
@@ -126,12 +126,12 @@ def mistake_behind(error: Exception) -> str | None:
 
 
 def _is_about_values(error: BaseException | None) -> bool:
-    """Whether a library said that a value cannot be (Lightning has errors of its own for it)."""
+    """Whether a library rejected a value (Lightning has its own exceptions for this)."""
     return isinstance(error, ValueError | TypeError | ImportError) or "Misconfiguration" in type(error).__name__
 
 
 def in_yaml(error: YAMLError) -> str:
-    """What is wrong with a config file, or with a value of the command line, and where."""
+    """Explain a YAML error in a config file or a command-line value, with its position."""
     if not isinstance(error, MarkedYAMLError) or (mark := error.problem_mark or error.context_mark) is None:
         return f"it cannot be read as YAML: {' '.join(str(error).split())}. Mend the file, or quote the value."
     problem = " ".join(filter(None, [error.context, error.problem]))
@@ -142,7 +142,7 @@ def in_yaml(error: YAMLError) -> str:
 
 
 def stop(error: str) -> NoReturn:
-    """End with exit code 2 and a message; a run's log gets it as well."""
+    """Exit with code 2 and a message, which is also logged."""
     if log.hasHandlers():
         log.error("error: %s", error)
     else:
@@ -151,7 +151,7 @@ def stop(error: str) -> NoReturn:
 
 
 def explain(error: Exception) -> str:
-    """Hydra's message in a line or two, with the nearest key that exists."""
+    """Shorten Hydra's message to a line or two, with the nearest existing key."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         if not str(error.override).isascii():
@@ -184,7 +184,7 @@ def explain(error: Exception) -> str:
 
 
 def _beyond_ascii(override: str) -> str:
-    """Hydra's grammar takes characters beyond ASCII in values alone, and there in quotes."""
+    """Explain that Hydra's grammar allows non-ASCII characters only in values, and there only in quotes."""
     character = next(one for one in override if not one.isascii())
     key, _, value = override.partition("=")
     if key.isascii() and not set(value) & set("[]{}()'\""):

@@ -20,7 +20,7 @@ with and without padding, gradients, one step of the optimizer. Nothing is kept,
 
 
 def check(cfg: DictConfig) -> list[tuple[str, str, str, str]]:
-    """(group, class, size, what was checked) of each part, all of which keep their contract; else UserError."""
+    """Rows (group, class, size, what was checked), one per part; UserError if a part breaks its contract."""
     from ner_lab.config.instantiate import data_options_of
     from ner_lab.data.preparation import prepare
     from ner_lab.models.build import feature_set_of, word_embedding_of

@@ -1,4 +1,4 @@
-"""`ner-lab compare A B`: two runs, or two configurations of a study, side by side."""
+"""`ner-lab compare A B`: compare two runs, or two configurations of a study."""
 
 import os
 import sys
@@ -47,7 +47,7 @@ def _command() -> None:
 
 
 def _named(arguments: Sequence[str]) -> list[str]:
-    """Write folders as `a=` and `b=`. A folder's own name may hold `=`, as `decoder=crf/seed=1` does."""
+    """Write folders as `a=` and `b=`. A folder name may itself contain `=`, as in `decoder=crf/seed=1`."""
     named = []
     free = [name for name in ("a", "b") if not any(argument.startswith(f"{name}=") for argument in arguments)]
     for argument in arguments:

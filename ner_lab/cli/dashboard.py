@@ -1,4 +1,4 @@
-"""`ner-lab dashboard NAME`: a workspace and a report at W&B for the runs of a study."""
+"""`ner-lab dashboard NAME`: create a W&B workspace and report for the runs of a study."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from ner_lab.tracking.wandb.server import BASE_URL, ask, has_key, is_theirs
 log = logging.getLogger(__name__)
 
 _KEYS = ("name", "entity", "project", "base_url")
-_SECONDS = 20.0  # to wait for the server
+_SECONDS = 20.0  # timeout for the server
 _USAGE = f"""ner-lab dashboard NAME [entity=ENTITY] [project=ner_lab] [base_url={BASE_URL}]
 
 Saves at W&B, each time anew, a workspace and a report for the runs of a study: scores by configuration,
@@ -30,7 +30,7 @@ project  where the runs are (logger.project)"""
 
 
 def read_study(name: str) -> Study:
-    """What a study asks, by its record in a folder, or by the file of its name."""
+    """Read a study from its record in a folder, or from the file of its name."""
     if (Path(name) / FILE).is_file():
         said: Any = read_record(Path(name))
     else:
@@ -46,7 +46,7 @@ def read_study(name: str) -> Study:
 
 
 def save(study: Study, entity: str | None, project: str, base_url: str) -> tuple[str, str]:
-    """Save workspace and report; gives their addresses."""
+    """Save workspace and report; return their URLs."""
     if not has_key(base_url):
         raise UserError("W&B needs a key to save a dashboard: wandb login, or WANDB_API_KEY.")
     os.environ["WANDB_BASE_URL"] = base_url

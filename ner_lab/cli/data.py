@@ -1,4 +1,4 @@
-"""`ner-lab data ACTION ...`: look at a corpus, fetch it, write it as CoNLL columns; build a lexicon."""
+"""`ner-lab data ACTION ...`: inspect, download or export a corpus as CoNLL columns; build a lexicon."""
 
 import logging
 import sys
@@ -45,7 +45,7 @@ def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
                 if sentence.document != document:
                     document = sentence.document
                     out.write(f"{DOCSTART} -X- -X- O\n\n")
-                if sentence.words == [DOCSTART]:  # kept as a sentence, and written by now
+                if sentence.words == [DOCSTART]:  # kept as a sentence; already written
                     continue
                 unknown = ["_"] * len(sentence.words)
                 middle = [sentence.columns.get(column, unknown) for column in ("pos", "chunk")]

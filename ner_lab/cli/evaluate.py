@@ -1,4 +1,4 @@
-"""`ner-lab evaluate run=DIR [data=...]`: score a run's tagger, on its own data or on other."""
+"""`ner-lab evaluate run=DIR [data=...]`: score a run's tagger on its own or other data."""
 
 import logging
 import sys

@@ -23,7 +23,7 @@ _COMMANDS = {
 
 
 def usage() -> str:
-    """The commands and what each is for."""
+    """List the commands with their purpose."""
     lines = [f"  {name:<9} {text}" for name, (_, text) in _COMMANDS.items()]
     return "\n".join(
         [
@@ -37,7 +37,7 @@ def usage() -> str:
 
 
 def usage_of(module: str) -> str | None:
-    """`_USAGE` of a module, read off its source: a command says what it takes without what it needs to do it."""
+    """Read `_USAGE` from a module's source, without importing what the command needs."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return None
@@ -49,7 +49,7 @@ def usage_of(module: str) -> str | None:
 
 
 def _say(text: str) -> None:
-    """Print; whoever reads it may have read enough, as `head` does, or a disk be full."""
+    """Print; the reader may have closed the pipe, as `head` does, or the disk may be full."""
     try:
         print(text, flush=True)
     except OSError as error:
@@ -61,7 +61,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """Hand over to a command; modules are imported only for the command that needs them."""
+    """Run a command; only the modules of that command are imported."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         _say(usage())

@@ -1,4 +1,4 @@
-"""`ner-lab predict run=DIR ...` and `ner_lab.load(DIR)`: use a trained tagger on new text."""
+"""`ner-lab predict run=DIR ...` and `ner_lab.load(DIR)`: tag new text with a trained tagger."""
 
 import gc
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _KEYS = ("run", "input", "output", "format", "input_format", "threads")
 _DATA_KEYS = ("data.columns", "data.separator", "data.docstart")
-_PARTS = 2  # chunks for each process, where they can be large
+_PARTS = 2  # chunks for each process, if they can be large
 _USAGE = """ner-lab predict run=DIR [input=FILE|-] [output=FILE|-] [format=conll|jsonl|text] [input_format=...]
                 [threads=N] [data.columns.word=N] [data.separator=auto|tab|space|any]
 
@@ -69,7 +69,7 @@ def _command() -> None:
         raise UserError(f"output={target} is the input itself, and would be emptied. Give another file.")
     trained = load(own["run"])
     columns = _columns_input(trained, overrides)
-    gc.freeze()  # all this stays: no search for garbage goes through it, and forked processes share it
+    gc.freeze()  # never freed: the garbage collector skips it, and forked processes share it
     with ExitStack() as stack:
         source, name = _open_input(given, stack)
         feed = Feed(source)
@@ -92,13 +92,13 @@ def _command() -> None:
 
 
 def _columns_input(trained: TrainedTagger, overrides: Sequence[str]) -> InputFormat:
-    """Columns as the run's own data has them, but for `overrides`."""
+    """Column format of the run's own data, with `overrides` applied."""
     options = data_options_of(data_section(overrides, trained.config))
     return columns_input(options.column_format, lone_words=not overrides)
 
 
 def _recognised(name: str, lines: Sequence[str]) -> str:
-    """The input's format; what was guessed is said in a line."""
+    """The input's format; a guessed format is reported in one line."""
     found = recognise(name, lines)
     if not found.by_name and any(map(str.strip, lines)):
         others = ", ".join(form for form in INPUT_FORMATS if form != found.kind)
@@ -110,15 +110,15 @@ def _recognised(name: str, lines: Sequence[str]) -> str:
 
 
 def _processes(threads: str | None) -> int:
-    """How many to use; each, as this one, takes one thread."""
+    """Number of processes; each, including this one, uses one thread."""
     number = threads or str(cores_at_hand())
-    set_threads(number)  # an error where it is no number
+    set_threads(number)  # raises if it is not a number
     set_threads(1)
     return int(number)
 
 
 def _tag(feed: Feed, work: ChunkTagger, processes: int) -> Iterator[Done]:
-    """All chunks in order: in this process, until it turns out that there is enough to do for several."""
+    """Tag all chunks in order: in this process, until there is enough input for several processes."""
     while not (processes > 1 and feed.is_long and work.labeller.on_cpu):
         if (chunk := feed.take()) is None:
             return
@@ -134,7 +134,7 @@ def _choice(own: dict[str, str], key: str, default: str, choices: dict[str, Any]
 
 
 def _open_input(name: str, stack: ExitStack) -> tuple[BinaryIO, str]:
-    """The input and its name for messages."""
+    """Open the input; return it with its name for messages."""
     if name == "-":
         return sys.stdin.buffer, STANDARD_INPUT
     path = Path(name).expanduser()

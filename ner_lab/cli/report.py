@@ -1,4 +1,4 @@
-"""`ner-lab report FOLDER`: a study's runs, or any tree of runs, as tables, plots and tests."""
+"""`ner-lab report FOLDER`: tables, plots and tests for a study or any tree of runs."""
 
 import os
 import sys
@@ -36,7 +36,7 @@ rounds    of approximate randomisation over sentences, for each comparison"""
 
 @dataclass(frozen=True)
 class Written:
-    """A report: what was found, and the files it was written to."""
+    """A written report: its findings and files."""
 
     findings: Findings
     files: Sequence[Path]
@@ -50,7 +50,7 @@ def report(
     baseline: str | None = None,
     rounds: int = ROUNDS,
 ) -> Written:
-    """Write the report of a folder of runs to `output`, by default FOLDER/report."""
+    """Write the report of a folder of runs to `output` (default: FOLDER/report)."""
     study = collect(folder)
     target = Path(output).expanduser() if output is not None else own_place(study.folder / "report", study.folder)
     return _write(find(study, split=split, baseline=baseline, rounds=rounds), target)
@@ -65,7 +65,7 @@ def report_ledger(
     baseline: str | None = None,
     rounds: int = ROUNDS,
 ) -> list[Written]:
-    """Write the report of each study of a ledger, or of the one named, to `output`/NAME; output: FOLDER/report."""
+    """Write the report of each study of a ledger, or of the named one, to `output`/NAME (default: FOLDER/report)."""
     ledger = Path(folder).expanduser()
     entries = read_ledger(ledger)
     if not entries:
@@ -121,13 +121,13 @@ def _command() -> None:
 
 
 def _is_folder(word: str) -> bool:
-    """Whether an argument is a folder rather than KEY=VALUE; a configuration's folder holds `=` as well."""
+    """Whether an argument is a folder and not KEY=VALUE; a configuration's folder name contains `=` as well."""
     key, equals, _ = word.partition("=")
     return not word.startswith("-") and (not equals or (key not in _KEYS and ("/" in key or os.path.isdir(word))))
 
 
 def _show(written: Written) -> None:
-    """The main table and the way to the files."""
+    """Print the main table and the paths of the files."""
     findings = written.findings
     main = content.tabulate(findings, content.main_columns(findings))
     print("\n".join([findings.study.name, *content.headline(findings), *(f"note: {note}" for note in findings.notes)]))

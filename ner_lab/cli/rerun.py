@@ -1,6 +1,6 @@
-"""`ner-lab train resume=DIR` and `ner-lab train --from DIR`: training whose config a run folder gives.
+"""`ner-lab train resume=DIR` and `ner-lab train --from DIR`: training with the config of a run folder.
 
-As `ner_lab.cli.train`, nothing here imports torch before the config is checked.
+As in `ner_lab.cli.train`, torch is not imported before the config is checked.
 """
 
 import gc
@@ -44,7 +44,7 @@ _TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "trai
 
 
 def asked_for(arguments: Sequence[str]) -> Callable[[], Any] | None:
-    """What `ner-lab train ARGUMENTS` is to do, if a run folder gives its config; None if Hydra composes it."""
+    """The action for `ner-lab train ARGUMENTS` if a run folder gives the config; None if Hydra composes it."""
     resumed = [one.partition("=")[2] for one in arguments if one.partition("=")[0].lstrip("+") == _RESUME]
     if resumed:
         others = [one for one in arguments if one.partition("=")[0].lstrip("+") != _RESUME]
@@ -59,7 +59,7 @@ def asked_for(arguments: Sequence[str]) -> Callable[[], Any] | None:
 
 
 def resume(folder: str, others: Sequence[str] = ()) -> None:
-    """Go on with a training that was stopped or killed, in its folder; nothing to do where it is finished."""
+    """Resume a stopped or killed training in its folder; do nothing if it is finished."""
     if others:
         raise UserError(
             f"resume={folder} takes nothing beside it ({others[0]}): training goes on as it began. "
@@ -83,7 +83,7 @@ def resume(folder: str, others: Sequence[str] = ()) -> None:
 
 
 def repeat(source: str, overrides: Sequence[str] = ()) -> None:
-    """Train what a run folder says once more, in a new folder; with `overrides`, what they say otherwise."""
+    """Rerun the experiment of a run folder in a new folder, with `overrides` applied."""
     run = _run_folder(f"{_FROM} {source}", source)
     record = run.read_record()
     choices = dict(record["choices"])
@@ -107,13 +107,13 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
         cfg.run_name = run_name_of(choices)
     reset = [one for one in reset if not any(f"{one}.".startswith(f"{key}.") for key in keys)]
     folder = (_folder_of(folders[-1], cfg) if folders else _new_folder(cfg)).absolute()
-    # processes of a distributed run start with our arguments: they are to find the same folder
+    # processes of a distributed run start with the same arguments and must find the same folder
     sys.argv = [
         sys.argv[0],
         *(one for one in sys.argv[1:] if not one.startswith(_FOLDER)),
         f"{_FOLDER}={quoted(str(folder))}",
     ]
-    # what the run was told of a part that is replaced holds no more
+    # overrides of a part that is replaced no longer apply
     replaced = [key for key in keys if is_group(key, config_dirs)]
     before = [one for one in record["overrides"] if re.split("[@.=]", one.lstrip("+~"))[0] not in replaced]
     told = [*before, *given]
@@ -136,7 +136,7 @@ def _run_folder(asked: str, folder: str) -> RunFolder:
 
 
 def _folder_of(override: str, cfg: DictConfig) -> Path:
-    """The folder of `hydra.run.dir=DIR`, where DIR may refer to keys of the config."""
+    """The folder of `hydra.run.dir=DIR`, where DIR may refer to config keys."""
     check_words([override])
     value = override_parser()([override])[0].value()
     place = OmegaConf.merge(cfg, OmegaConf.create({"hydra": {"run": {"dir": value}}}))
@@ -144,7 +144,7 @@ def _folder_of(override: str, cfg: DictConfig) -> Path:
 
 
 def _new_folder(cfg: DictConfig) -> Path:
-    """Where `ner-lab train` would have put it."""
+    """The default folder of `ner-lab train`."""
     place = Path(str(cfg.run_name))
     if place.is_absolute() or ".." in place.parts:
         raise UserError(f"run_name is '{cfg.run_name}'. It must lie within outputs/; give hydra.run.dir=DIR.")
@@ -162,12 +162,12 @@ def _train(
     before()
     from ner_lab.training.train import train
 
-    gc.freeze()  # what is imported stays: no collection need look at it again
+    gc.freeze()  # imported objects are never freed, so no collection needs to scan them
     return train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, overrides)
 
 
 def _log_to(folder: Path) -> None:
-    """As Hydra does it: to the terminal, and to train.log."""
+    """Log as Hydra does, to the terminal and to train.log."""
     config: Any = OmegaConf.to_container(
         OmegaConf.load(CONF_DIR / "hydra" / "job_logging" / "ner_lab.yaml"), resolve=False
     )
@@ -178,7 +178,7 @@ def _log_to(folder: Path) -> None:
 
 
 def _name_differences(run: RunFolder, record: Mapping[str, Any], reset: Sequence[str]) -> None:
-    """Say with what else than now the run was trained, and which of its settings are not taken over (`reset`)."""
+    """Report how the environment differs from that of the run, and which settings are not taken over (`reset`)."""
     if reset:
         log.warning(
             "not taken over from %s, which may be anybody's: %s. Where they are yours, give them as KEY=VALUE.",
@@ -197,7 +197,7 @@ def _name_differences(run: RunFolder, record: Mapping[str, Any], reset: Sequence
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any], source: Path) -> None:
-    """Say whether a run that was trained once more came to the same numbers."""
+    """Report whether the rerun gave the same numbers."""
     changed = [
         name
         for name, file in (then.get("sources") or {}).items()
@@ -216,14 +216,14 @@ def _compare(then: Mapping[str, Any], now: Mapping[str, Any], source: Path) -> N
 
 
 def _lasting(value: Any) -> Any:
-    """What stands in a metrics.json and does not hang on the clock, or on where files lie."""
+    """Values of metrics.json that depend neither on time nor on file locations."""
     if isinstance(value, Mapping):
         return {name: _lasting(one) for name, one in value.items() if name not in _TIMES and name != "sources"}
     return [_lasting(one) for one in value] if isinstance(value, list) else value
 
 
 def _differences(then: Any, now: Any, place: str = "") -> Any:
-    """Each place where two readings of metrics.json differ: `history.3.train_loss: 0.1 -> 0.2`."""
+    """Each difference between two metrics.json trees: `history.3.train_loss: 0.1 -> 0.2`."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for name in {**then, **now}:
             yield from _differences(then.get(name), now.get(name), f"{place}.{name}".lstrip("."))

@@ -1,4 +1,4 @@
-"""`ner-lab results add`: finished runs into the ledger, a small file each."""
+"""`ner-lab results add`: add finished runs to the ledger, one small file each."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def add(
 ) -> Added:
     """Add runs, or the finished runs of studies and trees, to a ledger.
 
-    UserError for a folder with no runs. `Added.refused` has a line for each run that was refused.
+    UserError for a folder without runs. `Added.refused` has a line for each refused run.
     """
     ledger = Path(ledger).expanduser()
     added = Added()
@@ -67,7 +67,7 @@ def add(
 
 
 def _runs_of(folder: Path) -> tuple[StudyRuns, list[Run]]:
-    """The runs in a folder, and the study, or the tree, to which they belong: it may lie above the folder."""
+    """The runs in a folder, and the study or tree they belong to, which may be above the folder."""
     folder = folder.expanduser().absolute()
     for place in [folder, *folder.parents[:3]]:
         if (place / "study.yaml").is_file():
@@ -79,7 +79,7 @@ def _runs_of(folder: Path) -> tuple[StudyRuns, list[Run]]:
 
 
 def _finished(folder: Path, added: Added) -> tuple[StudyRuns, list[Run]]:
-    """The finished runs in a folder; failed ones are refused, as is what was given by itself; others are named."""
+    """The finished runs in a folder; failed runs and unfinished runs given directly are refused, others are listed."""
     study, runs = _runs_of(folder)
     finished, left = [], []
     for run in runs:
@@ -95,14 +95,14 @@ def _finished(folder: Path, added: Added) -> tuple[StudyRuns, list[Run]]:
 
 
 def _beside(run: Run) -> dict[str, str]:
-    """Overrides of a run that its study does not have, and that change the result."""
+    """Overrides of a run that are not in its study and change the result."""
     told = run.record.get("overrides")
     overrides = [str(word) for word in told] if isinstance(told, list) else []
     return {key: value for key, value in beside(overrides, run.choices).items() if key != SEED}
 
 
 def _described(study: StudyRuns) -> dict[str, Any]:
-    """What is kept of a study whose file does not come with the package."""
+    """The stored description of a study whose file is not in the package."""
     return {
         "question": study.question,
         "factors": dict(study.factors),
@@ -118,7 +118,7 @@ def _described(study: StudyRuns) -> dict[str, Any]:
 
 
 def _options(arguments: Sequence[str]) -> tuple[list[str], list[str], bool, list[str]]:
-    """Folders, notes, whether to replace, and KEY=VALUE."""
+    """Parse folders, notes, whether to replace, and KEY=VALUE."""
     folders, notes, replace, others = [], [], False, []
     words = iter(arguments)
     for word in words:

@@ -1,4 +1,4 @@
-"""Called by Hydra before it makes the folder of a run (`hydra.callbacks`): a refused run leaves no folder."""
+"""Hydra callback (`hydra.callbacks`), run before a run folder is created: a refused run leaves no folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,17 +15,17 @@ _created: list[Path] = []
 
 
 class NoteNewFolders(Callback):
-    """Notes which folders Hydra is about to make for a run."""
+    """Records the folders that Hydra is about to create for a run."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Called right before the job."""
-        HydraConfig.instance().set_config(config)  # as Hydra does next: the folder's name refers to it
+        HydraConfig.instance().set_config(config)  # Hydra does this next: the folder name refers to it
         _created[:] = missing_folders(Path(config.hydra.run.dir))
 
 
 @contextmanager
 def new_folders_removed_if_empty() -> Iterator[None]:
-    """On leaving, remove the folders noted, if a run left nothing in them."""
+    """On exit, remove the recorded folders that the run left empty."""
     _created.clear()
     try:
         yield

@@ -1,4 +1,4 @@
-"""`ner-lab score FILE...`: score files of predictions of any system as conlleval does, and compare several."""
+"""`ner-lab score FILE...`: score prediction files of any system as conlleval does, and compare several."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ by Holm's method.
 
 @dataclass(frozen=True)
 class ScoredFile:
-    """A file of predictions. words, gold, predicted: by sentence; gold and predicted in IOB2 letters, not repaired."""
+    """A prediction file. words, gold, predicted: by sentence; gold and predicted in IOB2, not repaired."""
 
     path: Path
     words: list[list[str]]
@@ -55,7 +55,7 @@ class ScoredFile:
 
 
 def score_file(path: str | Path) -> ScoredFile:
-    """Read and score one file; UserError with its line where it is no file of predictions."""
+    """Read and score one file; UserError with the line number if it is not a prediction file."""
     path = Path(path).expanduser()
     sentences = list(_sentences(path))
     if not sentences:
@@ -75,7 +75,7 @@ def score_file(path: str | Path) -> ScoredFile:
 
 
 def compare_files(files: Sequence[ScoredFile], *, rounds: int = 10_000) -> list[dict[str, Any]]:
-    """Each further file against the first: `difference` of F1 in points, its 95 % interval, `p`, and `p_holm`."""
+    """Compare each further file with the first: `difference` of F1 in points, its 95 % interval, `p`, and `p_holm`."""
     first = files[0]
     for other in files[1:]:
         _refuse_other_sentences(first, other)
@@ -96,7 +96,7 @@ def compare_files(files: Sequence[ScoredFile], *, rounds: int = 10_000) -> list[
 
 
 def _sentences(path: Path) -> Iterator[tuple[int, list[list[str]]]]:
-    """(number of the first line, rows of cells) of each sentence."""
+    """Yield (number of the first line, rows of cells) for each sentence."""
     rows: list[list[str]] = []
     begin = 0
     for number, line in enumerate([*read_text(path).split("\n"), ""], 1):
@@ -125,7 +125,7 @@ def _sentences(path: Path) -> Iterator[tuple[int, list[list[str]]]]:
 
 
 def _doubts(file: ScoredFile) -> list[str]:
-    """A line if the two columns of tags are hardly gold and predictions, as chunks and entities are not."""
+    """A warning if gold and predicted tags have no entity type in common: they may be chunks and entities."""
     per_type = file.scores["per_type"]
     gold, predicted = ({name for name, row in per_type.items() if row[side]} for side in ("gold", "predicted"))
     if not gold or not predicted or gold & predicted:
@@ -137,7 +137,7 @@ def _doubts(file: ScoredFile) -> list[str]:
 
 
 def _refuse_other_sentences(first: ScoredFile, other: ScoredFile) -> None:
-    """The same sentences with the same gold entities: else a comparison means nothing."""
+    """Refuse files with other sentences or gold entities: a comparison would be meaningless."""
     for number, (begin, words, gold) in enumerate(zip(other.lines, other.words, other.gold, strict=True)):
         if number >= len(first.words):
             break

@@ -1,4 +1,4 @@
-"""`ner-lab sweep NAME`: run a study, or see how far it is."""
+"""`ner-lab sweep NAME`: run a study or show its progress."""
 
 import logging
 import sys
@@ -37,7 +37,7 @@ hydra.launcher.changed  finished jobs of another config: refuse, keep or redo   
 
 
 def study_file(name: str) -> Path:
-    """The file of a study: a path, or a name in `sweeps/` here or in the package."""
+    """Find the file of a study: a path, or a name in `sweeps/` here or in the package."""
     if name.endswith(".yaml"):
         if not Path(name).is_file():
             raise UserError(f"{name}: there is no such file. `ner-lab sweep` lists the studies there are.")
@@ -59,12 +59,12 @@ def _list() -> None:
 
 
 def _named(file: Path) -> str:
-    """What the study of a file is called."""
+    """The name of the study in a file."""
     return str(OmegaConf.select(read_study_file(file), "study.name") or file.stem)
 
 
 def _status(name: str, overrides: list[str], *, live: bool) -> None:
-    """Of a folder with a record, or of the folder that the study of this name runs in."""
+    """Print the status of a folder with a record, or of the folder in which the study of this name runs."""
     stated = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
     if unknown := [item for item in overrides if not item.startswith("hydra.sweep.dir=")]:
         raise UserError(f"'{unknown[0]}': --status takes NAME or FOLDER, and hydra.sweep.dir=DIR.")

@@ -1,6 +1,6 @@
-"""`ner-lab train` as Hydra starts it: a job, alone or as one of a multirun.
+"""`ner-lab train` as started by Hydra: a single job or one job of a multirun.
 
-Nothing here imports torch: configs are composed and checked, and mistakes and `--help` answered, before that.
+Nothing here imports torch before configs are composed and checked, and errors and `--help` are handled.
 """
 
 import gc
@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def _job(cfg: DictConfig) -> float:
-    """One Hydra job; its value, for sweepers, is dev F1."""
+    """Run one Hydra job and return its dev F1, which sweepers use."""
     hydra_config = HydraConfig.get()
     runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
     extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
     folder = Path(runtime.output_dir)
-    told: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # as written, `${...}` and all
+    told: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # unresolved, with `${...}`
     cfg.study.name = study_name(cfg, hydra_config.job.config_name)
     try:
         for twice in told_twice(told):
@@ -55,16 +55,16 @@ def _job(cfg: DictConfig) -> float:
                 return finished
         from ner_lab.training.train import train
 
-        gc.freeze()  # what is imported stays: no collection need look at it again
+        gc.freeze()  # imported objects are never freed, so no collection needs to scan them
         choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
         metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, told)
     except Exception as error:
         mistake = mistake_behind(error)
-        if in_sweep:  # the launcher goes on with the other jobs
+        if in_sweep:  # the launcher continues with the other jobs
             raise JobFailed(note_failure(RunFolder(folder), error, mistake)) from None
         if mistake is None:
             raise
-        stop(mistake)  # Hydra would print a line of its own before run_command sees it
+        stop(mistake)  # Hydra would print its own message before run_command handles the error
     return metrics["dev"]["f1"] if metrics else 0.0
 
 
@@ -89,7 +89,7 @@ def _checked_job() -> None:
 def main() -> None:
     """Entry point of `ner-lab train` and of `python -m ner_lab.cli.train`."""
     register_resolvers()
-    # processes of a distributed run start again as `python -m ner_lab.cli.train`, whatever started this one
+    # distributed processes start as `python -m ner_lab.cli.train`, however this process was started
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.cli.train")
     run_command(asked_for(sys.argv[1:]) or _checked_job)
 

@@ -1,6 +1,6 @@
-"""Scores of gold and predicted tags as strings, as conlleval counts, with seqeval's strict F1 beside them.
+"""Scores string tags as conlleval counts, plus seqeval's strict F1.
 
-`ner_lab.evaluation.span_f1.SpanF1` counts the same on tensors while a tagger is trained.
+`ner_lab.evaluation.span_f1.SpanF1` computes the same counts on tensors during training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from ner_lab.evaluation.error_analysis import Prediction, scores_by_type, senten
 from ner_lab.evaluation.precision_recall import percent, span_scores
 from ner_lab.io.terminal import table
 
-_SENTENCES = 10_000  # whose entities seqeval gives at a time
+_SENTENCES = 10_000  # sentences whose entities seqeval extracts at a time
 
-_LETTERS_B_AND_I = ("IO", "IOB1", "IOB2")  # schemes whose letters all others but IO have too
+_LETTERS_B_AND_I = ("IO", "IOB1", "IOB2")  # schemes whose prefixes are part of all others but IO
 
 _KNOWN_BY = {
     "IV": "IV: words in train and vectors",
@@ -28,17 +28,17 @@ Tags = Sequence[Sequence[str]]
 
 
 def schemes_of(gold: Tags, predicted: Tags) -> tuple[str, str]:
-    """The schemes that gold and predicted tags are written in. Raises ValueError where letters of two are mixed.
+    """Detect the schemes of gold and predicted tags. Raises ValueError if prefixes of two schemes are mixed.
 
-    Predictions may break their scheme, so they are taken to have the gold's unless they cannot: their letters are of
-    another one, or all their sentences obey another one.
+    Predictions may violate their scheme, so they are assumed to have the gold scheme unless that is impossible: their
+    prefixes belong to another scheme, or all their sentences obey another one.
     """
     written = detect_scheme(gold), detect_scheme(predicted)
     if not _has_entities(predicted):
         return written[0], written[0]
     if not _has_entities(gold):
         return written[1], written[1]
-    if set(written) == set(OPENED_BY_I):  # IO is IOB1 in which no two entities touch
+    if set(written) == set(OPENED_BY_I):  # IO is IOB1 in which no two entities are adjacent
         return "IOB1", "IOB1"
     fits = written[1] in _LETTERS_B_AND_I and written[0] != "IO"
     if fits and not all(is_proper(tags, written[1]) for tags in predicted):
@@ -53,7 +53,7 @@ def _has_entities(tags: Tags) -> bool:
 def score_tags(gold: Tags, predicted: Tags, schemes: tuple[str, str] | None = None) -> dict[str, Any]:
     """Scores of all sentences, named as in metrics.json, with the `schemes` of gold and predicted tags.
 
-    schemes: of gold and predicted tags; None to detect them. Where they differ, accuracy compares the tags in IOB2.
+    schemes: of gold and predicted tags; None to detect them. If they differ, accuracy compares the tags in IOB2.
     """
     of_gold, of_predicted = schemes or schemes_of(gold, predicted)
     sentences = [
@@ -80,10 +80,10 @@ def score_tags(gold: Tags, predicted: Tags, schemes: tuple[str, str] | None = No
 
 
 def strict_f1(gold: Tags, predicted: Tags) -> float:
-    """seqeval's strict F1 in per cent: spans that do not open with B- count for nothing, in gold too. Tags in IOB2.
+    """seqeval's strict F1 in per cent: spans that do not start with B- are ignored, in gold too. Tags in IOB2.
 
-    Entities are seqeval's own, of some sentences at a time: all of a large corpus would take gigabytes, and its
-    metrics take a second to import.
+    Entities are extracted by seqeval, in groups of sentences: a large corpus at once would take gigabytes, and
+    seqeval's metrics take a second to import.
     """
     from seqeval.scheme import IOB2, Entities
 
@@ -99,7 +99,7 @@ def strict_f1(gold: Tags, predicted: Tags) -> float:
 
 
 def score_table(splits: Mapping[str, Mapping[str, Any]]) -> str:
-    """Scores per entity type, then in all, by seqeval's strict rule, by what is known of the words; for each split."""
+    """Table of scores per entity type, overall, by seqeval's strict rule, and by class of words; for each split."""
     columns = ("precision", "recall", "f1", "gold", "predicted", "correct")
     header = ["precision", "recall", "F1", "gold", "predicted", "correct"]
     parts = []

@@ -1,18 +1,18 @@
-"""What a tagger gets wrong: files of predictions, the kinds of mistakes in them, and scores in parts.
+"""Error analysis: prediction files, kinds of mistakes, and scores of subsets.
 
 A gold span is found, and a predicted one correct, if both have the same type and the same tokens.
-Every other span of a sentence, gold or predicted, belongs to exactly one mistake. A mistake pairs a
-gold span with a predicted one that shares a token with it, or is one span alone:
+Every other span of a sentence, gold or predicted, belongs to exactly one mistake. A mistake is a pair
+of a gold and a predicted span that share a token, or a single span:
 
     wrong type               the same tokens, another type
     wrong boundary           the same type, other tokens
-    wrong type and boundary  neither the same
-    missed                   a gold span paired with nothing
-    spurious                 a predicted span paired with nothing
+    wrong type and boundary  both different
+    missed                   an unpaired gold span
+    spurious                 an unpaired predicted span
 
-Pairs are made in the order of the tokens they share, the most first; among equals those of one type
-come first, then those further left. A span is in one pair at most, so what overlaps a span already
-paired is missed or spurious. It follows that
+Pairs are formed greedily by the number of shared tokens, most first; ties prefer pairs of one type,
+then those further left. A span is in at most one pair, so a span that overlaps only spans already
+paired is missed or spurious. Hence
 
     gold - correct      = mistakes that have a gold span      (all but spurious)
     predicted - correct = mistakes that have a predicted span (all but missed)
@@ -48,8 +48,8 @@ class Prediction(NamedTuple):
 
     @property
     def correct(self) -> list[Span]:
-        """The spans that are both."""
-        if self.gold == self.predicted:  # most sentences by far
+        """Spans that are both gold and predicted."""
+        if self.gold == self.predicted:  # true for most sentences
             return self.gold
         return sorted(set(self.gold) & set(self.predicted), key=lambda span: span.start)
 
@@ -64,13 +64,13 @@ class Mistake(NamedTuple):
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
-    """Sentences of a file `token gold predicted`, single blanks between these, a blank line between sentences.
+    """Read a file with lines `token gold predicted`, separated by single blanks, and blank lines between sentences.
 
-    Tags are of any scheme, and read as conlleval reads them, improper sequences included.
+    Tags may be in any scheme and are read as conlleval reads them, including improper sequences.
     """
     content = Path(path).read_bytes()
     try:
-        lines = content.decode("utf-8").split("\n")  # splitlines would part words at some rare letters
+        lines = content.decode("utf-8").split("\n")  # splitlines would also split at some rare characters
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{number}: not UTF-8 ({error.reason}). Expected is what ner-lab wrote.") from None
@@ -106,7 +106,7 @@ def _check(cells: list[str], where: str) -> None:
 
 
 def mistakes_of(predictions: Iterable[Prediction]) -> list[Mistake]:
-    """All mistakes, by sentence, within it from left to right."""
+    """All mistakes, by sentence, from left to right."""
     return [mistake for number, sentence in enumerate(predictions) for mistake in _mistakes_in(sentence, number)]
 
 
@@ -149,14 +149,14 @@ def _place(mistake: Mistake) -> tuple[int, bool]:
 
 
 def type_confusion(predictions: Sequence[Prediction]) -> tuple[list[str], list[list[int]]]:
-    """Entity types and then `O`; how often each (row: gold) was predicted as each (column).
+    """Labels (entity types, then `O`), and how often each (row: gold) was predicted as each (column).
 
-    Counted are the correct spans and the pairs of mistakes, boundaries apart: the diagonal holds the
-    correct spans and those with the wrong boundary alone. Missed spans are in column O, spurious
-    ones in row O; O with O is 0. A type's row sums to its gold spans, its column to its predicted.
+    Correct spans and paired mistakes are counted regardless of boundaries: the diagonal holds the correct
+    spans and those with only a wrong boundary. Missed spans are in column O, spurious ones in row O; O with
+    O is 0. A type's row sums to its gold spans, its column to its predicted spans.
     """
     types = _types(predictions)
-    nothing = ""  # not O, which may be the name of a type
+    nothing = ""  # not "O", which may be the name of a type
     counts: Counter[tuple[str, str]] = Counter()
     for sentence in predictions:
         counts.update((span.type, span.type) for span in sentence.correct)
@@ -175,7 +175,7 @@ def scores_by_type(predictions: Sequence[Prediction]) -> dict[str, dict[str, Any
 
 
 def by_sentence_length(predictions: Iterable[Prediction]) -> dict[str, dict[str, Any]]:
-    """`span_scores` for sentences of 1-5, 6-10, 11-20, 21-40 and 41+ tokens; every bin is there, in this order."""
+    """`span_scores` for sentences of 1-5, 6-10, 11-20, 21-40 and 41+ tokens; all bins are present, in this order."""
     counts = _no_counts(SENTENCE_LENGTHS)
     for sentence in predictions:
         counted = counts[_bin(len(sentence.words), _SENTENCE_BINS)]
@@ -185,15 +185,15 @@ def by_sentence_length(predictions: Iterable[Prediction]) -> dict[str, dict[str,
 
 
 def by_entity_length(predictions: Iterable[Prediction]) -> dict[str, dict[str, Any]]:
-    """`span_scores` for entities of 1, 2, 3 and 4+ tokens; every bin is there, in this order.
+    """`span_scores` for entities of 1, 2, 3 and 4+ tokens; all bins are present, in this order.
 
-    A gold span is counted by its own length, a predicted one by its own.
+    A gold span is counted by its own length, a predicted span by its own.
     """
     return _scores_in(predictions, ENTITY_LENGTHS, lambda span: _bin(span.end - span.start, _ENTITY_BINS))
 
 
 def _bins(least: dict[str, int]) -> list[str]:
-    """Names of the bins of lengths 0, 1, ...; the last is that of all greater lengths as well."""
+    """Names of the bins of lengths 0, 1, ...; the last also covers all greater lengths."""
     names = list(least)
     return [names[max(bisect_right(list(least.values()), length) - 1, 0)] for length in range(max(least.values()) + 1)]
 
@@ -209,7 +209,7 @@ _COLUMNS = ("correct", "predicted", "gold")
 def _scores_in(
     predictions: Iterable[Prediction], names: Iterable[str], name_of: Callable[[Span], str]
 ) -> dict[str, dict[str, Any]]:
-    """Scores of the parts that `name_of` tells a span's by."""
+    """Scores of the parts; `name_of` gives the part of a span."""
     counts = _no_counts(names)
     for sentence in predictions:
         if sentence.gold or sentence.predicted:

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def span_scores(correct: int, predicted: int, gold: int) -> dict[str, Any]:
-    """Precision, recall and F1 in per cent, and the counts they come from."""
+    """Precision, recall and F1 in per cent, and the underlying counts."""
     precision, recall = percent(correct, predicted), percent(correct, gold)
     f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
     counts = {"correct": correct, "predicted": predicted, "gold": gold}
@@ -12,5 +12,5 @@ def span_scores(correct: int, predicted: int, gold: int) -> dict[str, Any]:
 
 
 def percent(part: int, whole: int) -> float:
-    """`part` of `whole` in per cent; 0 of nothing."""
+    """`part` of `whole` in per cent; 0 if `whole` is 0."""
     return 100.0 * part / whole if whole else 0.0

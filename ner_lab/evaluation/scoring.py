@@ -28,7 +28,7 @@ _COUNTED = 2**17  # tokens whose tags are compared at a time
 
 @dataclass
 class Scored:
-    """A split with its predictions, in the order of its file."""
+    """A split with its predictions, in file order."""
 
     split: EncodedSplit
     gold: list[list[str]]
@@ -40,7 +40,7 @@ class Scored:
     where it is known of the words (see `ner_lab.evaluation.oov`)"""
 
     def write(self, path: Path) -> None:
-        """`token gold predicted`, a blank line between sentences: what conlleval reads."""
+        """Write `token gold predicted` with a blank line between sentences, as conlleval reads it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as out:
             rows = zip(range(len(self.split)), self.gold, self.predicted, strict=True)
@@ -50,7 +50,7 @@ class Scored:
 def predict_labels(
     tagger: Tagger, split: EncodedSplit, batch_tokens: int, *, show_bar: bool = False
 ) -> list[list[int]]:
-    """Numbers of the best tags of every sentence, in the split's order."""
+    """Indices of the best tags of every sentence, in the split's order."""
     device = next(tagger.parameters()).device
     predicted: list[list[int]] = [[] for _ in range(len(split))]
     was_training = tagger.training
@@ -74,7 +74,7 @@ def score(
     batch_tokens: int,
     word_classes: Mapping[str, str] | None = None,
 ) -> Scored:
-    """Tag the whole split and score it; `labels` are the tags by number, in `scheme`.
+    """Tag the entire split and score it; `labels` are the tags by index, in `scheme`.
 
     word_classes: of each spelling (`Vocabs.word_classes`), for scores by class.
     """
@@ -101,7 +101,7 @@ def score(
 
 
 def _as_in_file(gold: list[list[str]], split: EncodedSplit) -> int:
-    """Put an I- where the file has one in place of the B- that its scheme asks for; gives the number of sentences."""
+    """Restore each I- that the file has in place of the B- required by its scheme; return the number of sentences."""
     sentences = np.searchsorted(split.starts, split.unopened, side="right") - 1
     for sentence, word in zip(sentences.tolist(), (split.unopened - split.starts[sentences]).tolist(), strict=True):
         gold[sentence][word] = f"I{gold[sentence][word][1:]}"
@@ -109,7 +109,7 @@ def _as_in_file(gold: list[list[str]], split: EncodedSplit) -> int:
 
 
 def _padded(guesses: list[list[int]], split: EncodedSplit) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Predicted labels, gold labels and mask, each (sentences, time), of all sentences; some at a time."""
+    """Yield predicted labels, gold labels and mask, each (sentences, time), for some sentences at a time."""
     for sentences in BatchPlan(split.sentence_lengths, batch_size=None, batch_tokens=_COUNTED, shuffle=False).batches():
         lengths = torch.from_numpy(split.sentence_lengths[sentences])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]

@@ -1,1 +1,1 @@
-"""Tagging new text: chunks of an input, in one process or several, out in the order they came in."""
+"""Tagging new text: an input is split into chunks, tagged in one process or several, and written in input order."""

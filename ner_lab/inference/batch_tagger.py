@@ -1,4 +1,4 @@
-"""From sentences of words to the numbers of their best tags."""
+"""Tags batches of sentences: from words to the indices of their best tags."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ from ner_lab.models.tagger import Tagger
 
 
 class Labeller:
-    """A tagger for words alone: columns beside them, where it was trained with such, hold `_`."""
+    """A tagger for words alone: other columns that it was trained with are filled with `_`."""
 
     def __init__(self, tagger: Tagger, vocabs: Vocabs, options: DataOptions, features: FeatureSet) -> None:
         self._tagger = tagger
@@ -42,7 +42,7 @@ class Labeller:
         return next(self._tagger.parameters()).device
 
     def tags(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """The best tags of sentences, in IOB2; a sentence without words gets none."""
+        """The best tags of sentences in IOB2; a sentence without words gets an empty list."""
         filled = [words for words in sentences if words]
         labels = self.labels(filled).tolist() if filled else []
         names = self._written or self._vocabs.tags.items
@@ -52,7 +52,7 @@ class Labeller:
         return tags if self._written else [as_written(row, self._vocabs.tags.scheme) for row in tags]
 
     def labels(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
-        """Numbers of the best tags of all words, sentence after sentence; each sentence has a word at least."""
+        """Indices of the best tags of all words, sentence after sentence; each sentence has at least one word."""
         self._tagger.eval()
         with torch.inference_mode():
             if self._vocabs.features.columns or len(self._vocabs.features.sparse):
@@ -60,7 +60,7 @@ class Labeller:
             return self._by_spellings(sentences)
 
     def _by_spellings(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
-        """Where a word's vector follows from its spelling."""
+        """Tag when a word's vector depends only on its spelling."""
         lengths = np.array([len(words) for words in sentences])
         starts = np.cumsum(lengths) - lengths
         rows, vectors = self._spellings.rows(list(chain.from_iterable(sentences)))
@@ -76,7 +76,7 @@ class Labeller:
         return labels
 
     def _by_sentences(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
-        """Where features of the sentence join in."""
+        """Tag when features depend on the sentence."""
         columns = [name for name in self._options.columns if name not in ("word", "tag")]
         rows = [
             Sentence(list(words), ["O"] * len(words), {name: ["_"] * len(words) for name in columns})
@@ -96,9 +96,9 @@ class Labeller:
 
 
 def batches_of(lengths: np.ndarray, tokens: int, least: int = 16) -> Iterator[np.ndarray]:
-    """Numbers of sentences that go through the tagger together, the longest first, about `tokens` a time.
+    """Indices of the sentences of each batch, longest first, with about `tokens` tokens.
 
-    All of a batch have the same length, so that there is no padding, unless that would leave fewer
+    All sentences of a batch have the same length, so there is no padding, unless that would leave fewer
     than `least` sentences in it.
     """
     order = np.argsort(-lengths, kind="stable")
@@ -107,7 +107,7 @@ def batches_of(lengths: np.ndarray, tokens: int, least: int = 16) -> Iterator[np
     while begin < len(order):
         longest = int(sorted_lengths[begin])
         most = begin + max(1, tokens // max(longest, 1))
-        end = int(np.searchsorted(-sorted_lengths, -longest, side="right"))  # behind the last of this length
+        end = int(np.searchsorted(-sorted_lengths, -longest, side="right"))  # after the last of this length
         end = min(max(end, begin + least), most, len(order))
         yield order[begin:end]
         begin = end

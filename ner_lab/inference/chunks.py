@@ -1,4 +1,4 @@
-"""An input of bytes, cut into chunks that end where a sentence does."""
+"""Splits a byte input into chunks at sentence boundaries."""
 
 import os
 import re
@@ -15,15 +15,15 @@ from ner_lab.io.file_diagnosis import no_text
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _EMPTY_LINE = re.compile(rb"\n[ \t\r]*\n")
 _SMALLEST, _LARGEST = 2**15, 2**19  # bytes of a chunk: large ones group sentences by length better
-_LONG = 2**17  # bytes of an input that are worth several processes: a second's work
-_PATIENCE = 0.1  # seconds that what has come waits for more
-_ENDLESS = 2**23  # bytes in which a sentence must have ended
-_AHEAD = 2**20  # bytes looked at to recognise a format
+_LONG = 2**17  # bytes of an input worth several processes: about one second of work
+_PATIENCE = 0.1  # seconds that received input waits for more
+_ENDLESS = 2**23  # maximum bytes of a sentence
+_AHEAD = 2**20  # bytes inspected to recognise a format
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Whole sentences of an input."""
+    """A chunk of complete sentences."""
 
     content: bytes
     before: int
@@ -36,7 +36,7 @@ class Chunk:
     """Of an empty chunk: what would end the sentence that begins behind it, which is too long to be read"""
 
     def lines(self, name: str) -> Iterator[str]:
-        """Its lines, without their ends. Bytes that are no text are an error, which comes behind the lines before."""
+        """Lines without their ends. Undecodable bytes raise an error after the lines before them."""
         if self.lacks:
             raise UserError(
                 f"{name}:{self.before + 1}: no {self.lacks} in {_ENDLESS:,} bytes from here on, so what is to be one "
@@ -55,10 +55,10 @@ class Chunk:
 
 
 class Feed:
-    """Takes chunks from an input as they are asked for.
+    """Reads chunks from an input on demand.
 
-    Chunks grow from small ones, for a quick start, to large ones. Of what somebody types, or a program
-    writes bit by bit, each chunk is what has come by then.
+    Chunks grow from small, for a quick start, to large. For interactive input, or a program that writes
+    slowly, each chunk is what has arrived so far.
     """
 
     def __init__(self, source: BinaryIO) -> None:
@@ -68,23 +68,23 @@ class Feed:
         self._source = source
         self._place = _place_of(source)
         if self._place is not None and stat.S_ISREG((status := os.fstat(self._place)).st_mode):
-            self.size, self._place = status.st_size, None  # a file never makes one wait
+            self.size, self._place = status.st_size, None  # a file never blocks
         self._blocks = False
         self._head_of: Callable[[Chunk], Any] | None = None
         self._head: Any = None
         self._next, self._largest = _SMALLEST, _LARGEST
         self._held = bytearray()
-        self._since: float | None = None  # when the first byte held came
-        self._full = False  # whether the last chunk had all the bytes wanted
+        self._since: float | None = None  # arrival time of the first byte held
+        self._full = False  # whether the last chunk had all requested bytes
         self._lines = self._taken = 0
 
     def cut(self, *, blocks: bool, head: Callable[[Chunk], Any] | None = None, parts: int = 1) -> None:
-        """How to cut, once that is known.
+        """Set how to split, once it is known.
 
         blocks: a sentence ends at an empty line, not at the end of each line.
-        head: what the first chunk, or the first that says so, settles for all of them.
-        parts: of a file, at least so many chunks, if they are not small: none of the processes that
-            work on it shall be left alone with a long one.
+        head: called on the first chunks; what one of them determines applies to all.
+        parts: for a file, the minimum number of chunks, unless they are small, so that no process is left
+            alone with a long one.
         """
         self._blocks = blocks
         self._head_of = head
@@ -93,20 +93,20 @@ class Feed:
 
     @property
     def is_long(self) -> bool:
-        """Whether there is much to do: a large file, or a stream of which much came at once."""
+        """Whether there is much to do: a large file, or a stream with much data at once."""
         if self.size is not None:
             return self.size >= _LONG
         return self._full and self._taken >= _LONG
 
     def look_ahead(self, number: int) -> list[str]:
-        """Up to `number` of the first lines, which stay to be read."""
+        """Read ahead up to `number` of the first lines without consuming them."""
         while not self.ended and self._held.count(b"\n") < number and len(self._held) < _AHEAD:
             self._read(_SMALLEST)
         text = bytes(self._held).removeprefix(_BYTE_ORDER_MARK).decode(errors="replace")
         return _lines(text)[:number]
 
     def take(self, others: Sequence[Connection] = ()) -> Chunk | None:
-        """The next chunk; None at the input's end, and where one of `others` has something to say before it comes."""
+        """The next chunk; None at the end of the input, or if one of `others` is ready before it comes."""
         wanted = self._next
         while True:
             while not self.ended and len(self._held) < wanted:
@@ -121,18 +121,18 @@ class Feed:
                 return Chunk(b"", self._lines, self._taken, self._head, "empty line" if self._blocks else "line break")
             if end or self.ended:
                 return self._cut(end, full=len(self._held) >= wanted)
-            self._since = None  # not a whole sentence: it takes what it takes
+            self._since = None  # not a complete sentence: wait for the rest
             wanted = min(max(wanted, 2 * len(self._held)), _ENDLESS)
 
     def _is_due(self, others: Sequence[Connection]) -> bool:
-        """Whether what is held has waited long enough, and nothing more has come meanwhile."""
+        """Whether held input has waited long enough without more arriving."""
         if self._place is None or self._since is None or not self._border():
             return False
         left = self._since + _PATIENCE - time.monotonic()
         return self._place not in wait([self._place], max(0.0, left))
 
     def _comes_first(self, others: Sequence[Connection]) -> bool:
-        """Whether input comes before anything from `others`."""
+        """Whether input arrives before data from `others`."""
         return self._place is None or not others or self._place in wait([self._place, *others])
 
     def _read(self, most: int) -> None:
@@ -143,7 +143,7 @@ class Feed:
             self._since = time.monotonic()
 
     def _border(self) -> int:
-        """Where the last whole sentence held ends; 0 where there is none."""
+        """End of the last complete sentence held; 0 if there is none."""
         if not self._blocks:
             return self._held.rfind(b"\n") + 1
         end = max(self._held.rfind(b"\n\n") + 2, self._held.rfind(b"\n\r\n") + 3)
@@ -171,7 +171,7 @@ class Feed:
 
 
 def _place_of(source: BinaryIO) -> int | None:
-    """The number of the open file behind it; None where there is none, as for bytes in memory."""
+    """The file descriptor of the source; None if there is none, as for bytes in memory."""
     try:
         return source.fileno()
     except (AttributeError, OSError):
@@ -179,6 +179,6 @@ def _place_of(source: BinaryIO) -> int | None:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines without their ends, the last of which may be missing."""
+    """Lines without their ends; the last end may be missing."""
     lines = text.split("\n")
     return lines if lines[-1] else lines[:-1]

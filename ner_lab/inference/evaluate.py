@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 def evaluate(
     run: str | Path, overrides: Sequence[str] = (), splits: Sequence[str] = (), config_dirs: Sequence[str] = ()
 ) -> dict[str, Scored]:
-    """Score the tagger of a run folder on `splits` (all but train, where none is named).
+    """Score the tagger of a run folder on `splits` (default: all but train).
 
     overrides: of the `data` group, as on the command line; none for the run's own corpus.
-    config_dirs: folders with data options of the user's own.
+    config_dirs: the user's own folders with data options.
     """
     trained = load(run)
     if trained.config.trainer.deterministic:
@@ -67,9 +67,9 @@ def evaluate(
 
 
 def _in_the_runs_columns(options: DataOptions, trained: TrainedTagger, given: Sequence[str]) -> DataOptions:
-    """`options` of files, read as the run's own corpus where `given` keys do not say otherwise.
+    """`options` of files, read like the run's own corpus except for the `given` keys.
 
-    Files that have fewer columns than that takes are read as `data=files` says by itself.
+    Files with fewer columns than that requires are read with the defaults of `data=files`.
     """
     run = trained.options
     columns = dict(options.columns)

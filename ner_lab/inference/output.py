@@ -1,4 +1,4 @@
-"""Where tagged text goes: standard output, a device, or a file that gets its name when all is written."""
+"""The output of tagging: standard output, a device, or a file written atomically."""
 
 import fcntl
 import logging
@@ -17,10 +17,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def output_file(name: str) -> Iterator[IO[str]]:
-    """Open the file `name` to write to. Until all is written it is called `NAME.part`, and the old one stays.
+    """Open the file `name` for writing. Until the output is complete it is named `NAME.part`, and the old file stays.
 
-    Where it ends early, what was written so far stays there, and the error says so. A device or a pipe is
-    written to as it is.
+    On an error, the partial output stays there, and the message says so. A device or a pipe is written to directly.
     """
     path = Path(name).expanduser()
     if not path.parent.is_dir():
@@ -31,7 +30,7 @@ def output_file(name: str) -> Iterator[IO[str]]:
         with path.open("w", encoding="utf-8") as out:
             yield out
         return
-    path = path.resolve()  # a link stays, and the file that it leads to is made anew
+    path = path.resolve()  # keep a link and replace the file it points to
     part = path.with_name(f"{path.name}.part")
     with part.open("a", encoding="utf-8") as out:
         _take(out, part, name)
@@ -49,10 +48,10 @@ def output_file(name: str) -> Iterator[IO[str]]:
 
 
 def _take(out: IO[str], part: Path, name: str) -> None:
-    """Empty the file, which is this process's for as long as it writes; UserError where it is another's."""
+    """Lock and truncate the file; UserError if another process writes to it."""
     try:
         fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = os.path.samestat(os.fstat(out.fileno()), part.stat())  # and not another's that has its name by now
+        mine = os.path.samestat(os.fstat(out.fileno()), part.stat())  # not another file with this name
     except (BlockingIOError, FileNotFoundError):
         mine = False
     if not mine:
@@ -61,7 +60,7 @@ def _take(out: IO[str], part: Path, name: str) -> None:
 
 
 def _tell(error: BaseException, part: Path) -> None:
-    """Have whoever reads of the error know what is left of the output."""
+    """Add to the error where the partial output is."""
     try:
         if not part.stat().st_size:
             part.unlink()

@@ -1,4 +1,4 @@
-"""Text in and out of prediction: running text, tokens, columns, JSON lines; read and written as a stream."""
+"""Input and output formats of prediction: plain text, tokens, columns, JSON lines; all are streamed."""
 
 import json
 import re
@@ -35,7 +35,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A sentence to tag. What came from running text knows its places in it."""
+    """A sentence to tag. If it comes from plain text, it has the positions of its words."""
 
     words: list[str]
     tokens: list[Token] | None = None
@@ -49,9 +49,9 @@ class Piece:
 
 
 class Text:
-    """Lines of an input, counted.
+    """Numbered lines of an input.
 
-    before: how many come before them; head: what the input's first lines settled (`InputFormat.head`).
+    before: number of lines before them; head: what the input's first lines determined (`InputFormat.head`).
     """
 
     def __init__(self, lines: Iterable[str], name: str, before: int = 0, head: Any = None) -> None:
@@ -112,12 +112,12 @@ def _no_comments(text: Text) -> Iterator[str]:
 
 
 def _head_of_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Shape | None:
-    """The shape of the file; UserError where its first lines show that its words cannot be read from that column."""
+    """The shape of the file; UserError if its first lines show that its words cannot be read from that column."""
     before = text.line
     lines: list[str] = []
     sentences: list[Sentence] = []
     shape = None
-    with suppress(UserError):  # of lines that are no text: it comes again when they are read
+    with suppress(UserError):  # undecodable lines: raised again when they are read
         lines.extend(islice(text, HEAD))
     try:
         shape = shape_of(lines, replace(columns, word=0), text.name, before + 1)
@@ -136,13 +136,13 @@ def _head_of_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Sha
         if not sentences or shape is None:
             raise
     except UserError:
-        return shape  # it comes again when the line is read, after the sentences before it
+        return shape  # raised again when the line is read, after the sentences before it
     _check_words(sentences, columns.word % shape.width, shape, text.name)
     return shape
 
 
 def _check_lone_word(line: str, shape: Shape, name: str) -> None:
-    """Refuse columns between spaces where the run's own were between tabs."""
+    """Refuse columns separated by spaces if the run's own were separated by tabs."""
     if shape.separator != "any" and len(line.split()) > 1:
         raise LineError(
             f"{name}:{shape.line}: one cell, {shown(line.rstrip(), 40)}, where columns are split as in the run's data "
@@ -168,7 +168,7 @@ def _check_words(sentences: Sequence[Sentence], column: int, shape: Shape, name:
 
 
 def _file_of(name: str) -> str:
-    """An input's file in a command for the shell."""
+    """An input's file name in a shell command."""
     return "FILE" if name == STANDARD_INPUT else PurePath(name).name
 
 
@@ -180,7 +180,7 @@ def _read_jsonl(text: Text) -> Iterator[Piece]:
         where = f"{text.name}:{text.line}"
         try:
             item = json.loads(line)
-            if "\\u" in line:  # the one way to write half a character
+            if "\\u" in line:  # the only way to write half a surrogate pair
                 _as_json(item).encode()
         except json.JSONDecodeError as error:
             raise UserError(
@@ -198,7 +198,7 @@ def _item(item: Any, where: str) -> Piece:
     words = item.get("tokens") if isinstance(item, dict) else None
     text = item.get("text") if isinstance(item, dict) else None
     in_words = isinstance(words, list) and bool(words) and isinstance(words[0], str)
-    if isinstance(text, str) and not in_words:  # tokens of other programs, such as numbers or objects, are no words
+    if isinstance(text, str) and not in_words:  # tokens of other programs, such as numbers or objects, are not words
         tokens = tokenize(text)
         return Piece([token.text for token in tokens], tokens, text, record=item)
     if not isinstance(words, list):
@@ -212,7 +212,7 @@ def _item(item: Any, where: str) -> Piece:
 
 
 def _places_of(words: Sequence[str], text: str) -> list[Token] | None:
-    """Where words stand in their text, with nothing but blanks between them; None where they do not."""
+    """Positions of words in their text, separated only by blanks; None if they do not match."""
     tokens, done = [], 0
     for word in words:
         start = text.find(word, done)
@@ -267,7 +267,7 @@ def _write_text(piece: Piece, tags: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """How an input is read, from its beginning or from any border between sentences."""
+    """How an input is read, from its beginning or from any sentence boundary."""
 
     pieces: Callable[[Text], Iterator[Piece]]
     blocks: bool = False
@@ -277,10 +277,10 @@ class InputFormat:
 
 
 def columns_input(columns: ColumnFormat, *, lone_words: bool = False) -> InputFormat:
-    """Words in a column of theirs.
+    """An input format with the words in one column.
 
-    columns: how to read them; its tag is not read, and may be missing.
-    lone_words: lines of one cell each are words, whichever column has them elsewhere.
+    columns: how to read them; the tag column is not read and may be missing.
+    lone_words: lines with a single cell are words, whichever column the words have elsewhere.
     """
     columns = replace(columns, tag=None, others={})
     return InputFormat(

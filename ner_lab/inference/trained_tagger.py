@@ -1,4 +1,4 @@
-"""A trained tagger on new text: `ner_lab.load(RUN)`."""
+"""Use a trained tagger on new text: `ner_lab.load(RUN)`."""
 
 import logging
 import reprlib
@@ -31,7 +31,7 @@ class Entity(NamedTuple):
 
 
 class TrainedTagger:
-    """A tagger with its vocabularies, ready for new text."""
+    """A tagger with its vocabularies, ready to tag new text."""
 
     def __init__(self, tagger: Tagger, vocabs: Vocabs, config: DictConfig) -> None:
         self.tagger = tagger
@@ -45,9 +45,9 @@ class TrainedTagger:
         self._unsaid = [unread] if unread else []
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Tags in IOB2 for sentences of words; a sentence without words gets none.
+        """Tags in IOB2 for sentences of words; a sentence without words gets an empty list.
 
-        UserError where a sentence is no list of words, or a word is empty or no string.
+        UserError if a sentence is not a list of words, or a word is empty or not a string.
         """
         _check_sentences(sentences)
         if any(map(len, sentences)):
@@ -55,7 +55,7 @@ class TrainedTagger:
         return self.labeller.tags(sentences)
 
     def entities(self, text: str) -> list[Entity]:
-        """The entities of a running text, with their places in it; UserError where it is no string."""
+        """The entities of a text with their positions; UserError if it is not a string."""
         if not isinstance(text, str):
             raise UserError(f"{reprlib.repr(text)} is no text: entities takes one string; for words use .predict.")
         sentences = list(sentences_in(text))
@@ -68,9 +68,9 @@ class TrainedTagger:
         ]
 
     def warn_of_columns(self) -> None:
-        """Say once what words alone lack."""
+        """Warn once about the columns that words alone lack."""
         try:
-            unread = self._unsaid.pop()  # one thread alone gets it
+            unread = self._unsaid.pop()  # only one thread gets it
         except IndexError:
             return
         log.warning(
@@ -92,19 +92,19 @@ def _check_sentences(sentences: Sequence[Sequence[str]]) -> None:
 
 
 def _is_list(value: object) -> bool:
-    """Whether something has items in an order: lists, tuples and arrays have; texts, records and sets are no such."""
+    """Whether a value is an ordered collection: lists, tuples and arrays, but not texts, records and sets."""
     return isinstance(value, list | tuple) or (
         hasattr(value, "__len__") and hasattr(value, "__iter__") and not isinstance(value, str | bytes | Mapping | Set)
     )
 
 
 def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
-    """The tagger of a run folder; raises UserError if it is no run, or a damaged one.
+    """Load the tagger of a run folder; raises UserError if it is not a run, or is damaged.
 
-    The folder may be a stranger's, and none of their code is run: its checkpoint is read as plain tensors, every byte
-    of it held against its checksum, and its config builds classes of ner_lab alone. Not promised is that it is small,
-    or a good tagger; and where a run of an older version has lexicons, their files are read from the config's places.
-    trust: packages of your own whose classes it may name as well (so do those of the environment variable
+    The folder may be untrusted; none of its code is run. Its checkpoint is read as plain tensors and verified against
+    its checksum, and its config can build only classes of ner_lab. There is no guarantee that it is small, or a good
+    tagger; and if a run of an older version has lexicons, their files are read from the config's paths.
+    trust: your own packages whose classes it may name as well (in addition to those of the environment variable
     NER_LAB_TRUST).
     """
     folder = RunFolder(run)
@@ -116,7 +116,7 @@ def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
         raise UserError(f"{folder.checkpoint}: its vocabularies are not those of a tagger ({error!r}).") from None
     try:
         trained = TrainedTagger(build_tagger(config, vocabs), vocabs, config)
-    except Exception as error:  # no value of such a config can be relied on, nor a size be met
+    except Exception as error:  # no value of such a config can be relied on, nor may sizes match
         said = user_error_behind(error) or f"{type(error).__name__}: {_line(error)}"
         raise UserError(f"{folder.config}: no tagger can be built from it: {said}") from error
     try:

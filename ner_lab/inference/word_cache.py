@@ -1,4 +1,4 @@
-"""Vectors of spellings, kept from one text to the next."""
+"""A cache of word vectors by spelling, kept across texts."""
 
 import os
 import threading
@@ -13,24 +13,24 @@ from torch import Tensor
 from ner_lab.data.encoding import FormTable
 from ner_lab.models.embedder import Embedder
 
-_MOST = 50_000  # spellings kept: what English news uses nearly always, in some ten megabytes
-_LETTERS = 2**14  # encoded together
+_MOST = 50_000  # spellings kept: covers nearly all of English news, in about ten megabytes
+_LETTERS = 2**14  # characters encoded together
 
 
 _IN_USE: "weakref.WeakSet[Spellings]" = weakref.WeakSet()
 
 
 class Spellings:
-    """What an embedder makes of words one by one: their own vector and their letters'.
+    """Caches the embedder's output for single words: word vector and character vector.
 
-    A text says most of its words again and again, so each spelling is encoded once. When there are
-    too many, all are forgotten: what a text is about now soon stands there again.
+    Texts repeat most of their words, so each spelling is encoded once. When there are too many, all
+    are dropped: frequent words soon return.
 
-    Safe in threads, and after an exception: a row is known only once its vector is filled, a filled row is never
-    changed, and a call gets the table that its rows belong to. So in a process forked at any moment.
+    Safe in threads, after an exception, and in a process forked at any moment: a row is registered only after its
+    vector is filled, a filled row never changes, and a call gets the table that its rows belong to.
 
     table: spellings -> their table of forms, under the tagger's normalisation.
-    most: spellings kept at most, unless one call has more.
+    most: maximum number of spellings kept, unless one call has more.
     """
 
     def __init__(self, embedder: Embedder, table: Callable[[Sequence[str]], FormTable], *, most: int = _MOST) -> None:
@@ -57,7 +57,7 @@ class Spellings:
         return len(self._rows)
 
     def rows(self, words: Sequence[str]) -> tuple[np.ndarray, Tensor]:
-        """The row of each word (words,), and the vectors (spellings, dim) they are rows of."""
+        """The row of each word (words,), and the vectors (spellings, dim) to which the rows refer."""
         with self._lock:
             self._notice_changes()
             new = [word for word in dict.fromkeys(words) if word not in self._rows]
@@ -82,14 +82,14 @@ class Spellings:
         self._rows |= zip(new, range(before, known), strict=True)
 
     def _notice_changes(self) -> None:
-        """Forget all where weights were moved, loaded or trained since."""
+        """Clear the cache if weights were moved, loaded or trained since."""
         state = [(weights.data_ptr(), weights._version) for weights in self._embedder.parameters()]
         if state != self._state:
-            self._forget()  # first: a process forked in between must not take old vectors for new ones
+            self._forget()  # first: a process forked in between must not use old vectors
             self._state = state
 
     def _forget(self) -> None:
-        """Begin with a new table: calls under way in other threads keep theirs."""
+        """Start a new table; calls in progress in other threads keep theirs."""
         self._rows = {}
         device = next((weights.device for weights in self._embedder.parameters()), None)
         self._vectors = torch.empty(0, self._embedder.spelling_dim, device=device)
@@ -108,7 +108,7 @@ class Spellings:
 
 
 def _after_fork() -> None:
-    """In a forked process, nobody is left who would release a lock that another thread held."""
+    """Renew the locks in a forked process, where no thread would release a lock held at the fork."""
     for spellings in list(_IN_USE):
         spellings._renew_lock()
 
@@ -117,7 +117,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _of_like_length(words: list[str]) -> Iterator[list[str]]:
-    """Parts of `words`, which come sorted by length, that take little room when filled up to their longest word."""
+    """Split `words`, which are sorted by length, into parts that need little padding."""
     begin = 0
     for end, word in enumerate(words):
         if end > begin and (end + 1 - begin) * len(word) > _LETTERS:

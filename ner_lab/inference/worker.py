@@ -1,4 +1,4 @@
-"""What becomes of a chunk: read, tagged, written."""
+"""Tags one chunk of input."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ner_lab.inference.text_formats import InputFormat, Piece, Text
 
 
 class Done(NamedTuple):
-    """A chunk that was worked on."""
+    """A processed chunk."""
 
     text: str
     """To be written"""
@@ -34,19 +34,19 @@ class ChunkTagger:
     name: str
 
     def __call__(self, chunk: Chunk) -> Done:
-        """The text for a chunk; where something is wrong with it, for what stands before."""
+        """The output text for a chunk; on an error, for the part before it."""
         pieces: list[Piece] = []
         error = None
         try:
             for piece in self.read.pieces(self._text(chunk)):
-                pieces.append(piece)  # one by one: what comes before an error stays
+                pieces.append(piece)  # one by one: pieces before an error are kept
         except UserError as found:
             error = found
         tags = self.labeller.tags([piece.words for piece in pieces])
         return Done("".join(map(self.write, pieces, tags)), chunk.read, error)
 
     def head(self, chunk: Chunk) -> Any:
-        """What a chunk settles for those behind it; None where that is not in it."""
+        """What a chunk determines for all later chunks; None if it does not contain that."""
         return self.read.head(self._text(chunk)) if self.read.head is not None else None
 
     def _text(self, chunk: Chunk) -> Text:

@@ -1,4 +1,4 @@
-"""Work on chunks in several processes, the results in the order of the chunks."""
+"""Processes chunks in several processes, with results in the order of the chunks."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ from ner_lab.models.threads import set_threads
 
 Work = Callable[[Chunk], Done]
 
-_AHEAD = 3  # chunks for each process that are worked on, or done and waiting for an earlier one
+_AHEAD = 3  # chunks per process that are in work, or done and waiting for an earlier one
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 """How processes start. Forked ones share the tagger's memory; system libraries forbid it elsewhere than on Linux."""
 
@@ -26,7 +26,7 @@ METHOD = "fork" if sys.platform == "linux" else "spawn"
 def in_processes(feed: Feed, work: Work, number: int) -> Iterator[Done]:
     """`work(chunk)` for each chunk of `feed`, in `number` processes, up to the first error.
 
-    However it ends, the processes end with it.
+    The processes end with it in any case.
     """
     crew = _Crew(work, number)
     try:
@@ -52,7 +52,7 @@ def in_processes(feed: Feed, work: Work, number: int) -> Iterator[Done]:
 
 
 class _Crew:
-    """Processes that wait for chunks; each is given the next when it has handed in the last."""
+    """Worker processes; each gets its next chunk when it has returned the last."""
 
     def __init__(self, work: Work, number: int) -> None:
         self._processes: dict[Connection, BaseProcess] = {}
@@ -61,7 +61,7 @@ class _Crew:
         context: Any = multiprocessing.get_context(METHOD)
         for _ in range(number):
             ours, theirs = context.Pipe()
-            # a forked process has copies of our ends, which would keep it from seeing that we are gone
+            # a forked process has copies of our ends, and would not notice that we have exited
             inherited = [*self._processes, ours] if METHOD == "fork" else []
             process = context.Process(target=_serve, args=(work, theirs, inherited), daemon=True)
             process.start()
@@ -77,7 +77,7 @@ class _Crew:
         return [place for place in self._processes if place not in self._at]
 
     def give(self, number: int, chunk: Chunk) -> None:
-        """A chunk for a process that is idle."""
+        """Send a chunk to an idle process."""
         place = self.idle[0]
         self._at[place] = number
         try:
@@ -86,7 +86,7 @@ class _Crew:
             self._lose(place)
 
     def results(self) -> dict[int, Done]:
-        """What those that are busy have done by now, at least one of them."""
+        """Results available from busy processes, at least one."""
         for place in wait(self.busy) if self._at and not self._done else []:
             assert isinstance(place, Connection)
             try:
@@ -101,7 +101,7 @@ class _Crew:
         return found
 
     def _lose(self, place: Connection) -> None:
-        """A process has ended: its chunk will not be done, and what stands behind that is of no use."""
+        """Handle a dead process: its chunk is lost, and later chunks are useless."""
         process = self._processes.pop(place)
         place.close()
         process.join()
@@ -114,7 +114,7 @@ class _Crew:
         self._done[self._at.pop(place)] = Done("", 0, error)
 
     def dismiss(self) -> None:
-        """End all of them."""
+        """End all processes."""
         for place, process in self._processes.items():
             if place in self._at:
                 process.terminate()
@@ -127,8 +127,8 @@ class _Crew:
 
 
 def _serve(work: Work, place: Connection, inherited: list[Connection]) -> None:
-    """The life of a process: until it is told to end, or whoever started it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
+    """Main loop of a worker process, until it is told to end or its parent has exited."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for connection in inherited:
         connection.close()
@@ -136,7 +136,7 @@ def _serve(work: Work, place: Connection, inherited: list[Connection]) -> None:
     with suppress(EOFError, OSError):
         while (chunk := place.recv()) is not None:
             place.send(_outcome(work, chunk))
-    os._exit(0)  # what is behind it belongs to the process that it was forked from: buffers, threads, handlers
+    os._exit(0)  # skip cleanup of what belongs to the parent process: buffers, threads, handlers
 
 
 def _outcome(work: Work, chunk: Chunk) -> Done | BaseException:

@@ -1,1 +1,1 @@
-"""Studies reported: runs read back, compared and tested, as tables, plots and a page."""
+"""Reports on studies: runs are read, compared, tested, and shown as tables, plots and a page."""

@@ -1,4 +1,4 @@
-"""The figures of one configuration over its runs."""
+"""Aggregates of one configuration over its runs."""
 
 import statistics as plain
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ner_lab.runs.records import SPLITS, is_number
 
 @dataclass(frozen=True)
 class Summary:
-    """One figure over the seeds of a configuration; values: one a run, in the order of the seeds."""
+    """One figure over the seeds of a configuration; values: one per run, in the order of the seeds."""
 
     values: tuple[float, ...]
 
@@ -30,7 +30,7 @@ class Summary:
 
     @cached_property
     def std(self) -> float | None:
-        """With n - 1; None for one run."""
+        """Standard deviation with n - 1; None for one run."""
         return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
     @property
@@ -63,10 +63,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of a configuration, over its finished runs; none where no run is finished.
+    """The figures of a configuration over its finished runs; empty if no run is finished.
 
-    published: figures of papers for it.
-    best_on_dev: whether it has the best mean dev F1 of all whose dev was not trained on.
+    published: figures from papers for this configuration.
+    best_on_dev: whether it has the best mean dev F1 of all configurations that were not trained on dev.
     """
 
     configuration: Configuration
@@ -91,7 +91,7 @@ class Row:
         return any(run.trained_on_dev for run in self.runs)
 
     def over_runs(self, *keys: str) -> Summary | None:
-        """The number at a place in metrics.json, as ("test", "f1"), of all runs that have it; None where none has."""
+        """The number at a key path of metrics.json, as ("test", "f1"), of all runs that have it; None if none has."""
         values = tuple(value for run in self.runs if (value := number_at(run, *keys)) is not None)
         return Summary(values) if values else None
 
@@ -127,22 +127,22 @@ class Row:
 
     @cached_property
     def parameters(self) -> dict[str, int]:
-        """Part -> number, as the first finished run has them."""
+        """Part -> number of parameters, from the first finished run."""
         return dict(self.runs[0].metrics.get("parameters") or {}) if self.runs else {}
 
     @cached_property
     def train_seconds(self) -> Summary | None:
-        """Of whole trainings, dev scores and checkpoints included."""
+        """Duration of entire trainings, including dev scoring and checkpoints."""
         return self.over_runs("train_seconds")
 
     @cached_property
     def tokens_per_second(self) -> Summary | None:
-        """In training steps."""
+        """Tokens per second in training steps."""
         return self.over_runs("train_tokens_per_second")
 
     @cached_property
     def best_epoch(self) -> Summary | None:
-        """The epoch kept."""
+        """The best epoch, whose weights are kept."""
         return self.over_runs("best_epoch")
 
     def _by_split(self, figure: str) -> dict[str, Summary]:
@@ -161,7 +161,7 @@ class Row:
 
 
 def number_at(run: Run, *keys: str) -> float | None:
-    """The number at a place in a run's metrics.json; None where there is none."""
+    """The number at a key path in a run's metrics.json; None if missing."""
     value = at(run, *keys)
     return float(value) if is_number(value) else None
 

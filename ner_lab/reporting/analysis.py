@@ -1,4 +1,4 @@
-"""What a study found: each configuration's figures over its seeds, and how they differ from the baseline's."""
+"""Analysis of a study: the figures of each configuration over its seeds, and differences from the baseline."""
 
 import math
 import os
@@ -21,12 +21,12 @@ __all__ = ["Comparison", "Effect", "Findings", "Interaction", "PValue", "Row", "
 
 ROUNDS = 10_000
 _DATA_LINES = 8
-_NAMED = 3  # of those that a note is about
+_NAMED = 3  # maximum number of names in a note
 
 
 @dataclass(frozen=True)
 class PValue:
-    """A test's p; the same after Holm's correction over all comparisons; the least p that n can give.
+    """A test's p; the same after Holm's correction over all comparisons; the smallest p possible with n.
 
     n: pairs of seeds.
     """
@@ -39,11 +39,11 @@ class PValue:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A configuration against the baseline, in F1 on the report's split.
+    """A configuration compared with the baseline, in F1 on the report's split.
 
     difference: mean of the configuration - mean of the baseline; low, high: its 95 % bootstrap interval.
-    seeds: those both have.
-    over_seeds, over_sentences: None where there is nothing to test on; `reasons` then says why.
+    seeds: those of both.
+    over_seeds, over_sentences: None if there is nothing to test; `reasons` then has the explanation.
     """
 
     row: Row
@@ -59,10 +59,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a factor does in a full grid, every configuration counting once.
+    """The main effect of a factor in a full grid, every configuration counting once.
 
     levels: value -> mean F1 over all levels of the other factors.
-    adds: value -> its mean - the mean of all; intervals: the same, 95 % over seeds, empty without shared seeds.
+    adds: value -> its mean - the overall mean; intervals: the same, 95 % over seeds, empty without shared seeds.
     share, p: of the variation between runs, and of an F test; see `ner_lab.reporting.significance.Term`.
     """
 
@@ -82,10 +82,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Interaction:
-    """How far two factors together do something else than the sum of what each does.
+    """The interaction of two factors: the deviation of their joint effect from the sum of both effects.
 
-    factors, labels: of both. adds: their values -> mean F1 - what both effects make of it; intervals, share,
-    p: as those of an effect.
+    factors, labels: of both. adds: their values -> mean F1 - F1 predicted from both effects; intervals, share,
+    p: as for an effect.
     """
 
     factors: tuple[str, str]
@@ -98,11 +98,11 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a report says, tables and plots alike.
+    """The findings of a report, for tables and plots.
 
-    split: what tests, effects and plots are about, "test" or "dev".
-    rows: one a configuration, in the study's order.
-    baseline: None where fewer than two configurations have scores.
+    split: the split of tests, effects and plots, "test" or "dev".
+    rows: one per configuration, in the study's order.
+    baseline: None if fewer than two configurations have scores.
     effects, interactions: of the factors; empty unless the study is a full grid of two or more.
     notes: what a reader must know first: mixed code, broken runs, what is left out.
     rounds: of approximate randomisation.
@@ -120,19 +120,19 @@ class Findings:
 
     @property
     def chosen(self) -> Row | None:
-        """The configuration that is best on dev."""
+        """The best configuration on dev."""
         return next((row for row in self.rows if row.best_on_dev), None)
 
     @property
     def others(self) -> list[str]:
-        """The splits beside `split` that any run has."""
+        """The splits other than `split` that any run has."""
         return [name for name in SPLITS if name != self.split and any(name in row.f1 for row in self.rows)]
 
 
 def find(study: StudyRuns, *, split: str | None = None, baseline: str | None = None, rounds: int = ROUNDS) -> Findings:
     """Compute a report's findings.
 
-    split: "test" or "dev"; None: test, or dev where no run has test.
+    split: "test" or "dev"; None: test, or dev if no run has test.
     baseline: name, label or choices of a configuration; None: the study's, else the first with scores.
     rounds: of approximate randomisation, for each comparison.
     """
@@ -228,7 +228,7 @@ def _sides(pairs: Sequence[tuple[Run, Run]]) -> tuple[list[Run], list[Run]]:
 
 
 def _unpaired(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], pairs: int) -> str:
-    """Why sentences cannot be held against each other; "" where they can."""
+    """Why a test over sentences is not possible; "" if it is."""
     if not pairs:
         return "there is no seed that both have"
     if len(ours) < pairs or len(theirs) < pairs:
@@ -240,7 +240,7 @@ def _unpaired(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], pairs: i
 def _factorial(
     study: StudyRuns, rows: Sequence[Row], split: str, notes: list[str]
 ) -> tuple[list[Effect], list[Interaction]]:
-    """Main effects and interactions of a full grid; of anything else none."""
+    """Main effects and interactions of a full grid; otherwise empty."""
     choices = [row.configuration.choices for row in rows]
     levels = {factor: list(dict.fromkeys(choice.get(factor, "") for choice in choices)) for factor in study.factors}
     varied = [factor for factor, values in levels.items() if len(values) > 1 and "" not in values]
@@ -277,7 +277,7 @@ def _by_seed(row: Row, split: str) -> dict[int, Run]:
 
 
 def _counts(run: Run, split: str) -> np.ndarray | None:
-    """Spans of each sentence; None where the predictions are missing, or are not those that were scored."""
+    """Span counts of each sentence; None if the predictions are missing or are not those that were scored."""
     counts = run.sentence_counts(split)
     if counts is None:
         return None
@@ -289,7 +289,7 @@ def _counts(run: Run, split: str) -> np.ndarray | None:
 
 
 def _cautions(study: StudyRuns, rows: Sequence[Row], split: str) -> list[str]:
-    """What else a reader must know first."""
+    """Further notes that a reader must know first."""
     found = []
     if broken := [study.place(run) for run in study.runs if run.state == BROKEN]:
         found.append(f"A metrics.json that is none, left out: {named(broken)}. See runs without scores.")
@@ -312,7 +312,7 @@ def _cautions(study: StudyRuns, rows: Sequence[Row], split: str) -> list[str]:
 
 
 def _about_the_data(study: StudyRuns) -> list[str]:
-    """What the runs found doubtful about their data, each line once."""
+    """Data warnings of the runs, each line once."""
     lines = [line for run in study.runs for line in run.metrics.get("warnings") or () if isinstance(line, str)]
     distinct = list(dict.fromkeys(lines))
     more = len(distinct) - _DATA_LINES

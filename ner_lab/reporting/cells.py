@@ -1,4 +1,4 @@
-"""Tables before they are markdown or a page: cells of text, with the numbers behind them to sort by."""
+"""Format-independent tables: text cells, with the numbers to sort by."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ NOTHING = "–"
 
 
 class Cell(NamedTuple):
-    """Text of a table, and the number behind it; `code`: to be copied as it is."""
+    """Text of a cell and its number; `code`: to be rendered verbatim."""
 
     text: str
     value: float | None = None
@@ -21,7 +21,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header; a column whose cells have values is one of numbers."""
+    """Rows under a header; a column whose cells have values is numeric."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -29,7 +29,7 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Which columns hold numbers."""
+        """Which columns are numeric."""
         return [
             any(row[column].value is not None for row in self.rows)
             and all(row[column].value is not None or row[column].text == NOTHING for row in self.rows)
@@ -38,17 +38,17 @@ class Table:
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> Cell:
-    """`91.21`, `+0.35`, `1,234`; a dash for nothing."""
+    """`91.21`, `+0.35`, `1,234`; a dash for None."""
     if value is None:
         return Cell(NOTHING)
     text = f"{value:{'+' if signed else ''},.{digits}f}"
-    if not re.search("[1-9]", text):  # neither +0.00 nor -0.00
+    if not re.search("[1-9]", text):  # avoid +0.00 and -0.00
         text = text.lstrip("+-")
     return Cell(text.replace("-", "−"), value)
 
 
 def mean_and_std(summary: Summary | None, digits: int = 2) -> Cell:
-    """`91.21 ± 0.12`; without a deviation for a single run."""
+    """`91.21 ± 0.12`; without the deviation for a single run."""
     if summary is None:
         return Cell(NOTHING)
     spread = "" if summary.std is None else f" ± {summary.std:,.{digits}f}"

@@ -1,4 +1,4 @@
-"""What the runs of a study should have in common and have not: code, versions, machine, config."""
+"""Checks that the runs of a study share code, versions, machine and config."""
 
 import re
 from collections import Counter
@@ -10,12 +10,12 @@ from ner_lab.reporting.study_runs import Run, StudyRuns
 from ner_lab.runs.records import FINISHED, SPLITS, parse_yaml
 
 _OWN_TO_RUN = re.compile(r"^(?:seed|run_name):.*\n?", re.MULTILINE)
-_FREE = ("seed", "run_name", "logger", "study", "data.cache_dir")  # config keys no result depends on, and the seed
-_SHOWN = 4  # differing config keys, and values of one, that are named
+_FREE = ("seed", "run_name", "logger", "study", "data.cache_dir")  # keys that do not affect results, and the seed
+_SHOWN = 4  # maximum number of differing config keys, and of values per key, that are listed
 
 
 def differences(study: StudyRuns) -> list[str]:
-    """Sentences on what a study's runs should have in common and have not: code, versions, machine, config."""
+    """Describe differences between a study's runs in code, versions, machine and config."""
     runs = [run for run in study.runs if run.state == FINISHED]
     found = []
     if len(codes := Counter(run.code or "unknown" for run in runs)) > 1:
@@ -44,7 +44,7 @@ def _size(run: Run, split: str) -> str:
 
 
 def machine_of(run: Run) -> str:
-    """Processor and threads a run was made with."""
+    """Processor and threads of a run."""
     machine = run.record.get("machine", {})
     parts = [str(machine[key]) for key in ("processor", "system") if machine.get(key)][:1]
     threads = machine.get("threads")
@@ -52,10 +52,10 @@ def machine_of(run: Run) -> str:
 
 
 def _config_differences(study: StudyRuns, runs: Sequence[Run]) -> list[str]:
-    """Keys of config.yaml that differ and should not.
+    """Keys of config.yaml that differ but should not.
 
-    A swept key that is none of the config's own, as `paper`, may set any other: then only the runs of
-    one configuration are held against each other, as they are in a tree without a study.
+    A swept key outside the config, such as `paper`, may set any other key. In that case, as in a tree without
+    a study, only the runs of one configuration are compared with each other.
     """
     flat: dict[str, dict[str, str]] = {}
     configs: list[tuple[Run, dict[str, str]]] = []

@@ -1,4 +1,4 @@
-"""What a report says, in order: sections of sentences, tables and plots, whatever they are then written as.
+"""The content of a report, in order: sections of sentences, tables and plots, independent of the output format.
 
 Text between backticks is code.
 """
@@ -17,12 +17,12 @@ from ner_lab.reporting.significance import seeds_needed
 from ner_lab.reporting.study_runs import Run, is_numeral
 from ner_lab.runs.records import BROKEN, FAILED, FINISHED, MISSING, RUNNING, SPLITS
 
-if TYPE_CHECKING:  # plots take long to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from ner_lab.reporting.plots.style import Figure
 
 CHOSEN = "†"
 """Marks the configuration that is best on dev."""
-_LISTED = 40  # runs without a score that are named one by one
+_LISTED = 40  # maximum number of runs without a score that are listed individually
 _SURE = 0.05
 _FIGURES = {
     "results": ("seeds",),
@@ -40,7 +40,7 @@ _FIGURES = {
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: sentences, then tables, then further sentences, then plots."""
+    """A section of the report: sentences, tables, further sentences, plots."""
 
     anchor: str
     title: str
@@ -54,7 +54,7 @@ Column = tuple[str, Callable[[Row], Cell]]
 
 
 def sections(findings: Findings, figures: Sequence["Figure"] = ()) -> list[Section]:
-    """The report, without the parts that have nothing to say."""
+    """The sections of the report, without empty ones."""
     parts = [
         _results(findings),
         _against_baseline(findings),
@@ -77,18 +77,18 @@ def sections(findings: Findings, figures: Sequence["Figure"] = ()) -> list[Secti
 
 
 def _place_of(figure: "Figure") -> str:
-    """The section that a plot belongs to."""
+    """The section of a plot."""
     return next((anchor for anchor, names in _FIGURES.items() if figure.name in names), "plots")
 
 
 def code_in(text: str) -> list[tuple[str, bool]]:
-    """Pieces of a sentence, and which of them stand between backticks; a backtick alone is itself."""
+    """Split a sentence into pieces (text, is code) at backticks; a single backtick is literal."""
     pieces = text.split("`")
     return [(piece, place % 2 == 1) for place, piece in enumerate(pieces)] if len(pieces) % 2 else [(text, False)]
 
 
 def headline(findings: Findings) -> list[str]:
-    """What the study asks, how far it is, and what ran."""
+    """The study's question, its progress, and what was run."""
     study = findings.study
     several = Counter(len(row.runs) for row in findings.rows)
     seeds = str(max(several)) if len(several) == 1 else f"{min(several)} to {max(several)}"
@@ -119,12 +119,12 @@ def state(findings: Findings) -> str:
 
 
 def is_complete(findings: Findings) -> bool:
-    """Whether every job came to its end."""
+    """Whether every job has ended, finished or failed."""
     return all(run.state in (FINISHED, FAILED) for run in findings.study.runs)
 
 
 def name_columns(findings: Findings) -> list[Column]:
-    """How rows are named: by a column for each factor where every row has a choice for it, else by their labels."""
+    """Columns that name the rows: one per factor if every row has a choice for it, else the label."""
     factors = findings.study.factors
     rows = [row.configuration for row in findings.rows]
     if factors and all(row.choices.keys() == factors.keys() and row.runs[0].label is None for row in rows):
@@ -133,7 +133,7 @@ def name_columns(findings: Findings) -> list[Column]:
 
 
 def main_columns(findings: Findings) -> list[Column]:
-    """The main table, without what names its rows."""
+    """Columns of the main table, without those that name the rows."""
     split, rows = findings.split, findings.rows
     columns: list[Column] = [("runs", lambda row: number(len(row.runs), 0))]
     if any(row.configuration.failed for row in rows):
@@ -156,7 +156,7 @@ def main_columns(findings: Findings) -> list[Column]:
 
 
 def tabulate(findings: Findings, columns: Sequence[Column], title: str = "") -> Table:
-    """A row for each configuration, headed by its name."""
+    """A table with a row for each configuration, starting with its name."""
     every = [*name_columns(findings), *columns]
     rows = [[cell(row) for _, cell in every] for row in findings.rows]
     return Table([head for head, _ in every], rows, title)
@@ -174,7 +174,7 @@ def _results(findings: Findings) -> Section:
 
 
 def in_short(findings: Findings) -> list[str]:
-    """The findings in a few sentences."""
+    """Summarise the findings in a few sentences."""
     said = []
     split, chosen = findings.split, findings.chosen
     if chosen is not None and split in chosen.f1:
@@ -190,7 +190,7 @@ def in_short(findings: Findings) -> list[str]:
 
 
 def _verdict(comparisons: Sequence[Comparison], baseline: Row) -> list[str]:
-    """How many differences hold, and whether the seeds could have shown any."""
+    """How many differences are significant, and whether the seeds could have shown any."""
     tested = [found for found in comparisons if found.over_sentences is not None]
     if not tested:
         return []
@@ -207,7 +207,7 @@ def _verdict(comparisons: Sequence[Comparison], baseline: Row) -> list[str]:
 
 
 def seeds_lacking(comparisons: Sequence[Comparison]) -> int | None:
-    """Shared seeds that a p over seeds below 0.05 after Holm's correction takes; None where there are enough."""
+    """Shared seeds needed for a p over seeds below 0.05 after Holm's correction; None if there are enough."""
     tests = [found.over_seeds for found in comparisons if found.over_seeds is not None]
     if not tests or len(tests) * min(test.smallest for test in tests) < _SURE:
         return None
@@ -291,7 +291,7 @@ def _factors(findings: Findings) -> Section:
 def _by_part(
     anchor: str, title: str, what: str, findings: Findings, parts: Callable[[Row], Mapping[str, Mapping[str, Summary]]]
 ) -> Section:
-    """F1 in parts of a split."""
+    """F1 by part of a split."""
     tables = []
     for split in (findings.split, *findings.others):
         names = dict.fromkeys(name for row in findings.rows for name in parts(row)[split])
@@ -368,7 +368,7 @@ def _without_scores(findings: Findings) -> Section:
 
 
 def _reading(findings: Findings) -> Section:
-    """What the numbers mean, in as few words as will do."""
+    """Explain the numbers briefly."""
     said = [
         "F1 is that of whole entities, type and boundaries right, in per cent, as conlleval counts. ± is the standard "
         "deviation over seeds, with n − 1. Failed runs have no part in any mean.",
@@ -438,7 +438,7 @@ def _figure_column(split: str, name: str) -> Callable[[Row], Cell]:
 
 
 def _score(row: Row, split: str, *, marked: bool = True) -> Cell:
-    """F1; dev with the mark of the configuration chosen, and with a word where it was trained on."""
+    """F1; dev has the mark of the chosen configuration, and a note if it was trained on."""
     cell = mean_and_std(row.f1.get(split))
     if split != "dev" or not marked:
         return cell
@@ -470,7 +470,7 @@ def _time(summary: Summary | None) -> Cell:
 
 
 def _code(run: Run) -> str:
-    """Sum of the code and its commit, shortened."""
+    """Checksum of the code and its commit, shortened."""
     git = run.record.get("git", {})
     commit = f"commit {git['commit'][:12]}{', changed' if git.get('changed') else ''}" if git.get("commit") else ""
     total = f"sum {run.record['code'][:12]}" if run.record.get("code") else ""
@@ -478,5 +478,5 @@ def _code(run: Run) -> str:
 
 
 def _several(values: Iterable[str]) -> str:
-    """Those that there are, each once."""
+    """Join the distinct values."""
     return " or ".join(dict.fromkeys(value for value in values if value))

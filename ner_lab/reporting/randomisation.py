@@ -1,9 +1,9 @@
-"""Paired approximate randomisation: could sentences alone explain a difference in F1? (Noreen 1989; Yeh 2000)
+"""Paired approximate randomisation test of a difference in F1 over sentences (Noreen 1989; Yeh 2000).
 
-Were two taggers alike, it would not matter which of them gave which answer to a sentence. So their
-answers are swapped, sentence by sentence at random, and p is the share of such shuffles whose difference
-in micro F1 is at least the one seen. Sentences are what is drawn: with several seeds, a sentence's
-answers are swapped in all pairs of runs at once, since they share what is hard about it.
+Under the null hypothesis the two taggers are exchangeable. So their answers are swapped at random,
+sentence by sentence, and p is the share of shuffles whose difference in micro F1 is at least the
+observed one. The sampling unit is the sentence: with several seeds, a sentence's answers are swapped
+in all pairs of runs at once, because they share the difficulty of the sentence.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,15 @@ import numpy as np
 
 from ner_lab.errors import UserError
 
-_CHUNK = 4_000_000  # random numbers at once
+_CHUNK = 4_000_000  # random numbers drawn at once
 _RESAMPLES = 2_000  # bootstrap samples of sentences
 
 
 @dataclass(frozen=True)
 class Randomisation:
-    """difference: mean F1 of B - mean F1 of A, in points of per cent; low, high: its 95 % bootstrap interval
-    over sentences; p: two-sided, (shuffles as extreme + 1) / (rounds + 1), so never below 1 / (rounds + 1)."""
+    """difference: mean F1 of B - mean F1 of A, in percentage points; low, high: its 95 % bootstrap interval
+    over sentences; p: two-sided, (shuffles as extreme + 1) / (rounds + 1), so never below 1 / (rounds + 1).
+    """
 
     difference: float
     p: float
@@ -34,8 +35,8 @@ def randomise(
 ) -> Randomisation:
     """Test whether B's mean F1 differs from A's.
 
-    a, b: for each pair of runs, counts (sentences, 3) of correct, predicted and gold spans, as
-    `ner_lab.evaluation.error_analysis.sentence_counts` gives them; all of the same sentences, else UserError.
+    a, b: for each pair of runs, counts (sentences, 3) of correct, predicted and gold spans, as returned by
+    `ner_lab.evaluation.error_analysis.sentence_counts`; all for the same sentences, else UserError.
     """
     if rounds < 1:
         raise UserError(f"rounds={rounds}: approximate randomisation takes one round or more, such as 10000.")
@@ -51,7 +52,7 @@ def randomise(
 
 
 def _extreme(one: np.ndarray, two: np.ndarray, seen: float, rounds: int, generator: np.random.Generator) -> int:
-    """Number of shuffles whose difference is at least `seen`. Sentences that both answer alike need no swapping."""
+    """Number of shuffles whose difference is at least `seen`. Sentences with identical counts need no swapping."""
     change = two - one
     moved = np.flatnonzero(change.any(axis=(0, 2)))
     runs = len(one)
@@ -60,14 +61,14 @@ def _extreme(one: np.ndarray, two: np.ndarray, seen: float, rounds: int, generat
     extreme = 0
     for size in _chunks(rounds, len(moved)):
         swap = generator.integers(0, 2, size=(size, len(moved)), dtype=np.int8).astype(np.float32)
-        shift = (swap @ table).reshape(size, runs, 3)  # whole numbers far below 2^24: exact
+        shift = (swap @ table).reshape(size, runs, 3)  # integers far below 2^24: exact in float32
         difference = (_f1(total_two - shift) - _f1(total_one + shift)).mean(axis=1)
         extreme += int((np.abs(difference) >= seen - 1e-9).sum())
     return extreme
 
 
 def _interval(one: np.ndarray, two: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
-    """Ends of the central 95 % of the difference over samples of sentences, drawn with replacement."""
+    """Limits of the central 95 % of the difference over bootstrap samples of sentences."""
     runs, sentences, _ = one.shape
     table = np.concatenate([one, two]).transpose(1, 0, 2).reshape(sentences, 2 * runs * 3).astype(np.float32)
     found = []
@@ -84,7 +85,7 @@ def _interval(one: np.ndarray, two: np.ndarray, generator: np.random.Generator) 
 
 
 def _chunks(rounds: int, width: int) -> list[int]:
-    """Rounds in portions of bounded memory."""
+    """Split the rounds into chunks of bounded memory."""
     most = max(1, _CHUNK // max(1, width))
     return [min(most, rounds - done) for done in range(0, rounds, most)]
 

@@ -1,4 +1,4 @@
-"""The report as one page: everything in it, plots too, so that the file can be sent to anyone."""
+"""The report as one self-contained HTML page, plots included."""
 
 import base64
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from markupsafe import Markup, escape
 from ner_lab.reporting.analysis import Findings
 from ner_lab.reporting.document import code_in, headline, is_complete, sections
 
-if TYPE_CHECKING:  # plots take long to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from ner_lab.reporting.plots.style import Figure
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def page(findings: Findings, figures: Sequence["Figure"]) -> str:
-    """The HTML of a report; it refers to no other file and no other place."""
+    """The HTML of a report, without references to other files or addresses."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"inline": _inline, "source": _source}
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
@@ -32,14 +32,14 @@ def page(findings: Findings, figures: Sequence["Figure"]) -> str:
 
 
 def _inline(text: str) -> Markup:
-    """Sentences, with code between backticks."""
+    """Render sentences with code between backticks."""
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if code else escape(piece) for piece, code in code_in(text)
     )
 
 
 def _source(figure: "Figure") -> str:
-    """A plot as the address of an image. An image of its own, since the names within two SVGs could meet."""
+    """A plot as the data URL of an image. A separate image, because IDs of two inlined SVGs could collide."""
     for path, kind in ((figure.svg, "svg+xml"), (figure.png, "png")):
         if path.is_file():
             return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

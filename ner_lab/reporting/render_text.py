@@ -1,4 +1,4 @@
-"""Findings as text: markdown to read, LaTeX for a paper, CSV for everything else."""
+"""Renders findings as text: Markdown to read, LaTeX for a paper, CSV for further processing."""
 
 import csv
 import io
@@ -15,13 +15,13 @@ from ner_lab.reporting.document import code_in, first_published, headline, main_
 from ner_lab.reporting.study_runs import Run
 from ner_lab.runs.records import SPLITS
 
-if TYPE_CHECKING:  # plots take long to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from ner_lab.reporting.plots.style import Figure
 
 _LATEX = {
     **{letter: f"\\{letter}" for letter in "#$%&_{}"},
     **dict(zip(r"\~^", (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}"), strict=True)),
-    **{letter: f"{{{letter}}}" for letter in "[]*"},  # behind the end of a row they would be its options
+    **{letter: f"{{{letter}}}" for letter in "[]*"},  # after the end of a row they would be its options
     **{letter: f"${letter}$" for letter in "<>|"},
     "±": r"$\pm$",
     "−": "$-$",
@@ -32,7 +32,7 @@ _LATEX_TABLE = str.maketrans(_LATEX)
 
 
 def markdown(findings: Findings, figures: Sequence["Figure"], folder: Path) -> str:
-    """The whole report; plots are linked as seen from `folder`."""
+    """The full report as Markdown; plots are linked relative to `folder`."""
     parts = [f"# {_escaped(findings.study.name)}", *map(inline, headline(findings))]
     if findings.notes:
         parts.append("\n".join(f"- {inline(note)}" for note in findings.notes))
@@ -53,7 +53,7 @@ def markdown(findings: Findings, figures: Sequence["Figure"], folder: Path) -> s
 
 
 def markdown_table(table: Table) -> str:
-    """A table as markdown, its columns aligned."""
+    """A table as Markdown, with aligned columns."""
     right = table.numeric
     lines = [[_escaped(head) for head in table.header]]
     lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
@@ -76,12 +76,12 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that markdown leaves alone, in a table as well."""
+    """Escape text for Markdown, including tables."""
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def inline(text: str) -> str:
-    """Sentences, with code between backticks."""
+    """Render sentences with code between backticks."""
     return "".join(f"`{piece}`" if code else _escaped_piece(piece) for piece, code in code_in(text))
 
 
@@ -90,7 +90,7 @@ def _escaped_piece(text: str) -> str:
 
 
 def latex(findings: Findings) -> str:
-    """A booktabs table of the main figures, to be read with `\\input` within a `table` environment."""
+    """A booktabs table of the main figures, to be included with `\\input` in a `table` environment."""
     columns = [*name_columns(findings), *main_columns(findings)]
     tests = {found.row.name: found for found in findings.comparisons}
     header = [head for head, _ in columns]
@@ -131,12 +131,12 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX prints it."""
+    """Escape text for LaTeX."""
     return " ".join(text.split()).translate(_LATEX_TABLE)
 
 
 def csv_table(findings: Findings) -> str:
-    """A row for each configuration, with every figure of it; numbers in full."""
+    """A row for each configuration with all its figures; numbers at full precision."""
     tests = {found.row.name: found for found in findings.comparisons}
     return _csv(_of_configuration(findings, row, tests.get(row.name)) for row in findings.rows)
 
@@ -172,7 +172,7 @@ def _of_configuration(findings: Findings, row: Row, found: Comparison | None) ->
 
 
 def csv_runs(findings: Findings) -> str:
-    """A row for each run, planned, failed and superseded ones among them."""
+    """A row for each run, including planned, failed and superseded runs."""
     study = findings.study
     runs = [(run, run.state) for run in study.runs] + [(run, "superseded") for run in study.superseded]
     labels = {configuration.name: configuration.label for configuration in study.configurations}

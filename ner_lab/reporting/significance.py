@@ -1,6 +1,6 @@
-"""Statistics over seeds: intervals, paired tests, corrections, and what the factors of a full grid do.
+"""Statistics over seeds: intervals, paired tests, corrections, and factorial effects in a full grid.
 
-Values are those of finished runs. A failed run has none: it is counted beside them, never averaged.
+Values are those of finished runs. Failed runs have no value: they are counted separately, never averaged.
 """
 
 import math
@@ -12,8 +12,8 @@ from itertools import combinations, product
 import numpy as np
 from scipy import stats
 
-_ALL_SAMPLES = 5  # values up to which every sample with replacement is looked at
-_ALL_SIGNS = 16  # pairs up to which every assignment of signs is looked at
+_ALL_SAMPLES = 5  # maximum number of values for which all bootstrap samples are enumerated
+_ALL_SIGNS = 16  # maximum number of pairs for which all sign assignments are enumerated
 _DRAWS = 10_000
 _LEVELS = (0.025, 0.975)
 
@@ -23,8 +23,8 @@ Interval = tuple[float, float]
 def bootstrap_interval(values: Sequence[float]) -> Interval | None:
     """95 % percentile bootstrap interval of the mean; None for fewer than two values.
 
-    Up to five values all samples are enumerated, beyond 10,000 are drawn, the same each time. Of few
-    values the interval is too narrow rather than too wide: of three it is their range.
+    Up to five values all samples are enumerated; beyond that, 10,000 are drawn, the same each time. With few
+    values the interval is too narrow rather than too wide: for three values it is their range.
     """
     if len(values) < 2:
         return None
@@ -33,7 +33,7 @@ def bootstrap_interval(values: Sequence[float]) -> Interval | None:
 
 
 def difference_interval(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """95 % percentile bootstrap interval of mean(a) - mean(b), each drawn by itself; None if one is a single value."""
+    """95 % percentile bootstrap interval of mean(a) - mean(b), drawn independently; None if one is a single value."""
     if len(a) < 2 or len(b) < 2:
         return None
     means = [np.asarray(side, dtype=float)[_samples(len(side))].mean(axis=1) for side in (a, b)]
@@ -45,9 +45,9 @@ def difference_interval(a: Sequence[float], b: Sequence[float]) -> Interval | No
 
 
 def paired_test(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p of the mean of a - b, value by value, by flipping signs (Fisher's randomisation test).
+    """Two-sided p of the mean of the paired differences a - b, by flipping signs (Fisher's randomisation test).
 
-    Exact up to 16 pairs; beyond, over 10,000 drawn assignments, (as extreme + 1) / (drawn + 1).
+    Exact up to 16 pairs; beyond that, over 10,000 drawn assignments, (as extreme + 1) / (drawn + 1).
     """
     difference = np.subtract(a, b, dtype=float)
     number = len(difference)
@@ -63,7 +63,7 @@ def paired_test(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def smallest_p(pairs: int) -> float:
-    """The least p that a paired test over so many seeds can give: all signs alike, either way."""
+    """The smallest p of a paired test over this many seeds: all signs equal, two-sided."""
     return max(2.0 ** (1 - pairs), 0.0 if pairs <= _ALL_SIGNS else 1 / (_DRAWS + 1))
 
 
@@ -73,7 +73,7 @@ def seeds_needed(comparisons: int = 1, level: float = 0.05) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979): the k-th least times (n - k + 1), never falling, 1 at most."""
+    """p-values adjusted for multiple tests (Holm 1979): k-th smallest times (n - k + 1), monotone, at most 1."""
     adjusted = [0.0] * len(p_values)
     worst = 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
@@ -84,12 +84,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Term:
-    """A factor of a full grid, or a pair of them: what it adds to the mean of all cells.
+    """A factor of a full grid, or a pair of factors, and its effect on the mean of all cells.
 
-    effects: level of each of the factors -> what these levels add, beyond what each level adds alone; intervals:
-    the same with 95 % bootstrap intervals over seeds, empty where cells do not share their seeds.
-    share: of the variation between runs that it explains (eta squared); p: of an F test with seeds as
-    blocks. Both None where cells do not share two seeds or more.
+    effects: levels of the factors -> their effect, beyond the effect of each level alone; intervals:
+    the same with 95 % bootstrap intervals over seeds, empty if cells do not share their seeds.
+    share: the explained share of the variation between runs (eta squared); p: of an F test with seeds as
+    blocks. Both None if cells do not share two seeds or more.
     """
 
     factors: tuple[str, ...]
@@ -100,7 +100,7 @@ class Term:
 
 
 def factorial(cells: Mapping[tuple[str, ...], Mapping[int, float]], factors: Sequence[str]) -> list[Term]:
-    """Main effects of the factors, then interactions of each pair; of anything but a full grid none.
+    """Main effects of the factors, then interactions of each pair; empty if it is not a full grid.
 
     cells: level of each factor -> seed -> value. Each cell counts once, by its mean.
     """
@@ -129,7 +129,7 @@ def factorial(cells: Mapping[tuple[str, ...], Mapping[int, float]], factors: Seq
 
 
 def _effect(means: np.ndarray, axes: tuple[int, ...], behind: int = 0) -> np.ndarray:
-    """What the levels of some factors add, less what subsets of these factors add; `behind` axes more are kept."""
+    """Effects of the levels of some factors minus those of their subsets; `behind` trailing axes are kept."""
     grid = means.ndim - behind
     kept = means.mean(axis=tuple(axis for axis in range(grid) if axis not in axes), keepdims=True)
     for size in range(len(axes)):
@@ -160,12 +160,12 @@ def _evidence(
 
 @cache
 def _samples(number: int) -> np.ndarray:
-    """Places of values in samples with replacement, (samples, number)."""
+    """Indices of values in samples with replacement, (samples, number)."""
     if number <= _ALL_SAMPLES:
         return np.array(list(product(range(number), repeat=number)))
     return np.random.default_rng(0).integers(0, number, size=(_DRAWS, number))
 
 
 def _ends(values: np.ndarray) -> Interval:
-    low, high = np.quantile(values, _LEVELS, method="averaged_inverted_cdf")  # the same seen from either side
+    low, high = np.quantile(values, _LEVELS, method="averaged_inverted_cdf")  # symmetric: the same from either side
     return float(low), float(high)

@@ -1,8 +1,8 @@
-"""The runs of a study, read back from their folders: what was planned, what there is, what can be compared.
+"""The runs of a study, read from their folders: planned, existing and comparable runs.
 
-Only the records of a run (metrics.json, failure.json, run.json, config.yaml), study.yaml and, when
-asked for, the prediction files are read. Folders named `attempts` and hidden ones hold earlier
-tries and are never entered.
+Only the records of a run (metrics.json, failure.json, run.json, config.yaml), study.yaml and, on
+request, the prediction files are read. Folders named `attempts` hold earlier attempts; these and
+hidden folders are skipped.
 """
 
 import functools
@@ -36,7 +36,7 @@ from ner_lab.runs.records import (
 __all__ = ["FINISHED", "SPLITS", "Configuration", "Published", "Run", "StudyRuns", "collect", "label_of", "read_config"]
 
 _NOT_ENTERED = {"attempts", "checkpoints", "predictions", "report", "wandb", "csv", "tensorboard"}
-_MARKS = {"metrics.json", "run.json", "failure.json"}  # of a run folder
+_MARKS = {"metrics.json", "run.json", "failure.json"}  # files that mark a run folder
 _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
 
@@ -44,16 +44,16 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 class Run:
     """One run: a job of a study, or a run folder found in a tree.
 
-    folder: where it is, or would be.
+    folder: its path, whether it exists or not.
     configuration: name of its configuration.
-    label: the row's own name in a study of rows.
+    label: the row's label in a study with rows.
     choices: swept key -> value, without the seed.
-    seed: None where neither metrics.json nor the folder's name nor config.yaml tells it.
-    state: one of those of `ner_lab.runs.records`.
-    reason: why there are no scores that count; "" for a finished run.
-    metrics: what stands in metrics.json; empty for what has none that can be read.
-    record: what stands in run.json; may be empty.
-    counts: split -> counts of its sentences, where they are known without its predictions.
+    seed: None if neither metrics.json nor the folder name nor config.yaml has it.
+    state: one of the states in `ner_lab.runs.records`.
+    reason: why it has no valid scores; "" for a finished run.
+    metrics: content of metrics.json; empty if missing or unreadable.
+    record: content of run.json; may be empty.
+    counts: split -> counts of its sentences, if known without its predictions.
     faults: split -> why its predictions could not be read.
     """
 
@@ -74,18 +74,18 @@ class Run:
 
     @property
     def code(self) -> str | None:
-        """Sum of the code that made it; the commit where there is no sum."""
+        """Checksum of the code of the run; the commit if there is no checksum."""
         return self.record.get("code") or self.record.get("git", {}).get("commit")
 
     @property
     def trained_on_dev(self) -> bool:
-        """Whether dev was training data, so that its scores choose nothing."""
+        """Whether dev was part of the training data, so that its scores cannot be used for model selection."""
         return "dev" in (self.metrics.get("train_on") or ())
 
     def predictions(self, split: str) -> list[Prediction] | None:
-        """The sentences of predictions/SPLIT.conll, not to be changed: runs share those they agree on.
+        """The sentences of predictions/SPLIT.conll. Do not modify: runs share the sentences on which they agree.
 
-        None without that file, and where it cannot be read; `faults` then says why.
+        None if the file is missing or unreadable; in the latter case `faults` has the reason.
         """
         if split not in self._sentences:
             self._sentences[split] = self._read(self.folder / "predictions" / f"{split}.conll", split)
@@ -116,14 +116,14 @@ class Run:
         except (OSError, ValueError):
             try:
                 return [(sentence, _counts_of(sentence)) for sentence in read_predictions(path)]
-            except (OSError, ValueError) as error:  # which names the line
+            except (OSError, ValueError) as error:  # its message has the line number
                 self.faults[split] = str(error)
         return None
 
 
 @functools.lru_cache(maxsize=1 << 20)
 def _read_block(block: str) -> tuple[Prediction, tuple[int, int, int]]:
-    """A sentence and its counts. Most sentences get the same tags from most runs, and are read once for all."""
+    """Parse a sentence and its counts. Cached, because most runs give most sentences the same tags."""
     words, gold, predicted = zip(*(line.split(" ") for line in block.split("\n")), strict=True)
     sentence = Prediction(list(words), spans_of(gold), spans_of(predicted))
     return sentence, _counts_of(sentence)
@@ -135,12 +135,12 @@ def _counts_of(sentence: Prediction) -> tuple[int, int, int]:
 
 @dataclass(eq=False)
 class Configuration:
-    """The runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     name: the folder of the configuration, or its path in a tree without a study.
-    label: what tables and plots call it: the row's name, or the choices in the study's order.
+    label: name in tables and plots: the row's label, or the choices in the study's order.
     choices: swept key -> value.
-    runs: by seed, one a seed; of a seed with several runs the one that counts.
+    runs: by seed, one per seed; if a seed has several runs, the one that counts.
     """
 
     name: str
@@ -150,22 +150,22 @@ class Configuration:
 
     @property
     def finished(self) -> list[Run]:
-        """The runs whose scores count."""
+        """Runs with valid scores."""
         return self.in_state(FINISHED)
 
     @property
     def failed(self) -> list[Run]:
-        """The runs that say of themselves that they failed."""
+        """Runs marked as failed."""
         return self.in_state(FAILED)
 
     def in_state(self, *states: str) -> list[Run]:
-        """The runs in one of `states`."""
+        """Runs in one of `states`."""
         return [run for run in self.runs if run.state in states]
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published figure, in per cent F1. What the source does not state is None."""
+    """A published F1 in per cent. Values that the source does not give are None."""
 
     source: str
     dev: float | None = None
@@ -181,13 +181,13 @@ class StudyRuns:
 
     name, question: of the study; the folder's name and "" in a tree without study.yaml.
     factors: swept key -> label, in the study's order; without the seed.
-    baseline: name of the baseline's configuration; None where none is stated.
+    baseline: name of the baseline's configuration; None if not set.
     published: name of a configuration -> figures.
     configurations: in the study's order.
     planned: number of jobs in study.yaml; None in a tree without it.
     superseded: earlier runs of a configuration and seed, which do not count.
     stray: run folders that belong to no configuration of the study; left out.
-    notes: what a reader must know of the runs' inputs.
+    notes: remarks on the runs' inputs for the reader.
     """
 
     folder: Path
@@ -209,15 +209,15 @@ class StudyRuns:
         return [run for configuration in self.configurations for run in configuration.runs]
 
     def place(self, run: Run) -> str:
-        """A run's folder, seen from the study's."""
+        """A run's folder, relative to the study's folder."""
         return os.path.relpath(run.folder, self.folder)
 
 
 def collect(folder: str | Path) -> StudyRuns:
-    """Read a study's folder, or any tree of run folders. Raises UserError where no run is in it.
+    """Read a study's folder, or any tree of run folders. Raises UserError if it contains no run.
 
-    With study.yaml its jobs say what belongs to what. Without it a configuration is the path to its
-    runs without `seed=N` and times, and choices are read off `key=value,key=value`.
+    With study.yaml, its jobs define the configurations. Without it, a configuration is the path of its
+    runs without `seed=N` and times, and choices are parsed from `key=value,key=value`.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -248,7 +248,7 @@ def _planned(folder: Path) -> StudyRuns:
         name, seed, _ = _name_of(place, folder)
         if place in places:
             continue
-        if name in known:  # a further run of a configuration: another seed, or a job's folder with times in it
+        if name in known:  # another run of a configuration: another seed, or a job's folder with times in it
             runs.append(_read_run(place, name, known[name].label, known[name].choices, seed))
         else:
             stray.append(place)
@@ -280,7 +280,7 @@ def _planned(folder: Path) -> StudyRuns:
 def _of_the_same_data(
     published: Mapping[str, Sequence[Published]], corpus: str | None, runs: Sequence[Run]
 ) -> tuple[dict[str, Sequence[Published]], list[str]]:
-    """The published figures of configurations that were run on the corpus they are of, and a note on the others."""
+    """The published figures of configurations that were run on the same corpus, and a note on the others."""
     others: dict[str, str] = {}
     for run in runs:
         if run.configuration in published and run.state == FINISHED and (reason := _other_data(run, corpus)):
@@ -296,7 +296,7 @@ def _of_the_same_data(
 
 
 def _other_data(run: Run, corpus: str | None) -> str | None:
-    """By which setting a run's data differ from a corpus; None where they do not, or where that is not known."""
+    """The setting by which a run's data differ from a corpus; None if they are the same, or if unknown."""
     config = read_config(run.folder)
     data, trainer = config.get("data"), config.get("trainer")
     if corpus is None or not isinstance(data, dict):
@@ -347,7 +347,7 @@ def _read_plan(path: Path) -> dict[str, Any]:
 
 
 def _lies_within(place: object) -> bool:
-    """Whether a job's folder is named within that of its study; it may be a link to elsewhere all the same."""
+    """Whether a job's folder name is within the study's folder; it may still be a link to elsewhere."""
     return isinstance(place, str) and not Path(place).is_absolute() and ".." not in Path(place).parts
 
 
@@ -361,7 +361,7 @@ def _published(entry: Any, path: Path) -> Published:
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    """Folders with a record of a run, in the order of their names, numbers by value."""
+    """Folders with a record of a run, sorted by name, numbers by value."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(
             (name for name in folders if name not in _NOT_ENTERED and not name.startswith(".")), key=_natural
@@ -371,12 +371,12 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """`seed=10` behind `seed=9`."""
+    """Sort key: `seed=10` comes after `seed=9`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _name_of(place: Path, root: Path) -> tuple[str, int | None, dict[str, str]]:
-    """Configuration, seed and choices that the path of a run folder tells."""
+    """Configuration, seed and choices parsed from the path of a run folder."""
     seed: int | None = None
     choices: dict[str, str] = {}
     kept = []
@@ -401,7 +401,7 @@ def _read_run(folder: Path, name: str, label: str | None, choices: Mapping[str, 
 
 
 def _newest(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
-    """Of each configuration and seed the newest run that came to its end, else the newest; and all others."""
+    """The newest ended run (finished or failed) of each configuration and seed, else the newest; and all other runs."""
     by_seed: dict[tuple[str, int | None], list[Run]] = {}
     for run in runs:
         by_seed.setdefault((run.configuration, run.seed), []).append(run)
@@ -412,7 +412,7 @@ def _newest(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def _age(run: Run) -> tuple[bool, str, float]:
-    """Sorts runs: those that ended behind those that did not, then by the time in the folder's name or of its files."""
+    """Sort key: ended runs after others, then by the time in the folder name or of its files."""
     told = [part for part in run.folder.parts if _TIME.fullmatch(part)]
     files = [run.folder / name for name in sorted(_MARKS)]
     written = max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
@@ -420,7 +420,7 @@ def _age(run: Run) -> tuple[bool, str, float]:
 
 
 def configurations(runs: Sequence[Run], factors: Mapping[str, str]) -> list[Configuration]:
-    """Configurations in the order in which they come first, their runs by seed."""
+    """Configurations in order of first appearance, their runs by seed."""
     grouped: dict[str, list[Run]] = {}
     for run in runs:
         grouped.setdefault(run.configuration, []).append(run)
@@ -433,7 +433,7 @@ def configurations(runs: Sequence[Run], factors: Mapping[str, str]) -> list[Conf
 
 
 def label_of(run: Run, factors: Mapping[str, str]) -> str:
-    """What a configuration is called: its row's name, its choices in the order of the factors, or its path."""
+    """The label of a configuration: its row's label, its choices in the order of the factors, or its path."""
     if run.label is not None:
         return run.label
     if "/" in run.configuration or not run.choices:
@@ -443,7 +443,7 @@ def label_of(run: Run, factors: Mapping[str, str]) -> str:
 
 
 def _choice(factor: str, value: str) -> str:
-    """`cnn` speaks for itself; `none` and numbers (`0.5`, `5e-05`) do not."""
+    """Label of a choice: `cnn` is clear by itself; `none` and numbers (`0.5`, `5e-05`) need the factor's name."""
     if value in ("none", "null", "false"):
         return f"no {factor}"
     names_itself = re.search("[A-Za-z]", value) and value != "true" and not is_numeral(value)
@@ -451,7 +451,7 @@ def _choice(factor: str, value: str) -> str:
 
 
 def is_numeral(value: str) -> bool:
-    """Whether a choice is a number as it is written: `0.5`, `5e-05`."""
+    """Whether a choice is written as a number: `0.5`, `5e-05`."""
     try:
         float(value)
     except ValueError:
@@ -460,12 +460,12 @@ def is_numeral(value: str) -> bool:
 
 
 def _whole(value: object) -> int | None:
-    """A seed as a number; None for what is none."""
+    """A seed as an integer; None if it is not one."""
     return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
 
 
 def _word(value: object) -> str:
-    """A choice as it is written on the command line."""
+    """A choice as written on the command line."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

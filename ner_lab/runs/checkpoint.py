@@ -1,7 +1,7 @@
-"""Writes checkpoints, and reads those that may be damaged, or a stranger's: no code of them is run.
+"""Writes checkpoints, and reads checkpoints that may be damaged or untrusted without running code from them.
 
-A checkpoint is what `torch.save` writes, a zip file, with the SHA-256 of all of it as the file's comment. torch looks
-at no checksum; and those that a zip file has of its members do not cover where the members are said to begin.
+A checkpoint is the zip file that `torch.save` writes, with the SHA-256 of all of it as the file's comment. torch
+verifies no checksums, and a zip file's member checksums do not cover the recorded start positions of the members.
 """
 
 import hashlib
@@ -18,25 +18,25 @@ _MARK = b"sha256="
 _NO_COMMENT = b"\0\0"
 """The end of a zip file without a comment: its length."""
 _AGAIN = "Train the run again: ner-lab train --from DIR."
-_ZIP = b"PK\x03\x04"  # what a zip file of torch begins with; other beginnings it takes for older formats
+_ZIP = b"PK\x03\x04"  # magic bytes of torch's zip files; torch treats anything else as an older format
 _NUMBERS_AND_TEXT = (str, int, float, bool, type(None))
 
 
 def write_checkpoint_file(path: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain data, whole or not at all."""
+    """Write tensors and plain data atomically."""
     import torch
 
     with whole_file(path, "wb") as file:
         target: Any = _Summed(file)
         try:
             torch.save(dict(content), target)
-        except RuntimeError as error:  # torch's word for whatever went wrong with the file
+        except RuntimeError as error:  # torch raises this for any file error
             raise (target.error or error) from None
         target.seal()
 
 
 class _Summed:
-    """A file to write to, which sums what is written, and remembers what went wrong."""
+    """A writable file that hashes what is written and remembers errors."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -58,7 +58,7 @@ class _Summed:
         self.file.flush()
 
     def seal(self) -> None:
-        """Put the sum where a zip file has its comment, which it ends with."""
+        """Write the checksum as the zip comment, at the end of the file."""
         assert self._end == _NO_COMMENT
         comment = _MARK + self._digest.hexdigest().encode()
         self.file.flush()
@@ -67,17 +67,17 @@ class _Summed:
 
 
 def read_checkpoint_file(path: Path) -> dict[str, Any]:
-    """Tensors and plain data of a file that `torch.save` wrote.
+    """Read tensors and plain data from a file that `torch.save` wrote.
 
-    UserError where there is no such file, where it was cut short or changed, and where it holds anything
-    but tensors, numbers, text, lists and dictionaries of them.
+    UserError if the file is missing, truncated or changed, or if it holds anything but tensors, numbers, text, and
+    lists and dictionaries of them.
     """
-    import torch  # the folders of a study are looked through without it
+    import torch  # reading the folders of a study does not need it
 
     check_whole(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever is wrong with it, it is the file's fault
+    except Exception as error:  # any error here is caused by the file
         said = str(error).split("WeightsUnpickler error:")[-1].strip() or type(error).__name__
         raise UserError(
             f"{path}: not a checkpoint that can be read; no code of it was run ({said.splitlines()[0]})."
@@ -90,26 +90,26 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
 
 
 def check_whole(path: Path) -> None:
-    """Compare a checkpoint with the checksum in it, or, where another program wrote it, its members with theirs.
+    """Verify a checkpoint's checksum, or, if another program wrote it, the checksums of its members.
 
-    torch's members are stored as they are. One that is compressed is none of torch's, and may unpack to any size.
+    torch stores members uncompressed. A compressed member is not from torch, and may unpack to any size.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             changed = _first_changed(file, size, summed=_has_its_sum(file, size))
     except OSError as error:
-        if error.filename is not None:  # it is not there, or may not be read
+        if error.filename is not None:  # missing or not readable
             raise
         raise UserError(f"{path}: cannot be read to its end ({error}).") from None
-    except Exception as error:  # zipfile's answers to what is no zip file are many
+    except Exception as error:  # zipfile raises many kinds of errors for invalid files
         raise UserError(f"{path}: not a checkpoint, or one that was cut short or damaged ({error}). {_AGAIN}") from None
     if changed is not None:
         raise UserError(f"{path}: damaged: {changed} does not have the checksum that was written with it. {_AGAIN}")
 
 
 def _has_its_sum(file: BinaryIO, size: int) -> bool:
-    """Whether a file of `size` bytes ends with a sum, which must then be that of all before it."""
+    """Whether a file of `size` bytes ends with a checksum; if so, it must match all bytes before it."""
     length = len(_MARK) + 2 * hashlib.sha256().digest_size
     begin = size - length - len(_NO_COMMENT)
     if begin < 0:
@@ -132,9 +132,9 @@ def _has_its_sum(file: BinaryIO, size: int) -> bool:
 
 
 def _first_changed(file: BinaryIO, size: int, *, summed: bool) -> str | None:
-    """The first member of a zip file of `size` bytes without the checksum it should have.
+    """The first member of a zip file of `size` bytes whose checksum does not match.
 
-    summed: all of it is known to be as it was written.
+    summed: the checksum of the whole file is already verified.
     """
     file.seek(0)
     if file.read(len(_ZIP)) != _ZIP:
@@ -143,7 +143,7 @@ def _first_changed(file: BinaryIO, size: int, *, summed: bool) -> str | None:
         members = archive.infolist()
         if any(one.compress_type != zipfile.ZIP_STORED for one in members):
             raise ValueError("a zip file that torch did not write: it is compressed")
-        if len(archive.NameToInfo) != len(members):  # readers differ in which of them they take
+        if len(archive.NameToInfo) != len(members):  # readers differ in which duplicate they use
             raise ValueError("a zip file that torch did not write: two members have one name")
         if sum(one.file_size for one in members) > size:
             raise ValueError("its members are larger than itself")
@@ -151,11 +151,11 @@ def _first_changed(file: BinaryIO, size: int, *, summed: bool) -> str | None:
 
 
 def _strange_in(content: dict[Any, Any]) -> str | None:
-    """What is neither a plain tensor nor plain data, or holds itself; None where there is nothing of the kind."""
+    """Describe anything that is neither a plain tensor nor plain data, or contains itself; None if all is valid."""
     import torch
 
     waiting: list[tuple[Any, bool]] = [(content, False)]
-    open_now: set[int] = set()  # containers around the present one
+    open_now: set[int] = set()  # containers that enclose the current one
     seen: set[int] = set()
     while waiting:
         one, left = waiting.pop()
@@ -180,7 +180,7 @@ def _strange_in(content: dict[Any, Any]) -> str | None:
 
 
 def _fault_of(tensor: Any) -> str | None:
-    """What keeps a tensor from being numbers that lie in the file, all of them."""
+    """Why a tensor is not a dense tensor with all its numbers in the file; None if it is."""
     import torch
 
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_quantized:

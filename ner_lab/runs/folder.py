@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and how it is written and read again."""
+"""A run folder: its layout, and how it is written and read."""
 
 import contextlib
 import fcntl
@@ -46,15 +46,15 @@ class RunFolder:
     """Paths within a run folder.
 
     config.yaml         the resolved config
-    run.json            command, choices, versions, git commit and sum of the code, machine
+    run.json            command, choices, versions, git commit and checksum of the code, machine
     metrics.json        scores and figures; written last, so a run that has it is finished
     checkpoints/best.ckpt         weights of the epoch kept
     checkpoints/state.ckpt        the last epoch of a training under way, to resume from; state-1.ckpt: the one before
     predictions/dev.conll, test.conll    token gold predicted, in IOB2
-    progress.json       how far training is
+    progress.json       progress of the training
     failure.json        why the run ended without metrics.json
-    train.log           of all attempts; console.log: what a job of a sweep said
-    attempts/1/ ...     what earlier attempts left: killed, failed, or replaced
+    train.log           log of all attempts; console.log: the output of a job of a sweep
+    attempts/1/ ...     files of earlier attempts: killed, failed, or replaced
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -78,10 +78,10 @@ class RunFolder:
         """Whether this process has begun a run here: from then on the folder's files are its own."""
 
     def hold(self, cfg: DictConfig) -> dict[str, Any] | None:
-        """Take the folder for this process, leaving its files as they are; gives the state to resume from, if any.
+        """Lock the folder for this process without changing its files; return the checkpoint to resume from, if any.
 
-        That is what an attempt with the same config left which was stopped or killed. A folder that holds a finished
-        run, or that another process trains in, is refused. `release` gives the folder back.
+        Only a stopped or killed attempt with the same config can be resumed. A folder that holds a finished run, or in
+        which another process is training, is refused. `release` unlocks the folder.
         """
         refuse_secrets(OmegaConf.to_container(cfg, resolve=True))
         self._refuse_finished()
@@ -90,7 +90,7 @@ class RunFolder:
         self._own(self._lock_path)
         self._lock_is_new = not self._lock_path.exists()
         self._hold()
-        self._refuse_finished()  # by another process meanwhile
+        self._refuse_finished()  # another process may have finished it meanwhile
         self._refuse_links()
         return self._left_by_the_same(cfg)
 
@@ -102,7 +102,7 @@ class RunFolder:
         *,
         resumes: bool = False,
     ) -> None:
-        """Write what the run is to the folder held; what an attempt left that it does not resume is set aside."""
+        """Write the run's metadata to the locked folder; set aside the files of an attempt that is not resumed."""
         self.started = True
         if resumes:
             self._note_resumption()
@@ -113,7 +113,7 @@ class RunFolder:
         write_whole(self.record, json.dumps(record, indent=2) + "\n")
 
     def _left_by_the_same(self, cfg: DictConfig) -> dict[str, Any] | None:
-        """The state that an attempt with this config left; None where there is none that can be used."""
+        """The checkpoint of an attempt with this config; None if there is no usable one."""
         if self.metrics.exists() or not self.config.is_file() or not self.record.is_file():
             return None
         try:
@@ -125,7 +125,7 @@ class RunFolder:
         return self.read_state()
 
     def write_failure(self, reason: str, lines: Sequence[str] = (), **facts: Any) -> None:
-        """Write why the run failed, one that ended without metrics.json; `lines`: the end of its log or traceback."""
+        """Write why the run failed, if it has no metrics.json; `lines`: the end of its log or traceback."""
         failure = {"reason": redacted(reason), "log": [redacted(line) for line in lines[-_LOG_LINES:]], **facts}
         write_whole(self.failure, json.dumps(failure, indent=2) + "\n")
 
@@ -175,17 +175,17 @@ class RunFolder:
         sync_folder(self.checkpoints)
 
     def drop_state(self) -> None:
-        """A finished run has no use for its state."""
+        """Delete the resume checkpoint; a finished run does not need it."""
         for place in (self.state, self.state_before, self.state.with_suffix(".new")):
             place.unlink(missing_ok=True)
 
     def write_checkpoint(self, content: Mapping[str, Any]) -> None:
-        """Keep an epoch: `state_dict`, `hyper_parameters`, `epoch`."""
+        """Write the checkpoint of an epoch: `state_dict`, `hyper_parameters`, `epoch`."""
         self.checkpoints.mkdir(exist_ok=True)
         write_checkpoint_file(self.checkpoint, content)
 
     def _note_resumption(self) -> None:
-        """run.json tells of each time that a training was taken up again."""
+        """Record each resumption of a training in run.json."""
         self.failure.unlink(missing_ok=True)
         record = self.read_record()
         now = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **_record()}
@@ -197,7 +197,7 @@ class RunFolder:
             raise UserError(f"{self.path} holds a finished run. Choose another hydra.run.dir, or move that run away.")
 
     def is_finished(self) -> bool:
-        """Whether a run came to its end here and is not marked failed; a metrics.json that cannot be read counts."""
+        """Whether a run finished here and is not marked failed; an unreadable metrics.json counts as finished."""
         try:
             return json.loads(read_text(self.metrics, _LARGEST_METRICS)).get("status") != "failed"
         except FileNotFoundError:
@@ -206,11 +206,11 @@ class RunFolder:
             return True
 
     def set_aside(self) -> Path | None:
-        """Move what an earlier run left into `attempts/N`, logs and the identity of the run excepted."""
+        """Move the files of an earlier run into `attempts/N`, except logs and the run's identity."""
         return self._move_away(_OF_AN_ATTEMPT)
 
     def set_aside_curves(self) -> Path | None:
-        """As `set_aside`, for what loggers write that cannot go on in a file."""
+        """Like `set_aside`, for logger files that cannot be appended to."""
         return self._move_away(_CURVES)
 
     def _move_away(self, names: Sequence[str]) -> Path | None:
@@ -225,11 +225,11 @@ class RunFolder:
         return target
 
     def _hold(self) -> None:
-        """Take the folder for this process, until `release` or its end, however it ends."""
+        """Lock the folder for this process until `release` or until the process ends in any way."""
         if self._lock is not None:
             return
         lock = self._lock_path.open("w")
-        for _ in range(_TRIES):  # who looks whether the folder is held, holds it for a moment
+        for _ in range(_TRIES):  # checking whether the folder is locked locks it for a moment
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -243,7 +243,7 @@ class RunFolder:
         )
 
     def release(self) -> None:
-        """Give the folder back; what `hold` made for a run that was then refused is removed."""
+        """Unlock the folder; remove what `hold` created for a run that was then refused."""
         if self._lock is None:
             return
         if self.metrics.exists():
@@ -256,13 +256,13 @@ class RunFolder:
             remove_empty(self._created)
 
     def is_held(self) -> bool:
-        """Whether a process trains in this folder now."""
+        """Whether a process is training in this folder now."""
         return is_locked(self._lock_path)
 
     def read_config(self, *, trained: bool = True, trusted: Sequence[str] = ()) -> DictConfig:
-        """The resolved config of the run, checked as that of a stranger (`ner_lab.config.untrusted`).
+        """The resolved config of the run, checked as untrusted (`ner_lab.config.untrusted`).
 
-        trained: of a run that has a checkpoint. trusted: packages beside ours whose classes it may name.
+        trained: the run must have a checkpoint. trusted: other packages whose classes it may name.
         """
         if not self.path.is_dir():
             raise UserError(f"run={self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
@@ -280,20 +280,20 @@ class RunFolder:
         return record
 
     def _refuse_links(self) -> None:
-        """Nothing is written to where a link leads, of those either that lie within what loggers append to."""
+        """Refuse links that lead out of the folder, also within folders that loggers append to."""
         for name in (*_OF_AN_ATTEMPT, *_LOGS, self.attempts.name):
             self._own(self.path / name)
         for folder, folders, files in (found for name in _APPENDED_TO for found in os.walk(self.path / name)):
-            # in the folder of wandb lies a link of its own to its log in the user's cache, which it replaces
+            # wandb's folder has its own link to its log in the user's cache, which it replaces
             for name in (*folders, *(() if "wandb" in Path(folder).relative_to(self.path).parts else files)):
                 self._own(Path(folder, name))
 
     def _own(self, place: Path) -> Path:
-        """A place within the folder; UserError where a link leads out of it."""
+        """A path within the folder; UserError if a link leads out of it."""
         return own_place(place, self.path)
 
     def read_checkpoint(self) -> dict[str, Any]:
-        """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code of it."""
+        """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code from it."""
         checkpoint = read_checkpoint_file(self._own(self.checkpoint))
         weights = checkpoint.get("state_dict")
         if not isinstance(weights, dict) or not isinstance(checkpoint.get("hyper_parameters"), dict):
@@ -301,7 +301,7 @@ class RunFolder:
         return checkpoint
 
     def read_weights(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The tagger's weights, and the vocabularies they belong to as plain data."""
+        """The tagger's weights, and the matching vocabularies as plain data."""
         checkpoint = self.read_checkpoint()
         weights = {
             key.removeprefix("tagger."): value
@@ -314,7 +314,7 @@ class RunFolder:
         return weights, vocabs
 
     def write_metrics(self, metrics: dict[str, Any], name: str = "metrics.json") -> Path:
-        """Write scores, whole or not at all."""
+        """Write scores atomically."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, _compact(json.dumps(metrics, indent=2)) + "\n")
@@ -322,19 +322,19 @@ class RunFolder:
 
 
 def missing_folders(folder: Path) -> list[Path]:
-    """`folder` and those above it that do not exist, the innermost first."""
+    """`folder` and its parents that do not exist, innermost first."""
     folder = folder.absolute()
     return [place for place in (folder, *folder.parents) if not os.path.exists(place)]
 
 
 def remove_empty(folders: Sequence[Path]) -> None:
-    """Remove folders in their order, up to the first that is not empty."""
+    """Remove folders in the given order, up to the first that is not empty."""
     with contextlib.suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
 def _compact(text: str) -> str:
-    """Indented JSON with its lists of numbers on a line each."""
+    """Indented JSON with each list of numbers on one line."""
     numbers = re.compile(r"\[\s+((?:-?[\d.eE+-]+|null)(?:,\s+(?:-?[\d.eE+-]+|null))*)\s+\]")
     return numbers.sub(lambda match: "[" + re.sub(r",\s+", ", ", match[1]) + "]", text)

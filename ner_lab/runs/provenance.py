@@ -1,4 +1,4 @@
-"""How a run was made: command, versions, code, machine."""
+"""Provenance of a run: command, versions, code, machine."""
 
 import functools
 import hashlib
@@ -30,15 +30,15 @@ def _record() -> dict[str, Any]:
 
 
 def command_line() -> list[str]:
-    """The command of this process, as it can be given to a shell again, without its secrets.
+    """The command of this process as a shell command, without secrets.
 
-    `sys.argv` is what Hydra was given; what was typed is `sys.orig_argv`, but for processes that others start for us.
+    `sys.argv` is what Hydra received; `sys.orig_argv` is what was typed, except in processes started by others for us.
     """
     typed = [place for place, word in enumerate(sys.orig_argv) if PurePath(word).name == "ner-lab"]
     if typed:
         words = ["ner-lab", *sys.orig_argv[typed[0] + 1 :]]
     else:
-        program, *rest = sys.argv[0].split(" ")  # `ner-lab` puts its command there
+        program, *rest = sys.argv[0].split(" ")  # `ner-lab` stores its command there
         own = Path(program).parent == PACKAGE / "cli"
         words = [*(("python", "-m", f"ner_lab.cli.{Path(program).stem}") if own else (PurePath(program).name,)), *rest]
         words += sys.argv[1:]
@@ -47,7 +47,7 @@ def command_line() -> list[str]:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Those of this package, of Python, and of what numbers may depend on."""
+    """Versions of this package, of Python, and of the libraries that results may depend on."""
     found = {"ner-lab": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def code_sum() -> str:
-    """One sum of the package's sources: it changes with any of them."""
+    """Checksum over all of the package's sources."""
     digest = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
         digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0".encode() + file.read_bytes() + b"\0")
@@ -67,7 +67,7 @@ def code_sum() -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit of the code, and whether it was changed since; None outside a checkout."""
+    """Commit of the code and whether it has uncommitted changes; None outside a checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "--no-optional-locks", "-C", str(PACKAGE), *arguments]

@@ -1,4 +1,4 @@
-"""What the records in a run folder say: its state, its scores, how it was made."""
+"""Records in a run folder: its state, scores and provenance."""
 
 import json
 import math
@@ -18,16 +18,16 @@ that is none; at work now; begun and left without metrics.json; planned and not 
 SPLITS = ("dev", "test")
 
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_LARGEST = 100_000_000  # bytes of a file that is read
+_LARGEST = 100_000_000  # maximum file size in bytes
 _KINDS = {"history": list, "parameters": dict, "train_on": list}
 
 
 class Unreadable(str):
-    """Why a file could not be read."""
+    """The reason why a file could not be read."""
 
 
 def read_metrics(folder: Path) -> tuple[str, str, dict[str, Any]]:
-    """The state of the run in a folder, why it has no scores that count, and its metrics."""
+    """The state of the run, why it has no valid scores, and its metrics."""
     path = folder / "metrics.json"
     if path.exists():
         metrics = read_json(path)
@@ -47,7 +47,7 @@ def read_metrics(folder: Path) -> tuple[str, str, dict[str, Any]]:
 
 
 def fault_of(metrics: object) -> str:
-    """What is wrong with the content of a metrics.json; "" for that of a run."""
+    """Explain what is wrong with the content of a metrics.json; "" if it is valid."""
     if isinstance(metrics, Unreadable):
         return metrics
     if not isinstance(metrics, dict) or metrics.get("status") not in ("ok", "failed"):
@@ -74,7 +74,7 @@ def _fault_of_scores(scores: object, split: str) -> str:
 
 
 def read_json(path: Path) -> object:
-    """What stands in a file of JSON, or why it cannot be read."""
+    """Read a JSON file; return its content, or why it cannot be read."""
     try:
         return json.loads(read_text(own_place(path, path.parent), _LARGEST))
     except (OSError, ValueError, RecursionError) as error:
@@ -82,7 +82,7 @@ def read_json(path: Path) -> object:
 
 
 def read_yaml(path: Path) -> object:
-    """What stands in a file of YAML, or why it cannot be read."""
+    """Read a YAML file; return its content, or why it cannot be read."""
     try:
         return parse_yaml(read_text(own_place(path, path.parent), _LARGEST), path)
     except (OSError, ValueError) as error:
@@ -90,7 +90,7 @@ def read_yaml(path: Path) -> object:
 
 
 def parse_yaml(text: str, path: Path) -> object:
-    """The content of YAML that stands in `path`, or why it cannot be read."""
+    """Parse the YAML text of `path`; return its content, or why it cannot be read."""
     try:
         check_events(text, path)
         return yaml.load(text, Loader=_YAML)
@@ -99,13 +99,13 @@ def parse_yaml(text: str, path: Path) -> object:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A run's config.yaml; empty where there is none that can be read."""
+    """A run's config.yaml; empty if missing or unreadable."""
     config = read_yaml(folder / "config.yaml")
     return with_current_names(config) if isinstance(config, dict) else {}
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """run.json, with `versions`, `git` and `machine` as dictionaries whatever it holds."""
+    """run.json, with `versions`, `git` and `machine` always as dictionaries."""
     found = read_json(path)
     record = dict(found) if isinstance(found, dict) else {}
     for key in ("versions", "git", "machine"):
@@ -118,7 +118,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def is_number(value: object) -> bool:
-    """Whether it can be reckoned with: neither a switch nor infinite."""
+    """Whether it is a finite number and not a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,4 +1,4 @@
-"""How far the job in a run folder is, and whether what it was is still what is asked for."""
+"""The state of the job in a run folder, and whether its config and code match those requested now."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ unfinished: begun, then killed. left: not begun."""
 _INDIFFERENT = {"study", "logger", "run_name", "state_every"}  # a result is the same whatever they are, and
 _INDIFFERENT_ANYWHERE = "cache_dir"
 _NUMBERS = ("train_seconds", "data_seconds", "train_tokens_per_second")
-_LARGEST = 100_000_000  # bytes of metrics.json
+_LARGEST = 100_000_000  # maximum size of metrics.json in bytes
 
 
 def job_name(run: RunFolder) -> str:
@@ -29,7 +29,7 @@ def job_name(run: RunFolder) -> str:
 
 
 def state_of(run: RunFolder) -> str:
-    """One of the states above."""
+    """The state of a run, one of the states above."""
     if run.is_held():
         return RUNNING
     if (metrics := read_metrics(run)) is not None:
@@ -40,13 +40,13 @@ def state_of(run: RunFolder) -> str:
 
 
 def read_metrics(run: RunFolder) -> dict[str, Any] | None:
-    """metrics.json; None where there is none, or none that can be read."""
+    """metrics.json; None if missing or unreadable."""
     metrics = _read(run.metrics)
     return metrics if metrics is not None and _is_of_a_run(metrics) else None
 
 
 def _is_of_a_run(metrics: Mapping[str, Any]) -> bool:
-    """Whether what is reckoned with are numbers, as far as it is there."""
+    """Whether the values used in calculations are numbers, if present."""
     of_splits = [metrics[split] for split in ("dev", "test") if split in metrics]
     epochs, sources = metrics.get("history", []), metrics.get("sources") or {}
     if not isinstance(epochs, list) or not isinstance(sources, dict):
@@ -59,7 +59,7 @@ def _is_of_a_run(metrics: Mapping[str, Any]) -> bool:
 
 
 def failure_of(run: RunFolder) -> str:
-    """Why a job failed, in a line; empty where nothing is known."""
+    """Why a job failed, in one line; empty if unknown."""
     recorded = _read(run.failure)
     if recorded is not None:
         return str(recorded.get("reason", ""))
@@ -67,12 +67,12 @@ def failure_of(run: RunFolder) -> str:
 
 
 def progress_of(run: RunFolder) -> dict[str, Any]:
-    """What a running job last said of itself: `epoch` begun, `epochs`, `share` of all steps, `f1`, `best`."""
+    """Last progress of a running job: current `epoch`, `epochs`, `share` of all steps, `f1`, `best`."""
     return _read(run.progress) or {}
 
 
 def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
-    """How the config that a folder's run was made with differs from `cfg`: `key: then -> now`, none if it does not."""
+    """Differences between the config of a folder's run and `cfg`: `key: then -> now`; empty if there are none."""
     try:
         then = flat_config(with_current_names(read_yaml(own_place(run.config, run.path))))
     except (OSError, ValueError, AttributeError) as error:
@@ -81,12 +81,12 @@ def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
     absolute_paths(asked)
     now = flat_config(asked)
     pairs = {key: (then.get(key, _ABSENT), now.get(key, _ABSENT)) for key in sorted(then.keys() | now.keys())}
-    # as they are written: 1 batch is one, 1.0 is all of them
+    # compare as written: 1 batch is one, 1.0 is all of them
     return [f"{key}: {old} -> {new}" for key, (old, new) in pairs.items() if repr(old) != repr(new)]
 
 
 def other_code(run: RunFolder) -> str | None:
-    """The commit a finished run was made at, where the code was another; None where it is the same."""
+    """The commit of a finished run if its code differs from the current code; None if it is the same."""
     record = _read(run.record) or {}
     if record.get("code") == code_sum():
         return None
@@ -94,7 +94,7 @@ def other_code(run: RunFolder) -> str | None:
 
 
 def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[str, Any]:
-    """Keys that bear on the result, by full names."""
+    """Config keys that affect the result, by full name."""
     flat: dict[str, Any] = {}
     for key, value in cfg.items():
         where = place + str(key)

@@ -1,4 +1,4 @@
-"""What a sweep says at its end."""
+"""The final summary of a sweep."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def say_how_it_went(folder: Path, jobs: Sequence[Job]) -> None:
-    """The table of the sweep's jobs as their folders show them, the failed ones with their reasons, the next step."""
+    """Print the table of the sweep's jobs from their folders, failed jobs with reasons, and the next step."""
     start_logging()  # a launcher may have left the log of its last job open
     known = [{"folder": job.folder, "configuration": job.configuration, "label": job.label} for job in jobs]
     statuses = read_status(folder, known)

@@ -1,4 +1,4 @@
-"""What jobs need of the machine, and who gets which GPU."""
+"""CPU and GPU requirements of jobs, and the assignment of GPUs."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ from ner_lab.errors import UserError
 
 @dataclass(frozen=True)
 class Need:
-    """What one job takes: `processes` of `threads` each, a GPU for each process or none."""
+    """The requirements of one job: `processes` of `threads` each, one GPU per process or none."""
 
     processes: int
     threads: int
@@ -22,7 +22,7 @@ class Need:
 
 
 def need_of(cfg: DictConfig, gpus: Sequence[str]) -> Need:
-    """What the job of a config takes where `gpus` are at hand."""
+    """The requirements of the job of a config when `gpus` are available."""
     accelerator, devices, nodes = cfg.trainer.accelerator, cfg.trainer.devices, cfg.trainer.num_nodes
     if nodes != 1:
         raise UserError(f"trainer.num_nodes={nodes}, but jobs of hydra/launcher=process stay on this machine: give 1.")
@@ -42,17 +42,17 @@ def need_of(cfg: DictConfig, gpus: Sequence[str]) -> Need:
 
 
 def jobs_that_fit(need: Need, cores: int) -> int:
-    """How many such jobs the processor's cores take at once."""
+    """The number of such jobs that fit on the CPU cores at once."""
     return max(1, cores // (need.processes * need.threads))
 
 
 def cores_at_hand() -> int:
-    """Cores this process may use."""
+    """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus_to_deal(stated: Sequence[Any] | None) -> list[str]:
-    """The GPUs of `hydra.launcher.gpus`, which must be such as we may use; all there are where it is null."""
+    """The GPUs of `hydra.launcher.gpus`, which must be usable; all available GPUs if it is null."""
     if stated is None:
         return gpus_at_hand()
     if isinstance(stated, str) or not isinstance(stated, Sequence):
@@ -67,10 +67,10 @@ def gpus_to_deal(stated: Sequence[Any] | None) -> list[str]:
 
 
 def gpus_at_hand() -> list[str]:
-    """Names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES takes them; found without starting CUDA."""
+    """Names of the GPUs this process may use, as in CUDA_VISIBLE_DEVICES; found without initialising CUDA."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         names = [name.strip() for name in visible.split(",")]
-        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))  # CUDA reads no further, either
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))  # CUDA stops here as well
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
@@ -79,7 +79,7 @@ def gpus_at_hand() -> list[str]:
 
 
 class GpuPool:
-    """GPUs with room for `jobs_per_gpu` jobs each; a job takes its number of different ones, the emptiest first."""
+    """GPUs with room for `jobs_per_gpu` jobs each; a job gets distinct GPUs, the least used first."""
 
     def __init__(self, gpus: Sequence[Any], jobs_per_gpu: int = 1) -> None:
         if jobs_per_gpu < 1:
@@ -92,7 +92,7 @@ class GpuPool:
         self.room = dict.fromkeys(names, jobs_per_gpu)
 
     def take(self, number: int) -> list[str] | None:
-        """Names of `number` GPUs, or None while that many are not free."""
+        """Take `number` GPUs; return their names, or None if not enough are free."""
         free = sorted((gpu for gpu, room in self.room.items() if room), key=lambda gpu: -self.room[gpu])
         if len(free) < number:
             return None

@@ -1,4 +1,4 @@
-"""From the jobs of a multirun to processes: those that are due, as many at once as the machine takes."""
+"""Runs the pending jobs of a multirun as processes, as many at once as the machine allows."""
 
 import logging
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def launch(
     jobs_per_gpu: int,
     changed: str,
 ) -> list[float | Exception]:
-    """Run jobs, each given by its overrides and its config with its `hydra` node, and give their dev F1, or why not.
+    """Run jobs, each given by its overrides and its config with its `hydra` node; return dev F1 or the error of each.
 
     master: the config of the multirun. The settings are those of `conf/hydra/launcher/process.yaml`.
     """
@@ -67,7 +67,7 @@ def launch(
     ]
     needed = are_due([job.run for job in launches], [cfg for _, cfg in jobs], changed)
     by_folder = {job.run.path: job for job, is_due in zip(launches, needed, strict=True) if is_due}
-    due = list(by_folder.values())  # a search may ask for the same job twice
+    due = list(by_folder.values())  # a search may request the same job twice
     if due:
         at_once = n_jobs or _at_once(due, pool)
         source = _source(master)
@@ -85,16 +85,16 @@ def launch(
 
 
 def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
-    """As many as the largest job leaves room for; GPUs limit themselves."""
+    """Number of parallel jobs: as many as fit if all were as large as the largest; GPU jobs are limited by the GPUs."""
     if all(job.need.gpu for job in due):
         return max(1, sum(pool.room.values()))
     return min(jobs_that_fit(job.need, cores_at_hand()) for job in due if not job.need.gpu)
 
 
 def _make_room(job: Launch, view: SweepView) -> bool:
-    """Set aside what earlier attempts left, unless the job can resume from it.
+    """Set aside the files of earlier attempts, unless the job can resume from them.
 
-    False where another sweep has done or begun the job meanwhile.
+    False if another sweep has finished or started the job meanwhile.
     """
     if state_of(job.run) in (DONE, RUNNING):
         view.left_out(job)
@@ -116,7 +116,7 @@ def _value(job: Launch) -> float | Exception:
 
 
 def _own(overrides: Sequence[str]) -> list[str]:
-    """Without the folder's name, which the job is given in full."""
+    """The overrides without the folder name, which the job receives in full."""
     return [item for item in overrides if not item.startswith("hydra.sweep.")]
 
 
@@ -126,7 +126,7 @@ def _hydra_overrides(master: DictConfig) -> list[str]:
 
 
 def _source(master: DictConfig) -> list[str]:
-    """Where the config of the multirun came from, as arguments."""
+    """The arguments that locate the config of the multirun."""
     source = ["--config-name", master.hydra.job.config_name]
     for place in master.hydra.runtime.config_sources:
         if place.provider == "command-line" and Path(place.path) != CONF_DIR:

@@ -1,4 +1,4 @@
-"""`study.yaml`, the record of a study in its folder: what it asks, and which jobs belong to it."""
+"""`study.yaml`, the record of a study in its folder: its question and its jobs."""
 
 import fcntl
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +33,9 @@ def recorded(
     others: Sequence[Job] = (),
     refusals: tuple[type[Exception], ...] = (UserError,),
 ) -> Iterator[None]:
-    """Keep `study.yaml` while the jobs run; what is refused before a job starts leaves no trace in it.
+    """Write `study.yaml` while the jobs run; jobs refused before they start leave no trace in it.
 
-    others: jobs of the study that are not run now. refusals: errors that come before the first start alone.
+    others: jobs of the study that are not run now. refusals: errors that occur only before the first start.
     """
     path = folder / FILE
     before = path.read_text(encoding="utf-8") if path.is_file() else None
@@ -58,14 +58,14 @@ def recorded(
 
 
 def is_swept(folder: Path) -> bool:
-    """Whether a sweep runs in this folder now."""
+    """Whether a sweep is running in this folder now."""
     return is_locked(folder / _LOCK, shared=True)
 
 
 def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: Sequence[Job] = ()) -> None:
-    """Write `study.yaml`; jobs of earlier sweeps into the same folder stay on record.
+    """Write `study.yaml`; jobs of earlier sweeps into the same folder stay recorded.
 
-    others: jobs of the study that are not run now, whose labels it may use.
+    others: jobs of the study that are not run now; the study may refer to their labels.
     """
     earlier = read_record(folder)["jobs"] if (folder / FILE).exists() else []
     mine = {job.folder: _plain(job) for job in jobs}
@@ -90,7 +90,7 @@ def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: S
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What `write_record` wrote; raises UserError where there is none."""
+    """Read `study.yaml`; raises UserError if it is missing."""
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} there. Give the folder of a study, or start it: ner-lab sweep NAME.")
@@ -115,7 +115,7 @@ def _plain(job: Job) -> dict[str, Any]:
 
 
 def _factors(study: DictConfig, jobs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Labels of what is swept: first what the study names, in its order."""
+    """Labels of the swept keys: first those named by the study, in its order."""
     swept = {key for job in jobs for key in job["choices"]}
     named = {str(key): str(label) for key, label in (study.factors or {}).items()}
     order = [key for key in named if key in swept] + sorted(swept - named.keys())
@@ -123,7 +123,7 @@ def _factors(study: DictConfig, jobs: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 
 def _configuration(name: str, places: Mapping[str, str]) -> str:
-    """The configuration that a row's label or choices, in any order, stand for."""
+    """The configuration given by a row's label or by choices in any order."""
     if name in places:
         return places[name]
     if "=" not in name:
@@ -132,7 +132,7 @@ def _configuration(name: str, places: Mapping[str, str]) -> str:
 
 
 def _entries(name: str, figures: Any) -> list[dict[str, Any]]:
-    """Published figures of a configuration, one mapping or a list of them."""
+    """Published figures of a configuration, given as one mapping or a list."""
     listed = figures if OmegaConf.is_list(figures) else [figures]
     if odd := [entry for entry in listed if not OmegaConf.is_dict(entry)]:
         raise UserError(
@@ -147,7 +147,7 @@ def _entries(name: str, figures: Any) -> list[dict[str, Any]]:
 
 
 def _in_order(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Configurations as they came first, seeds of one together."""
+    """Configurations in order of first appearance, with the seeds of each together."""
     place: dict[str, int] = {}
     for job in jobs:
         place.setdefault(job["configuration"], len(place))

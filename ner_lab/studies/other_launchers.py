@@ -1,7 +1,7 @@
-"""Jobs under launchers other than ours: joblib, submitit, Ray, Hydra's own.
+"""Support for other launchers: joblib, submitit, Ray, Hydra's own.
 
-They run a job as one of a multirun within a process of theirs, so here is what keeps such jobs apart and
-leaves word of how they ended; our own launcher sees to that from outside.
+They run a job as part of a multirun within their own process. This module isolates such jobs and records
+how they ended; the process launcher does both from outside.
 """
 
 import logging
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def refuse_processes(cfg: DictConfig) -> None:
-    """Refuse a job of several processes: each of them would take itself for the sweep, or be taken for a job."""
+    """Refuse a job of several processes: each would take itself for the sweep, or be taken for a job."""
     strategy, devices, nodes = str(cfg.trainer.strategy), cfg.trainer.devices, cfg.trainer.num_nodes
     one = str(devices) == "1" or (OmegaConf.is_list(devices) and len(devices) == 1)
-    one = one or (str(devices) == "auto" and cfg.trainer.accelerator == "cpu")  # on GPUs: all there are
+    one = one or (str(devices) == "auto" and cfg.trainer.accelerator == "cpu")  # on GPUs: all available
     if "ddp" in strategy or not one or nodes != 1:
         raise UserError(
             f"trainer.strategy={strategy} trainer.devices={devices} trainer.num_nodes={nodes} in a sweep needs "
@@ -30,7 +30,7 @@ def refuse_processes(cfg: DictConfig) -> None:
 
 
 def finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
-    """Dev F1 of a job that was finished before; it must be the job asked for now."""
+    """Dev F1 of a job that was finished before; it must match the job requested now."""
     if state_of(run) != DONE:
         return None
     if other := differences(run, cfg):
@@ -46,7 +46,7 @@ def finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
 
 
 def note_failure(run: RunFolder, error: Exception, mistake: str | None) -> str:
-    """Log and write down why a job ended without a score, and give it in a line; `mistake`: the user's, in words."""
+    """Log and record why a job ended without a score; return it in one line. `mistake`: the user error's message."""
     reason, lines = reason_of(error, mistake)
     log.error("error: %s", "\n".join([reason, *lines]))
     if not run.is_held() and not run.metrics.exists():

@@ -1,4 +1,4 @@
-"""Which jobs of a sweep are due: what is finished is skipped, what changed since is refused or made anew."""
+"""Determines which jobs of a sweep to run: finished jobs are skipped, changed ones are refused or trained again."""
 
 import logging
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 REFUSE, KEEP, REDO = "refuse", "keep", "redo"
 """What may be done about finished jobs of another config."""
-_SHOWN = 5  # changed jobs and keys that are named
+_SHOWN = 5  # maximum number of changed jobs and keys that are listed
 
 
 def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], changed: str = REFUSE) -> list[bool]:
-    """Which are to be run: neither finished nor running elsewhere. What is finished must be what is asked for.
+    """Which jobs to run: neither finished nor running elsewhere. Finished jobs must have the requested config.
 
     cfgs: of the jobs, with their `hydra` node. changed: one of the words above.
     """
@@ -45,7 +45,7 @@ def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], changed: str 
     redo = (set(other) | set(older)) if changed == REDO else set()
     for run, state in zip(runs, states, strict=True):
         half_written = state == UNFINISHED and run.metrics.exists()
-        if half_written or job_name(run) in redo:  # else the job would take it for a finished run
+        if half_written or job_name(run) in redo:  # otherwise the job would consider it a finished run
             run.set_aside()
     skipped = {job_name(run) for run, _ in finished} - redo
     elsewhere = {job_name(run) for run, state in zip(runs, states, strict=True) if state == RUNNING}
@@ -69,7 +69,7 @@ def _listed(found: dict[str, list[str]]) -> str:
 
 
 def _without_hydra(cfg: DictConfig) -> DictConfig:
-    """The config as a job sees it: what refers to `hydra` is resolved within the whole."""
+    """The config as a job sees it; references to `hydra` are resolved within the full config."""
     plain: Any = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     with flag_override(plain, "struct", False):
         plain.run_name = None

@@ -1,4 +1,4 @@
-"""Runs jobs side by side, each a process of its own that knows nothing of the others."""
+"""Runs jobs in parallel, each in an independent process."""
 
 import contextlib
 import logging
@@ -19,12 +19,12 @@ from ner_lab.studies.devices import GpuPool, Need
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 20.0  # seconds a job has to put its results in order when it is asked to stop
-_PAUSE = 0.1  # seconds between two looks at the jobs
-_TAIL = 12  # lines of a failed job's log that are shown
+_PATIENCE = 20.0  # seconds a job has to save its results after a stop request
+_PAUSE = 0.1  # seconds between checks of the jobs
+_TAIL = 12  # log lines shown of a failed job
 _STOPPED = (os.EX_TEMPFAIL, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGUSR1)
 """Exit codes of a job that was stopped from outside, and did not fail"""
-# set by whatever started us, for its own processes: a job that saw them would take itself for one of those
+# set by the parent for its own processes: a job that inherited them would take itself for one of those
 _OF_OTHERS = {
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
     *("PL_GLOBAL_SEED", "WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_NAME"),
@@ -34,7 +34,7 @@ _FAMILIES_OF_OTHERS = ("MASTER_", "TORCHELASTIC_", "SLURM_", "JSM_NAMESPACE_", "
 
 @dataclass
 class Launch:
-    """A job ready to start, and how it went."""
+    """A job to start, and its result."""
 
     overrides: Sequence[str]
     run: RunFolder
@@ -60,8 +60,8 @@ class Launch:
 class Processes:
     """Runs launches, `n_jobs` at a time, in their order as far as GPUs are free.
 
-    command: the program and its arguments for a launch. wanted: asked right before one is started; if not, it is
-    left out. watch: called with those running, often. ended: called with each when it has ended.
+    command: the program and its arguments for a launch. wanted: called right before a start; if false, the job is
+    skipped. watch: called frequently with the running jobs. ended: called with each job when it has ended.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Processes:
         self.ended = ended
 
     def run(self, launches: Sequence[Launch]) -> None:
-        """Run all to their end. A failure leaves the others alone; Ctrl-C, SIGTERM and a closed terminal stop all."""
+        """Run all to completion. A failure does not affect others; Ctrl-C, SIGTERM and a closed terminal stop all."""
         waiting, running = list(launches), list[Launch]()
         with Interruptions() as interruptions:
             try:
@@ -100,7 +100,7 @@ class Processes:
                 raise
 
     def _start_next(self, waiting: list[Launch], running: list[Launch]) -> None:
-        """Start what there is room for."""
+        """Start as many jobs as there is room for."""
         while (launch := self._next(waiting, running)) is not None:
             waiting.remove(launch)
             if self.wanted(launch):
@@ -110,7 +110,7 @@ class Processes:
                 self.gpus.give_back(launch.gpus)
 
     def _next(self, waiting: Sequence[Launch], running: Sequence[Launch]) -> Launch | None:
-        """The first that there is room for, its GPUs taken."""
+        """The first waiting job for which there is room; its GPUs are taken."""
         if len(running) >= self.n_jobs:
             return None
         for launch in waiting:
@@ -133,11 +133,11 @@ class Processes:
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 env=job_environment(os.environ, launch.gpus),
-                start_new_session=True,  # Ctrl-C reaches us alone, and we reach all processes of a job
+                start_new_session=True,  # Ctrl-C reaches only this process, which can signal all processes of a job
             )
 
     def _close(self, launch: Launch) -> None:
-        """Note how a job ended; whatever it left running ends as well."""
+        """Record how a job ended; end any processes it left running."""
         assert launch.process is not None
         launch.exit_code = launch.process.returncode
         launch.seconds = time.monotonic() - launch.started
@@ -149,23 +149,23 @@ class Processes:
                 run.write_failure(how_it_ended(code), last_lines(launch), exit_code=code)
 
     def _stop(self, running: Sequence[Launch], interruptions: "Interruptions") -> None:
-        """Ask all to stop, wait, insist; a further Ctrl-C cuts the waiting short."""
+        """Ask all jobs to stop, wait, then kill; a further Ctrl-C ends the wait."""
         for sign, patience in ((signal.SIGINT, _PATIENCE), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
             until, asked = time.monotonic() + patience, interruptions.number
             alive = [launch for launch in running if launch.is_alive()]
             for launch in alive:
                 _signal(launch, sign)
             if alive and sign == signal.SIGINT:
-                with contextlib.suppress(OSError):  # the terminal may be gone
+                with contextlib.suppress(OSError):  # the terminal may be closed
                     log.info("stopping %d running jobs", len(alive))
             while time.monotonic() < until and interruptions.number == asked and any(one.is_alive() for one in alive):
                 time.sleep(_PAUSE)
         for launch in running:
-            _signal(launch, signal.SIGKILL)  # what a job left behind
+            _signal(launch, signal.SIGKILL)  # remaining processes of the job
 
 
 def job_environment(environment: Mapping[str, str], gpus: Sequence[str]) -> dict[str, str]:
-    """The environment of a job: ours without what belongs to other processes, and with no GPU but its own."""
+    """The environment of a job: ours without variables of other processes, and with only its own GPUs visible."""
     of_job = {
         name: value
         for name, value in environment.items()
@@ -173,14 +173,14 @@ def job_environment(environment: Mapping[str, str], gpus: Sequence[str]) -> dict
     }
     of_job["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if "CUDA_VISIBLE_DEVICES" not in environment:
-        of_job["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # numbers mean what nvidia-smi means by them
+        of_job["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # same numbering as nvidia-smi
     if not {"", os.getcwd()} & set(sys.path):
-        of_job["PYTHONSAFEPATH"] = "1"  # modules that happen to lie in this folder are none of ours
+        of_job["PYTHONSAFEPATH"] = "1"  # do not import modules from the working folder
     return of_job
 
 
 def how_it_ended(code: int) -> str:
-    """An exit code in words, of a job without metrics.json."""
+    """Describe the exit code of a job without metrics.json."""
     if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
@@ -196,7 +196,7 @@ def how_it_ended(code: int) -> str:
 
 
 def last_lines(launch: Launch, number: int = _TAIL) -> list[str]:
-    """The end of what a job said this time."""
+    """The last lines of a job's output in this attempt."""
     try:
         with _console(launch).open("rb") as console:
             console.seek(max(launch.said_before, console.seek(0, os.SEEK_END) - 20_000))
@@ -211,28 +211,28 @@ def _console(launch: Launch) -> Path:
 
 
 def _signal(launch: Launch, sign: signal.Signals) -> None:
-    """To all processes of a job: they are a session of their own."""
+    """Send a signal to all processes of a job: they share a session."""
     assert launch.process is not None
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(launch.process.pid, sign)
 
 
 class Interruptions:
-    """Counts Ctrl-C, SIGTERM and SIGHUP while it is entered, so that none falls into the middle of a start."""
+    """Counts Ctrl-C, SIGTERM and SIGHUP while entered, so that no signal interrupts the start of a job."""
 
     def __init__(self) -> None:
         self.number = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def check(self) -> None:
-        """Raise what Ctrl-C raises, if there was one."""
+        """Raise KeyboardInterrupt if there was a signal."""
         if self.number:
             raise KeyboardInterrupt
 
     def __enter__(self) -> "Interruptions":
-        if threading.current_thread() is threading.main_thread():  # signals arrive nowhere else
+        if threading.current_thread() is threading.main_thread():  # signals arrive only there
             for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                # what is ignored (nohup, `&` in a script) stays so for us alone: a job would inherit it, deaf to us
+                # signals ignored here (nohup, `&` in a script) stay ignored for us only: jobs would inherit it
                 ignored = signal.getsignal(sign) == signal.SIG_IGN
                 self._before[sign] = signal.signal(sign, _nothing if ignored else self._count)
         return self
@@ -250,5 +250,5 @@ def _nothing(number: int, frame: object) -> None:
 
 
 def training_command(launch: Launch, source: Sequence[str]) -> list[str]:
-    """`ner-lab train` for one job in single-run mode; `source` says where its config is."""
+    """`ner-lab train` for one job in single-run mode; `source`: arguments that locate its config."""
     return [sys.executable, "-m", "ner_lab.cli.train", *source, *launch.overrides]

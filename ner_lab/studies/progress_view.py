@@ -1,4 +1,4 @@
-"""What a person sees of a sweep while it runs: a bar for all of it, one for each running job, a line for each end."""
+"""Terminal view of a running sweep: a bar for the sweep and for each running job, a line for each finished job."""
 
 import logging
 import time
@@ -15,15 +15,15 @@ from ner_lab.studies.status import duration, progress_note, seconds_left
 
 log = logging.getLogger(__name__)
 
-_LOOK = 0.5  # seconds between two readings of progress files
-_LONGEST = 48  # letters of a name beside a bar
-_TELLING = 0.05  # share of a job behind which its pace is known
+_LOOK = 0.5  # seconds between reads of the progress files
+_LONGEST = 48  # maximum characters of a name beside a bar
+_TELLING = 0.05  # share of a job after which its speed is known
 
 
 class SweepView:
-    """Bars on a terminal; without one, the lines alone.
+    """Progress bars on a terminal; otherwise only the lines.
 
-    launches: jobs to run now. at_once: how many run side by side.
+    launches: jobs to run now. at_once: number of parallel jobs.
     """
 
     def __init__(self, launches: Sequence[Launch], at_once: int) -> None:
@@ -50,7 +50,7 @@ class SweepView:
         self._bars.stop()
 
     def watch(self, running: Sequence[Launch]) -> None:
-        """Read how far the running jobs are, and move the bars."""
+        """Read the progress of the running jobs and update the bars."""
         if self._whole is None or time.monotonic() - self._looked < _LOOK:
             return
         self._looked = time.monotonic()
@@ -73,14 +73,14 @@ class SweepView:
         self._bars.update(self._whole, completed=self._ended + sum(shares), note=note)
 
     def left_out(self, launch: Launch) -> None:
-        """Say that there is one job less to run."""
+        """Report that there is one job less to run."""
         self.total -= 1
         if self._whole is not None:
             self._bars.update(self._whole, total=self.total)
         log.info("%s was taken by another sweep meanwhile", launch.name)
 
     def ended(self, launch: Launch) -> None:
-        """Say how a job went."""
+        """Report how a job ended."""
         self._ended += 1
         if (task := self._tasks.pop(launch.name, None)) is not None:
             self._bars.remove_task(task)

@@ -1,4 +1,4 @@
-"""Jobs of sweepers that name no folders, such as Optuna's: named as ours are, by what is swept and the seed."""
+"""Names for jobs of sweepers without folder names, such as Optuna: the swept keys and the seed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ Parse = Callable[[list[str]], list["Override"]]
 
 
 def fixed_keys(parse: Parse, params: Mapping[str, Any], arguments: Sequence[str]) -> set[str]:
-    """What all jobs of a sweep share: keys of `hydra.sweeper.params` or the command line that are not swept."""
+    """Keys that all jobs of a sweep share: in `hydra.sweeper.params` or on the command line, and not swept."""
     is_swept: dict[str, bool] = {}
     for override in parse([*(f"{key}={value}" for key, value in params.items()), *arguments]):
         is_swept[key_of(override)] = override.is_sweep_override() or is_swept.get(key_of(override), False)
@@ -22,7 +22,7 @@ def fixed_keys(parse: Parse, params: Mapping[str, Any], arguments: Sequence[str]
 
 
 def named_job(parse: Parse, overrides: Sequence[str], fixed: set[str], seed: int) -> Job:
-    """The job of these overrides; `seed`: where they state none."""
+    """The job of these overrides; `seed`: used if they set none."""
     told = {key_of(override): str(override.get_value_element_as_str()) for override in parse(list(overrides))}
     choices = {key: value for key, value in told.items() if key not in fixed and key != SEED}
     return Job(overrides=tuple(overrides), choices=choices, seed=number(told.get(SEED, seed)))

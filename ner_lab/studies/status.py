@@ -1,4 +1,4 @@
-"""Where a study stands, read from its folder: also while it runs, also from another shell."""
+"""The status of a study, read from its folder, also while it runs and from another shell."""
 
 import json
 import math
@@ -16,12 +16,12 @@ from ner_lab.studies.manifest import read_record
 
 _BAR = 24  # characters
 _ORDER = (DONE, RUNNING, FAILED, UNFINISHED, NEW)
-_PAUSE = 60.0  # seconds between jobs up to which they are one stretch of work: processes start meanwhile
+_PAUSE = 60.0  # seconds between jobs that count as continuous work: processes start meanwhile
 
 
 @dataclass
 class JobStatus:
-    """One job of a study as its folder shows it."""
+    """The status of one job of a study, from its folder."""
 
     run: RunFolder
     folder: str
@@ -42,12 +42,12 @@ class JobStatus:
 
     @property
     def share(self) -> float:
-        """Of the work of a running job that is behind it, 0 to 1."""
+        """Completed share of a running job's work, 0 to 1."""
         return float(self.progress.get("share", 0.0))
 
 
 def read_status(folder: Path, jobs: Sequence[dict[str, Any]] | None = None) -> list[JobStatus]:
-    """Every job on record in a study's folder, or those given."""
+    """The status of every job recorded in a study's folder, or of those given."""
     return [_status(folder, job) for job in (read_record(folder)["jobs"] if jobs is None else jobs)]
 
 
@@ -68,9 +68,9 @@ def _status(folder: Path, job: dict[str, Any]) -> JobStatus:
 
 
 def seconds_left(durations: Sequence[float], shares: Sequence[float], waiting: int, at_once: int) -> float | None:
-    """Time a study still takes, as its jobs have taken so far; None before the first has ended.
+    """Estimated remaining time of a study from the durations of its jobs; None before the first has ended.
 
-    shares: of running jobs, the work behind them. at_once: jobs that run side by side.
+    shares: completed work of the running jobs. at_once: number of parallel jobs.
     """
     if not durations:
         return None
@@ -79,9 +79,9 @@ def seconds_left(durations: Sequence[float], shares: Sequence[float], waiting: i
 
 
 def speed_together(statuses: Sequence[JobStatus]) -> float | None:
-    """Tokens a second that the ended jobs trained on, all together, of the time in which they ran, scoring included.
+    """Tokens per second of all ended jobs together, over the time in which they ran, scoring included.
 
-    Jobs side by side share that time. A pause of the study does not count. None where nothing has ended.
+    Parallel jobs share that time. Pauses of the study do not count. None if no job has ended.
     """
     work = sorted((s.ended - s.seconds, s.ended) for s in statuses if s.tokens and s.ended and s.seconds is not None)
     total, until = 0.0, -math.inf
@@ -92,7 +92,7 @@ def speed_together(statuses: Sequence[JobStatus]) -> float | None:
 
 
 def status_table(statuses: Sequence[JobStatus]) -> str:
-    """Configurations, with their jobs by state, the scores so far, and tokens a second of a job while it trains."""
+    """Table of configurations: jobs by state, scores so far, and tokens per second of a job while it trains."""
     names = list(dict.fromkeys(status.configuration for status in statuses))
     rows: list[list[object]] = []
     for name in [*names, "all"]:
@@ -107,7 +107,7 @@ def status_table(statuses: Sequence[JobStatus]) -> str:
 
 
 def running_lines(statuses: Sequence[JobStatus]) -> str:
-    """A bar for each running job, with its epoch and dev F1; empty where none runs."""
+    """A bar for each running job, with its epoch and dev F1; empty if none is running."""
     running = [status for status in statuses if status.state == RUNNING]
     width = max((len(status.folder) for status in running), default=0)
     lines = []
@@ -129,14 +129,14 @@ def progress_note(progress: Mapping[str, Any]) -> str:
 
 
 def overview(statuses: Sequence[JobStatus]) -> str:
-    """All of the above: the table, running jobs, counts and time left, failures with their reasons."""
+    """The full status: table, running jobs, counts and time left, failures with their reasons."""
     failures = failure_report(statuses)
     parts = [status_table(statuses), running_lines(statuses), summary_line(statuses)]
     return "\n\n".join(part for part in [*parts, f"failed\n{failures}" if failures else ""] if part)
 
 
 def failure_report(statuses: Sequence[JobStatus], lines: int = 4) -> str:
-    """The failed jobs, each with its reason and the end of its log; empty where none failed."""
+    """The failed jobs, each with its reason and the end of its log; empty if none failed."""
     parts = []
     for status in statuses:
         if status.state != FAILED:
@@ -165,7 +165,7 @@ def summary_line(statuses: Sequence[JobStatus]) -> str:
     left = seconds_left(durations, running, waiting, max(1, len(running)))
     if left is not None and waiting + len(running):
         text += f"; about {duration(left)}" + (" left" if running else ", one job at a time")
-    # while jobs run, what they did beside those that ended is not known yet
+    # the share of running jobs in the total is not known yet
     speed = None if running else speed_together(statuses)
     return text if speed is None else f"{text}; all jobs together {speed:,.0f} tokens/s"
 

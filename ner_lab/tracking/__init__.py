@@ -1,1 +1,1 @@
-"""Experiment trackers. None of them is the only place where a number lives: the run folder has all."""
+"""Experiment trackers. No number is only in a tracker: the run folder has all of them."""

@@ -1,4 +1,4 @@
-"""What an experiment tracker is."""
+"""The interface of experiment trackers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,21 +8,21 @@ from pytorch_lightning.loggers import Logger
 
 
 class Tracker:
-    """Opens Lightning loggers for a run, takes what came of it, closes them."""
+    """Opens Lightning loggers for a run, receives its results, closes the loggers."""
 
     continues: bool = False
     """Whether a run opened again goes on where it was; otherwise it is told again what it was told before."""
 
     def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
-        """Loggers that write under `run`; called once, before training, by the first process only.
+        """Open loggers that write under `run`; called once, before training, only by the first process.
 
-        config: the resolved config. facts: what is known of the run beside it: `choices` (option of each
+        config: the resolved config. facts: further metadata of the run: `choices` (option of each
         group), `parameters` of each part, `versions`, `code`, `commit`, `sources` (files read, with checksums).
         """
         return []
 
     def finish(self, run: Path, metrics: Mapping[str, Any]) -> None:
-        """Take what stands in the folder of a run that came to its end; `metrics` are those of metrics.json."""
+        """Process the folder of a finished run; `metrics` is the content of metrics.json."""
 
     def close(self, failed: bool) -> None:
-        """End the run, well or not. Called always."""
+        """End the run, successful or not. Always called."""

@@ -1,4 +1,4 @@
-"""Names under which numbers, tables and pictures of a run stand at W&B: what dashboards may ask for."""
+"""Names of a run's numbers, tables and images at W&B, to which dashboards may refer."""
 
 EPOCH = "epoch"
 """What curves go over."""

@@ -4,4 +4,4 @@ from ner_lab.tracking.base import Tracker
 
 
 class NoTracker(Tracker):
-    """Writes nothing beside the run folder."""
+    """Writes nothing but the run folder."""

@@ -1,1 +1,1 @@
-"""Two runs side by side: what differs in them, in their scores, and in what they get right."""
+"""Comparison of two runs: their settings, scores, and what each gets right."""

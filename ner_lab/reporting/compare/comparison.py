@@ -1,6 +1,6 @@
-"""What a comparison finds: settings, scores, mistakes and sentences of side A against side B.
+"""Compares side A with side B: settings, scores, mistakes and sentences.
 
-With several seeds the counts of all runs of a side are summed, and scores are those of the sums.
+With several seeds the counts of all runs of a side are summed, and scores are computed from the sums.
 Differences are always B - A.
 """
 
@@ -26,8 +26,8 @@ _NO_ENTITIES = span_scores(0, 0, 0)
 class Example:
     """A sentence that one side gets right with more seeds than the other.
 
-    number: of the sentence, from 1. right: with how many seeds A and B have all its entities right, and no more.
-    a, b: what they predict with `seed`, the first with which the better one is right and the other wrong.
+    number: of the sentence, from 1. right: the number of seeds with which A and B have exactly its entities.
+    a, b: their predictions with `seed`, the first seed with which the better side is right and the other wrong.
     """
 
     number: int
@@ -39,9 +39,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything a comparison tells; what is in pairs is of A and of B.
+    """The results of a comparison; pairs are (A, B).
 
-    settings: config key -> what stands there, where that differs; `ABSENT` where there is no such key.
+    settings: config key -> its values, for keys that differ; `ABSENT` if the key is missing.
     scores: `span_scores` by entity type, then under "all".
     by_seed: F1 with each seed.
     test: of F1.
@@ -64,7 +64,7 @@ class Comparison:
 
 
 def compare(pair: Pair, *, rounds: int) -> Comparison:
-    """Compare the two sides; `rounds` of approximate randomisation."""
+    """Compare the two sides with `rounds` of approximate randomisation."""
     counts_a, counts_b = ([sentence_counts(run) for run in side.predictions] for side in (pair.a, pair.b))
     right_a, right_b = (_right(side.predictions) for side in (pair.a, pair.b))  # (runs, sentences)
     more_a = right_a.sum(axis=0) - right_b.sum(axis=0)
@@ -83,12 +83,12 @@ def compare(pair: Pair, *, rounds: int) -> Comparison:
 
 
 def _right(runs: Sequence[Sequence[Prediction]]) -> np.ndarray:
-    """Whether all entities of a sentence are right and there are no more, (runs, sentences)."""
+    """Whether exactly the gold entities of each sentence are predicted, (runs, sentences)."""
     return np.array([[sentence.gold == sentence.predicted for sentence in run] for run in runs])
 
 
 def _differing(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """By group, the class of a part first."""
+    """Differing settings by group, the class of a part first."""
     found = [key for key in dict.fromkeys((*a, *b)) if key != "run_name" and a.get(key) != b.get(key)]
     groups = list(dict.fromkeys(key.partition(".")[0] for key in (*a, *b)))
     found.sort(key=lambda key: (groups.index(key.partition(".")[0]), "." in key))
@@ -129,7 +129,7 @@ def _outcomes(found: Iterable[tuple[bool, bool]]) -> dict[str, int]:
 
 
 def _examples(pair: Pair, more: np.ndarray, right_a: np.ndarray, right_b: np.ndarray) -> list[Example]:
-    """The sentences where `more` > 0, the highest first; more (sentences,), right (runs, sentences)."""
+    """Sentences with `more` > 0, the highest first; more (sentences,), right (runs, sentences)."""
     examples = []
     for place in np.argsort(-more, kind="stable")[: int((more > 0).sum())].tolist():
         one, two = right_a[:, place], right_b[:, place]

@@ -1,4 +1,4 @@
-"""What a comparison says, in order, whatever it is then written as."""
+"""The content of a comparison, in order, independent of the output format."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from ner_lab.reporting.compare.comparison import ALL, OUTCOMES, Comparison, Exam
 
 
 class Difference(NamedTuple):
-    """B - A. `better`: 1 where more is better, -1 where less is, 0 where neither is."""
+    """B - A. `better`: 1 if higher is better, -1 if lower is, 0 if neither."""
 
     value: int | float
     better: int = 0
 
     @property
     def verdict(self) -> str:
-        """Who is better: "a", "b", or "" for neither."""
+        """The better side: "a", "b", or "" for neither."""
         sign = self.better * self.value if float(written(self).replace(",", "")) else 0
         return "b" if sign > 0 else "a" if sign < 0 else ""
 
@@ -27,7 +27,7 @@ Value = str | int | float | Difference
 
 
 def written(value: Value) -> str:
-    """A number as text: scores with two places, differences with their sign unless they are nothing."""
+    """A number as text: scores with two decimals, differences with their sign unless zero."""
     if isinstance(value, Difference):
         text = f"{value.value:+.2f}" if isinstance(value.value, float) else f"{value.value:+,}"
         return text if re.search("[1-9]", text) else text.lstrip("+-")
@@ -45,7 +45,7 @@ class Table:
 
 
 class Part(NamedTuple):
-    """Words of a sentence: an entity of a type, right or wrong (gold: neither), or what stands between entities."""
+    """Words of a sentence: an entity of a type, right or wrong (gold: neither), or the words between entities."""
 
     text: str
     type: str = ""
@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence three times: title, and the parts of gold, A and B."""
+    """A sentence in three versions: title, and the parts of gold, A and B."""
 
     title: str
     lines: Mapping[str, Sequence[Part]]
@@ -62,7 +62,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Section:
-    """A title, sentences of text, a table and examples; each may be absent."""
+    """A title, sentences of text, a table and examples; each is optional."""
 
     title: str
     text: Sequence[str] = ()
@@ -71,7 +71,7 @@ class Section:
 
 
 def sections_of(found: Comparison, show: int) -> list[Section]:
-    """The comparison in sections, with the first `show` sentences of each that A or B alone gets right."""
+    """The sections of the comparison, with the first `show` sentences that only A or only B gets right."""
     by_seed = [_by_seed(found)] if len(found.by_seed) > 1 else []
     return [
         _summary(found),
@@ -194,7 +194,7 @@ def _named(mistake: Mistake, words: Sequence[str]) -> str:
 
 
 def parts_of(words: Sequence[str], spans: Sequence[Span], gold: Sequence[Span] | None = None) -> list[Part]:
-    """A sentence in parts; with `gold` the entities are judged by it."""
+    """Split a sentence into parts; with `gold`, entities are marked right or wrong."""
     parts, done = [], 0
     for span in [*spans, Span("", len(words), len(words))]:
         if done < span.start:

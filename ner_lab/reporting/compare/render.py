@@ -1,4 +1,4 @@
-"""A comparison as a file: a page that stands alone, Markdown, or JSON."""
+"""Writes a comparison as a file: a self-contained page, Markdown, or JSON."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def as_page(found: Comparison, show: int) -> str:
-    """HTML with its style in it."""
+    """HTML with embedded style."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["written"] = written
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def as_page(found: Comparison, show: int) -> str:
 
 
 def as_markdown(found: Comparison, show: int) -> str:
-    """Markdown; sentences are code, so that nothing in them is taken for markup."""
+    """Markdown; sentences are code, so nothing in them is parsed as markup."""
     return "\n".join(block for section in sections_of(found, show) for block in _markdown(section))
 
 
@@ -96,12 +96,12 @@ FORMATS: dict[str, Callable[[Comparison, int], str]] = {".html": as_page, ".md":
 
 
 def check_ending(path: Path) -> None:
-    """Refuse a file whose ending tells no format."""
+    """Refuse a file whose extension is not a known format."""
     if path.suffix not in FORMATS:
         raise UserError(f"output={path}: the ending tells the format. It takes {', '.join(FORMATS)}.")
 
 
 def write(found: Comparison, path: Path, show: int) -> None:
-    """Write the comparison in the format of the file's ending."""
+    """Write the comparison in the format of the file's extension."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, FORMATS[path.suffix](found, show))

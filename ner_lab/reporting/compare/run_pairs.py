@@ -1,4 +1,4 @@
-"""The two sides of a comparison: finished runs with predictions for the same sentences, in pairs."""
+"""The two sides of a comparison: paired finished runs with predictions for the same sentences."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ner_lab.io.safe_read import own_place
 from ner_lab.reporting.study_runs import FINISHED, Run, collect, read_config
 
 NAMES = ("A", "B")
-_NAMED, _GLIMPSE = 4, 8  # configurations and words that an error shows
+_NAMED, _GLIMPSE = 4, 8  # maximum number of configurations and words in an error message
 _NO_SETTINGS = ("_partial_", "_convert_")
 
 
@@ -21,7 +21,7 @@ _NO_SETTINGS = ("_partial_", "_convert_")
 class Side:
     """One side.
 
-    folder: as it was given. runs: one a pair, in the order of the seeds. predictions: of each run.
+    folder: as given. runs: one per pair, in the order of the seeds. predictions: of each run.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Side:
 
     @property
     def pooled(self) -> list[Prediction]:
-        """The sentences of all runs, one run behind another."""
+        """The sentences of all runs, concatenated."""
         return [sentence for run in self.predictions for sentence in run]
 
     @property
     def settings(self) -> dict[str, str]:
-        """Config keys and what the runs have there, as YAML has it; several values one behind another."""
+        """Config keys and the runs' values as YAML; several values are listed one after another."""
         flat = [_flat(read_config(run.folder)) for run in self.runs]
         keys = dict.fromkeys(key for config in flat for key in config)
         return {key: ", ".join(dict.fromkeys(config[key] for config in flat if key in config)) for key in keys}
@@ -44,7 +44,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both sides, and what a reader should know of how they were paired."""
+    """Both sides, and notes on how they were paired."""
 
     a: Side
     b: Side
@@ -53,7 +53,7 @@ class Pair:
 
     @property
     def seeds(self) -> list[int | None]:
-        """Of side A; the same on side B, unless there is one run on each."""
+        """Seeds of side A; the same for side B, unless each side has only one run."""
         return [run.seed for run in self.a.runs]
 
 
@@ -80,7 +80,7 @@ def read_pair(a: str | Path, b: str | Path, split: str) -> Pair:
 
 
 def _runs_in(folder: Path) -> tuple[list[Run], int]:
-    """The runs of the one configuration in `folder`, one a seed, and how many older ones there are."""
+    """The runs of the configuration in `folder`, one per seed, and the number of older ones."""
     study = collect(folder)
     configurations = study.configurations
     if len(configurations) > 1:
@@ -99,7 +99,7 @@ def _runs_in(folder: Path) -> tuple[list[Run], int]:
 
 
 def _paired(folders: Sequence[Path], found: Sequence[list[Run]]) -> tuple[list[tuple[Run, Run]], list[str]]:
-    """The runs of each side by seed; a single run on each side needs no common seed."""
+    """The runs of each side, paired by seed; a single run on each side needs no common seed."""
     if all(len(runs) == 1 for runs in found):
         return [(found[0][0], found[1][0])], []
     by_seed = [{run.seed: run for run in runs if run.state == FINISHED and run.seed is not None} for runs in found]
@@ -149,7 +149,7 @@ def _check_same_sentences(
 
 
 def _glimpses(*sentences: Prediction | None) -> list[str]:
-    """Some words of each, from the first that differs."""
+    """Some words of each, from the first difference on."""
     words = [sentence.words if sentence else [] for sentence in sentences]
     place = next(n for n, (one, two) in enumerate(zip_longest(*words)) if one != two)
     return [f"'{' '.join(row[place : place + _GLIMPSE])}'" if row[place:] else "nothing" for row in words]
@@ -167,7 +167,7 @@ def _warnings(sides: Sequence[Side], split: str) -> list[str]:
 
 
 def _flat(tree: dict[str, Any], place: str = "") -> dict[str, str]:
-    """`{"encoder": {"dim": 2}}` -> `{"encoder.dim": "2"}`; the class of a part stands under the part's own name."""
+    """`{"encoder": {"dim": 2}}` -> `{"encoder.dim": "2"}`; the class of a part is under the part's own name."""
     flat: dict[str, str] = {}
     for key, value in tree.items():
         if isinstance(value, dict):

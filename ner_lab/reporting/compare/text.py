@@ -1,4 +1,4 @@
-"""A comparison for the terminal: aligned tables, sentences one line each, colour where a terminal shows it."""
+"""A comparison for the terminal: aligned tables, one line per sentence, colour if the terminal supports it."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _LONGEST = 50
 
 
 def as_text(sections: Sequence[Section]) -> Text:
-    """All sections; B is judged against A, so green is what B does better, or an entity that is right."""
+    """All sections; B is judged against A, so green marks what B does better, or a correct entity."""
     return Text("\n\n").join(_section(section) for section in sections)
 
 

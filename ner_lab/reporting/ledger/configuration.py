@@ -1,4 +1,4 @@
-"""What makes the configuration of a run: the options it chose, and the settings that these do not explain."""
+"""The configuration of a run: its chosen options, and the settings that these do not explain."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _FREE = (
     *("trainer.log_every_n_steps", "trainer.detect_anomaly"),
 )
 """Keys that say where inputs lie, or how a run is watched, and no more."""
-_LONGEST = 240  # bytes of a folder's name; file systems take 255
+_LONGEST = 240  # maximum bytes of a folder name; file systems allow 255
 _PLACE = re.compile(r"(^|[\s'\"\[{,=])(/|~|[A-Za-z]:\\)")
 
 
@@ -37,7 +37,7 @@ class Identity(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As configurations of studies are named, `char_encoder=cnn,decoder=crf`, settings last; without the data."""
+        """The name as in studies, `char_encoder=cnn,decoder=crf`, settings last; without the data."""
         chosen = configuration_name({key: value for key, value in self.choices.items() if key != "data"})
         if not self.settings:
             return chosen
@@ -47,10 +47,10 @@ class Identity(NamedTuple):
 
 
 def identity_of(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> Identity:
-    """That of a run, by its config.yaml and what run.json says.
+    """The identity of a run, from its config.yaml and run.json.
 
-    Settings are the values that differ from those which the choices alone give. Where these are not
-    among the options of the package, they are the overrides of the command line.
+    Settings are the values that differ from those given by the choices alone. If the choices are not
+    options of the package, the settings are the overrides of the command line.
     """
     groups = {key: value for key, value in choices.items() if not key.startswith("hydra/")}
     told = beside(overrides, groups)
@@ -62,13 +62,13 @@ def identity_of(config: DictConfig, choices: Mapping[str, str], overrides: Seque
 
 @cache
 def identity_of_job(file: Path, overrides: tuple[str, ...]) -> Identity:
-    """That of a job of the study in `file`."""
+    """The identity of a job of the study in `file`."""
     config, choices = compose_study(file, overrides)
     return identity_of(config, choices, overrides)
 
 
 def beside(overrides: Sequence[str], choices: Mapping[str, str]) -> dict[str, str]:
-    """The overrides of a command line that no key of `choices` stands for and that a result may depend on."""
+    """Command-line overrides that are not covered by a key of `choices` and may affect the result."""
     pairs = [override.partition("=")[::2] for override in overrides]
     told = {key.lstrip("+~"): value.strip("'\"") for key, value in pairs}
     return {
@@ -79,7 +79,7 @@ def beside(overrides: Sequence[str], choices: Mapping[str, str]) -> dict[str, st
 
 
 def rows_of(identity: Identity, files: Mapping[str, Path]) -> dict[str, str]:
-    """The studies in which a configuration has a row: name of the study -> the row's configuration."""
+    """The studies with a row for this configuration: study name -> the row's configuration."""
     return {name: row for name, file in files.items() if (row := _row_of(identity, file)) is not None}
 
 
@@ -122,7 +122,7 @@ def _usual(choices: tuple[tuple[str, str], ...]) -> dict[str, str]:
 
 
 def _differing(config: Mapping[str, str], usual: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
-    """Values that differ; of keys that only one of them has, those told: the others are of other versions."""
+    """Values that differ; of keys in only one of them, only those in `told`: the others are from other versions."""
     return {
         key: value
         for key, value in sorted(config.items())

@@ -1,4 +1,4 @@
-"""Writing the ledger: what is added to it, what is there already, and what is refused."""
+"""Writes the ledger: new, existing and refused records."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,10 @@ _OF_THE_LEDGER = ("studies", "notes")
 
 @dataclass
 class Added:
-    """What became of the runs.
+    """The result of adding runs.
 
-    new, replaced, extended, known: files of the ledger; `known` are as they were.
-    refused: why a run was refused. apart: why a run counts for no row of the study in whose folder it lies.
+    new, replaced, extended, known: files of the ledger; `known` are unchanged.
+    refused: why a run was refused. apart: why a run counts for no row of the study whose folder it is in.
     """
 
     new: list[Path] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Added:
 
 
 def begin(ledger: Path) -> None:
-    """Make the folder a ledger; UserError where other things lie in it."""
+    """Initialise the folder as a ledger; UserError if it contains other files."""
     if is_ledger(ledger):
         return
     if ledger.exists() and (not ledger.is_dir() or any(ledger.iterdir())):
@@ -44,7 +44,7 @@ def begin(ledger: Path) -> None:
 
 
 def put(ledger: Path, record: Mapping[str, Any], added: Added, run: Path, *, replace: bool) -> None:
-    """Write the record of `run`, or extend the one that is there; `added` says what was done."""
+    """Write the record of `run`, or extend the existing one; the result is noted in `added`."""
     path = own_place(ledger / place_of(record), ledger)
     if not path.exists():
         _write(path, record)
@@ -70,7 +70,7 @@ def put(ledger: Path, record: Mapping[str, Any], added: Added, run: Path, *, rep
 
 
 def match(ledger: Path, files: Mapping[str, Path]) -> list[Path]:
-    """Look for each record's rows in the studies of `files` again, once these have changed; gives what changed."""
+    """Update each record's rows after a change of the studies in `files`; return the changed records."""
     changed = []
     for path, record in read_ledger(ledger):
         found = rows_of(Identity(record["choices"], record["settings"]), files)
@@ -82,17 +82,17 @@ def match(ledger: Path, files: Mapping[str, Path]) -> list[Path]:
 
 
 def studies_of(rows: Mapping[str, str]) -> list[dict[str, str]]:
-    """`studies` of a record: the configuration it is of in each."""
+    """`studies` of a record: its configuration in each study."""
     return [{"name": name, "configuration": rows[name]} for name in sorted(rows)]
 
 
 def write_study(ledger: Path, name: str, study: Mapping[str, Any]) -> None:
-    """Keep what a study says whose file does not come with the package."""
+    """Store the description of a study whose file is not in the package."""
     _write(own_place(ledger / STUDIES / f"{name}.json", ledger), study)
 
 
 def _content(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run itself left."""
+    """The part of a record that comes from the run itself."""
     return json.loads(json.dumps({key: value for key, value in record.items() if key not in _OF_THE_LEDGER}))
 
 
@@ -102,7 +102,7 @@ def _write(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """JSON with a key a line, so that a difference between two records is a line of theirs."""
+    """JSON with one key per line, so that two records can be compared line by line."""
     keys = sorted(record)
     yield "{\n"
     for key in keys:

@@ -1,4 +1,4 @@
-"""The page of a ledger: for each study the published figures beside what its runs reached, not to be edited by hand."""
+"""The generated page of a ledger: for each study the published figures beside those of its runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Main(NamedTuple):
 
 
 def page(studies: Sequence[Findings], main: Sequence[Main], plots: Mapping[str, str]) -> str:
-    """The whole page. studies: those with runs and those without; plots: study -> link to the plot of its seeds."""
+    """The full page. studies: with or without runs; plots: study -> link to the plot of its seeds."""
     run = [findings for findings in studies if any(row.runs for row in findings.rows)]
     parts = [_HEAD, "## Main rows", markdown_table(main_table(studies, main))]
     parts += ["## Studies", markdown_table(_overview(run))] if run else []

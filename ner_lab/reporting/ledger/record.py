@@ -1,4 +1,4 @@
-"""A finished run as a record of the ledger: figures and where they come from, no text of a corpus, no path."""
+"""The ledger record of a finished run: figures and their origin, without corpus text or paths."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _MACHINE = ("processor", "threads")
 
 
 def identity_of_run(run: Run) -> Identity:
-    """The configuration of a finished run; UserError where its records do not tell it."""
+    """The configuration of a finished run; UserError if its records do not contain it."""
     record = read_json_file(run.folder / "run.json")
     config = with_current_names(read_yaml(run.folder / "config.yaml"))
     choices, overrides = record.get("choices"), record.get("overrides")
@@ -32,7 +32,7 @@ def identity_of_run(run: Run) -> Identity:
 
 
 def record_of(run: Run, identity: Identity, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """The record of a finished run. UserError without a seed, and for predictions that are not those scored."""
+    """The record of a finished run. UserError without a seed, or if the predictions are not those scored."""
     metrics, made = run.metrics, run.record
     if run.seed is None:
         raise UserError(f"{run.folder}: neither metrics.json nor config.yaml tells its seed.")
@@ -75,7 +75,7 @@ def _sentences(run: Run, split: str) -> dict[str, str]:
 
 
 def _numbers(tree: object) -> dict[str, Any]:
-    """A tree of numbers; whatever else is in it is left out."""
+    """Keep only the numbers of a tree."""
     if not isinstance(tree, dict):
         return {}
     found: dict[str, Any] = {}
@@ -88,7 +88,7 @@ def _numbers(tree: object) -> dict[str, Any]:
 
 
 def _curve(history: Sequence[Any]) -> list[list[float | None]]:
-    """Of each epoch its number, its dev F1 to four places, and its seconds to two."""
+    """Number, dev F1 (four decimals) and seconds (two decimals) of each epoch."""
     return [
         [entry.get("epoch"), _rounded((entry.get("dev") or {}).get("f1"), 4), _rounded(entry.get("seconds"), 2)]
         for entry in history
@@ -100,7 +100,7 @@ def _rounded(value: Any, places: int) -> float | None:
 
 
 def _inputs(sources: object) -> dict[str, str]:
-    """SHA-256 of each file that went in."""
+    """SHA-256 of each input file."""
     if not isinstance(sources, dict):
         return {}
     files = {str(name): str(file.get("sha256")) for name, file in sources.items() if isinstance(file, dict)}
@@ -108,13 +108,13 @@ def _inputs(sources: object) -> dict[str, str]:
 
 
 def _other_code(made: Mapping[str, Any]) -> list[str]:
-    """Sums of the code with which a stopped training was continued, where they are others."""
+    """Checksums of the code with which a stopped training was resumed, if different."""
     resumed = [entry.get("code") for entry in made.get("resumed") or () if isinstance(entry, dict)]
     return sorted({str(code) for code in resumed if code not in (None, made["code"])})
 
 
 def place_of(record: Mapping[str, Any]) -> Path:
-    """Where a record lies in its ledger: `conll2003/char_encoder=cnn,decoder=crf/seed=1-eca241fc.json`."""
+    """The path of a record in its ledger: `conll2003/char_encoder=cnn,decoder=crf/seed=1-eca241fc.json`."""
     corpus = record["choices"].get("data") or "files"
     if corpus == "files":
         corpus = f"files-{record['inputs'].get('train', 'unknown')[:8]}"
@@ -123,5 +123,5 @@ def place_of(record: Mapping[str, Any]) -> Path:
 
 
 def code_of(record: Mapping[str, Any]) -> str:
-    """The commit; the sum of the code where there is none, or where it was changed since."""
+    """The commit; the code's checksum if there is no commit, or if the code was changed since."""
     return str((record["commit"] if not record["changed"] else None) or record["code"] or "unknown")

@@ -1,7 +1,7 @@
-"""A ledger of results read back: the records of runs, and the studies they are part of.
+"""Reads a ledger of results: the records of runs, and the studies they belong to.
 
 results/ledger.json                            marks the folder
-results/CORPUS/CONFIGURATION/seed=N-CODE.json  a run each, as `ner-lab results add` writes them
+results/CORPUS/CONFIGURATION/seed=N-CODE.json  one run each, as written by `ner-lab results add`
 results/studies/NAME.json                      studies whose file is not in sweeps/
 """
 
@@ -32,14 +32,14 @@ _COPIED = ("seed", "train_on", "best_epoch", "epochs", "train_seconds", "train_t
 
 
 class Entry(NamedTuple):
-    """A record and its place."""
+    """A record and its path."""
 
     path: Path
     record: dict[str, Any]
 
 
 class RowOfStudy(NamedTuple):
-    """A configuration of a study. seeds: those that the study asks for; empty where it does not say."""
+    """A configuration of a study. seeds: those in the study; empty if it does not list them."""
 
     name: str
     label: str | None
@@ -49,7 +49,7 @@ class RowOfStudy(NamedTuple):
 
 @dataclass(frozen=True)
 class Described:
-    """What a study says; published: configuration -> figures."""
+    """The description of a study; published: configuration -> figures."""
 
     name: str
     question: str
@@ -65,7 +65,7 @@ def is_ledger(folder: Path) -> bool:
 
 
 def read_ledger(folder: Path) -> list[Entry]:
-    """All records, in the order of their places. UserError for a file that is none, and for another format."""
+    """All records, sorted by path. UserError for an invalid file or another format."""
     mark = _read(folder / MARK, folder)
     if mark.get("format") != FORMAT:
         raise UserError(f"{folder / MARK}: format {mark.get('format')}, expected {FORMAT}. Update ner_lab.")
@@ -73,7 +73,7 @@ def read_ledger(folder: Path) -> list[Entry]:
 
 
 def read_entry(path: Path, ledger: Path) -> dict[str, Any]:
-    """One record; UserError for what is none."""
+    """Read one record; UserError if it is invalid."""
     record = _read(path, ledger)
     for key, kind in _NEEDED.items():
         if not isinstance(record.get(key), kind):
@@ -82,18 +82,18 @@ def read_entry(path: Path, ledger: Path) -> dict[str, Any]:
 
 
 def rows_in(record: Mapping[str, Any]) -> dict[str, str]:
-    """The studies of a record: name -> the configuration it is of there."""
+    """The studies of a record: study name -> the record's configuration in it."""
     return {str(study["name"]): str(study["configuration"]) for study in record["studies"]}
 
 
 def study_names(entries: Sequence[Entry]) -> list[str]:
-    """The studies that any record is part of, in order; last `OTHERS`, if some are part of none."""
+    """Names of the studies of all records, in order; last `OTHERS`, if some records belong to none."""
     names = sorted({name for entry in entries for name in rows_in(entry.record)})
     return names + [OTHERS] * any(not rows_in(entry.record) for entry in entries)
 
 
 def collect_from_ledger(folder: Path, entries: Sequence[Entry], name: str) -> StudyRuns:
-    """The runs of a study that are in the ledger, those it plans beside them; UserError for an unknown name."""
+    """The runs of a study in the ledger, and its planned ones; UserError for an unknown name."""
     known = study_names(entries)
     if name == OTHERS and name in known:
         return _others(folder, entries)
@@ -135,7 +135,7 @@ def collect_from_ledger(folder: Path, entries: Sequence[Entry], name: str) -> St
 
 
 def describe(folder: Path, name: str) -> Described | None:
-    """What the study of this name says: its file in sweeps/, else what the ledger keeps of it; None without either."""
+    """Describe a study: from its file in sweeps/, else from the ledger; None if both are missing."""
     file = studies(SWEEPS_DIR).get(name)
     if file is not None:
         return _from_file(name, file)
@@ -186,7 +186,7 @@ def _figures(entries: Any) -> list[Published]:
 
 
 def _others(folder: Path, entries: Sequence[Entry]) -> StudyRuns:
-    """Runs of no study, named by those of their choices in which they differ."""
+    """Runs of no study, named by the choices in which they differ."""
     loose = [entry for entry in entries if not rows_in(entry.record)]
     every = [{**entry.record["choices"], **entry.record["settings"]} for entry in loose]
     keys = dict.fromkeys(key for choices in every for key in choices)
@@ -203,7 +203,7 @@ def _others(folder: Path, entries: Sequence[Entry]) -> StudyRuns:
 
 
 def _run_of(entry: Entry, name: str, label: str | None, choices: Mapping[str, str]) -> Run:
-    """A record as a finished run."""
+    """Turn a record into a finished run."""
     path, record = entry
     splits = {split: dict(record[split]) for split in SPLITS if isinstance(record.get(split), dict)}
     try:
@@ -233,7 +233,7 @@ def _run_of(entry: Entry, name: str, label: str | None, choices: Mapping[str, st
 
 
 def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """One run of each configuration and seed, by the code that made most of its configuration; and all others."""
+    """One run of each configuration and seed, preferring the code of most of its configuration; and all others."""
     made = Counter((run.configuration, run.code) for run in runs)
     ranked = sorted(runs, key=lambda run: (-made[run.configuration, run.code], str(run.code)))
     chosen: dict[tuple[str, int | None], Run] = {}
@@ -244,7 +244,7 @@ def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
-    """What was noted of inputs, with the number of runs; and files of a split that are not the same for all."""
+    """Notes on inputs, with the number of runs; and splits whose files are not the same for all runs."""
     noted = Counter(note for run in runs for note in run.record["notes"])
     said = [f"{note} ({_share(number, len(runs))})." for note, number in noted.items()]
     for split in ("train", "dev", "test"):

@@ -1,7 +1,7 @@
-"""Spans counted sentence by sentence, as text: `102(0/1/1)1`.
+"""Span counts per sentence as text: `102(0/1/1)1`.
 
-A sentence whose spans are all found, and no others, is its number of spans: a digit, or `(12)` from ten
-on. Any other sentence is `(correct/predicted/gold)`.
+A sentence in which all spans are found, and no others, is its number of spans: a digit, or `(12)` from
+ten on. Any other sentence is `(correct/predicted/gold)`.
 """
 
 import re
@@ -12,7 +12,7 @@ _SENTENCE = re.compile(r"(\d)|\((\d+)\)|\((\d+)/(\d+)/(\d+)\)")
 
 
 def encode(counts: np.ndarray) -> str:
-    """counts: (sentences, 3), correct, predicted and gold spans of each."""
+    """Encode counts (sentences, 3): correct, predicted and gold spans of each sentence."""
     return "".join(map(_word, counts.tolist()))
 
 
@@ -23,7 +23,7 @@ def _word(counts: list[int]) -> str:
 
 
 def decode(text: str) -> np.ndarray:
-    """The counts again, (sentences, 3); ValueError for what `encode` does not write."""
+    """Decode to counts (sentences, 3); ValueError for text that `encode` does not write."""
     counts, end = [], 0
     for found in _SENTENCE.finditer(text):
         if found.start() != end:

@@ -1,4 +1,4 @@
-"""The plots of a report: each is drawn where its data are there, and left out where they are not."""
+"""The plots of a report; plots without data are left out."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ NAMES = (
 
 
 def draw(findings: Findings, folder: Path) -> list[Figure]:
-    """Write NAME.svg and NAME.png of every plot into `folder`; those of an earlier report that are left out now go."""
+    """Write NAME.svg and NAME.png of every plot into `folder`; plots of an earlier report not drawn now are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     with page():
         figures = [write(drawing, folder) for plot in PLOTS for drawing in plot(findings)]

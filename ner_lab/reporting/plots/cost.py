@@ -1,4 +1,4 @@
-"""What F1 costs: against the number of parameters and against the time of training."""
+"""F1 against cost: number of parameters and training time."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -23,9 +23,9 @@ from ner_lab.reporting.plots.style import (
     wrapped,
 )
 
-_NAMED = 10  # configurations up to which names stand beside the points, not numbers
-_LONG = 44  # letters, the same
-_WIDE = 12.0  # largest by smallest value from which on an axis is logarithmic
+_NAMED = 10  # maximum number of configurations labelled by name instead of number
+_LONG = 44  # maximum name length for this, in characters
+_WIDE = 12.0  # ratio of largest to smallest value above which an axis is logarithmic
 
 
 class _Point(NamedTuple):
@@ -37,7 +37,7 @@ class _Point(NamedTuple):
 
 
 def cost(findings: Findings) -> Iterator[Drawing]:
-    """Mean F1 against parameters and against training time, whichever differ between configurations."""
+    """Mean F1 against parameters and against training time, if these differ between configurations."""
     rows = [row for row in findings.rows if findings.split in row.f1]
     parameters = [
         _point(findings, row, float(sum(row.parameters.values()))) for row in rows if any(row.parameters.values())
@@ -108,7 +108,7 @@ def _point(findings: Findings, row: Row, x: float, low: float | None = None, hig
 
 
 def _scale(axes: Axes, points: Sequence[_Point]) -> None:
-    """Linear, or logarithmic where the values are too far apart."""
+    """Set a linear scale, or a logarithmic one if the values are too far apart."""
     low, high = min(point.low for point in points), max(point.high for point in points)
     if low > 0 and high / low > _WIDE:
         axes.set_xscale("log")

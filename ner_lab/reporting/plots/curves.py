@@ -1,4 +1,4 @@
-"""Learning curves: dev F1 after every epoch, over epochs and over the time of training."""
+"""Learning curves: dev F1 after every epoch, over epochs and over training time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -24,19 +24,19 @@ from ner_lab.reporting.plots.style import (
 )
 from ner_lab.reporting.study_runs import FINISHED, Run, label_of
 
-_TOGETHER = 8  # curves that may share a panel
-_FACETED = 6  # the same where there are several panels
-_BESIDE = 24  # letters in a line of a legend beside a panel
-_LINE = 0.14  # inches of such a line
+_TOGETHER = 8  # maximum number of curves in a single panel
+_FACETED = 6  # the same with several panels
+_BESIDE = 24  # characters per line of a legend beside a panel
+_LINE = 0.14  # height of a legend line in inches
 
 History = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Epochs, seconds from the start of training, dev F1"""
 
 
 class Curve(NamedTuple):
-    """Mean over the runs of a configuration, up to where the first of them ended; `low` and `high` are the extremes.
+    """Mean over the runs of a configuration, up to the end of the shortest; `low` and `high` are the extremes.
 
-    tails: what is left of each longer run, from the end of the mean on.
+    tails: the rest of each longer run, from the end of the mean on.
     """
 
     x: np.ndarray
@@ -48,9 +48,9 @@ class Curve(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What the curves are drawn over.
+    """The x axis of the curves.
 
-    whole: there are only whole numbers of it. about: how the caption begins.
+    whole: it takes only integers. about: how the caption begins.
     """
 
     name: str
@@ -61,7 +61,7 @@ class _View(NamedTuple):
 
 
 def learning_curves(findings: Findings) -> Iterator[Drawing]:
-    """One figure over epochs, one over seconds; many configurations are parted into panels."""
+    """One figure over epochs, one over seconds; many configurations are split into panels."""
     histories = {row.name: found for row in findings.rows if (found := list(filter(None, map(history_of, row.runs))))}
     if not histories or max(len(epochs) for runs in histories.values() for epochs, _, _ in runs) < 2:
         return
@@ -84,7 +84,7 @@ def learning_curves(findings: Findings) -> Iterator[Drawing]:
 
 
 def history_of(run: Run) -> History | None:
-    """A run's dev F1 over its epochs; None without any."""
+    """A run's dev F1 over its epochs; None if there is none."""
     epochs, seconds, f1 = [], [], []
     passed = 0.0
     for entry in run.metrics.get("history") or ():
@@ -104,9 +104,9 @@ def over_epochs(runs: Sequence[History]) -> Curve:
 
 
 def over_time(runs: Sequence[History], divisor: float = 1.0) -> Curve:
-    """The same, each epoch's mean drawn at the mean of the moments, in `divisor` seconds, at which the runs ended it.
+    """The same, each epoch's mean drawn at the mean time, in units of `divisor` seconds, at which the runs ended it.
 
-    Not the mean of what the runs had reached at a moment: run times tell machines apart, and would end it early.
+    Not the mean at a fixed time: run times depend on the machine, which would end the curve early.
     """
     epochs = _shared(runs)
     at_end = np.array([seconds[np.isin(run_epochs, epochs)] for run_epochs, seconds, _ in runs]) / divisor
@@ -114,12 +114,12 @@ def over_time(runs: Sequence[History], divisor: float = 1.0) -> Curve:
 
 
 def _shared(runs: Sequence[History]) -> np.ndarray:
-    """The epochs that all runs reached."""
+    """Epochs that all runs reached."""
     return np.array(sorted(set.intersection(*(set(epochs.tolist()) for epochs, _, _ in runs))))
 
 
 def _curve(runs: Sequence[History], shared: np.ndarray, x: np.ndarray, of_runs: Sequence[np.ndarray]) -> Curve:
-    """x: where the shared epochs stand; of_runs: where each run's epochs stand, in its tail."""
+    """x: positions of the shared epochs; of_runs: positions of each run's epochs, for its tail."""
     end = shared[-1] if len(shared) else 0
     left = [(places[epochs >= end], f1[epochs >= end]) for places, (epochs, _, f1) in zip(of_runs, runs, strict=True)]
     if not len(shared):
@@ -158,7 +158,7 @@ def _draw(findings: Findings, rows: Sequence[Row], curves: Mapping[str, Curve], 
     low, high, cut = _limits(list(curves.values()))
     all_axes[0, 0].set_ylim(low, high)
     if view.whole:
-        all_axes[0, 0].set_xlim(left=max(all_axes[0, 0].get_xlim()[0], 0.2))  # there is no epoch 0
+        all_axes[0, 0].set_xlim(left=max(all_axes[0, 0].get_xlim()[0], 0.2))  # epochs start at 1
     for line in all_axes:
         line[0].set_ylabel("dev F1 (%)")
     for at, axes in enumerate(all_axes.flat[: len(panels)]):
@@ -174,7 +174,7 @@ def _draw(findings: Findings, rows: Sequence[Row], curves: Mapping[str, Curve], 
 
 
 def panels_of(findings: Findings, rows: Sequence[Row]) -> list[_Panel]:
-    """All in one panel; by the levels of a factor, where these are too many; else one panel each."""
+    """All curves in one panel; if there are too many, split by the levels of a factor, else one panel each."""
     if len(rows) <= _TOGETHER:
         return [_Panel("", rows, [row.label for row in rows])]
     own_names = any(run.label is not None for row in rows for run in row.runs)
@@ -198,7 +198,7 @@ def _name_without(findings: Findings, row: Row, factor: str) -> str:
 
 
 def _shared_looks(findings: Findings, panels: Sequence[_Panel]) -> dict[str, Look]:
-    """By name of the curve: a name has the same look in every panel."""
+    """The style by curve name: a name has the same style in every panel."""
     if len(panels) == 1:
         by_row = looks_of(findings, findings.rows)
         return {name: by_row[row.name] for row, name in zip(panels[0].rows, panels[0].names, strict=True)}
@@ -229,7 +229,7 @@ def _draw_curve(axes: Axes, curve: Curve, look: Look, label: str, name: str) -> 
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float, bool]:
-    """Limits of F1, and whether the first epochs lie below: where these would crowd the rest into a quarter."""
+    """Limits of F1, and whether the first epochs are below them: when they would squeeze the rest into a quarter."""
     everything = [
         f1 for curve in curves for f1 in (curve.low, curve.high, *(tail for _, tail in curve.tails)) if len(f1)
     ]
@@ -242,7 +242,7 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float, bool]:
 
 
 def _legend(figure: Canvas, all_axes: np.ndarray, panels: Sequence[_Panel], curves: Mapping[str, Curve]) -> None:
-    """Names, the best last score first: beside the one panel, or below if it is too low or one of several."""
+    """Draw the legend, sorted by last score: beside a single panel, or below if it is too low or one of several."""
     ends: dict[str, list[float]] = {}
     for panel in panels:
         for row, name in zip(panel.rows, panel.names, strict=True):

@@ -1,4 +1,4 @@
-"""What each factor of a full grid does on average, and whether it does the same at every level of another."""
+"""Main effects of the factors of a full grid, and their interactions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -21,13 +21,13 @@ from ner_lab.reporting.plots.style import (
     wrapped,
 )
 
-_MOST = 6  # panels of interactions
-_NAME = 14  # letters in a line of a level's name
-_LETTERS = 36  # of all levels, up to which their names stand level
+_MOST = 6  # maximum number of interaction panels
+_NAME = 14  # characters per line of a level's name
+_LETTERS = 36  # total characters of all levels, up to which their names are horizontal
 
 
 def main_effects(findings: Findings) -> Iterator[Drawing]:
-    """A panel for each factor: the mean of every level, and the configurations it is the mean of."""
+    """A panel for each factor: the mean of each level, and the configurations it averages."""
     effects, cells = findings.effects, _cells(findings)
     if len(effects) < 2 or not cells:
         return
@@ -64,7 +64,7 @@ def main_effects(findings: Findings) -> Iterator[Drawing]:
 
 
 def interactions(findings: Findings) -> Iterator[Drawing]:
-    """A panel for each pair of factors: levels of the one from left to right, a line for each of the other."""
+    """A panel for each pair of factors: levels of one on the x axis, one line for each level of the other."""
     effects, cells = findings.effects, _cells(findings)
     pairs = (
         sorted(combinations(effects, 2), key=lambda pair: -_interaction(findings.rows, cells, *pair)) if cells else []
@@ -103,7 +103,7 @@ def interactions(findings: Findings) -> Iterator[Drawing]:
 def _draw_interaction(
     axes: Axes, findings: Findings, cells: Mapping[str, float], one: Effect, two: Effect
 ) -> list[float]:
-    """Draw a pair of factors, that with more levels from left to right; gives what must be seen."""
+    """Draw a pair of factors, the one with more levels on the x axis; return the values that must be visible."""
     across, lines = (one, two) if len(_levels(findings.rows, one)) >= len(_levels(findings.rows, two)) else (two, one)
     steps, series = _levels(findings.rows, across), _levels(findings.rows, lines)
     shown: list[float] = []
@@ -128,7 +128,7 @@ def _draw_interaction(
 
 
 def _name_lines(axes: Axes, scale: float) -> None:
-    """Each line's name behind its end, moved apart where ends lie close. scale: dots in a point."""
+    """Label each line after its end, moving labels apart if line ends are close. scale: dots per point."""
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     ends = [np.asarray(line.get_xydata())[-1] for line in lines]
     heights = [float(axes.transData.transform(end)[1]) for end in ends]
@@ -167,14 +167,14 @@ def _name_levels(axes: Axes, levels: Sequence[str]) -> None:
 
 
 def _cells(findings: Findings) -> dict[str, float]:
-    """Mean F1 of each configuration of the grid; empty where one has none."""
+    """Mean F1 of each configuration of the grid; empty if one has none."""
     if any(findings.split not in row.f1 for row in findings.rows):
         return {}
     return {row.name: row.f1[findings.split].mean for row in findings.rows}
 
 
 def _levels(rows: Sequence[Row], effect: Effect) -> list[str]:
-    """In the order of the study."""
+    """Levels in the order of the study."""
     return list(dict.fromkeys(row.configuration.choices[effect.factor] for row in rows))
 
 
@@ -187,7 +187,7 @@ def _at(cells: Mapping[str, float], rows: Sequence[Row], effect: Effect, level: 
 
 
 def _interaction(rows: Sequence[Row], cells: Mapping[str, float], one: Effect, two: Effect) -> float:
-    """Root mean square of what the sum of both factors' effects leaves of the means at each pair of levels."""
+    """Root mean square residual of the cell means after subtracting the additive effects of both factors."""
     table = np.array(
         [
             [

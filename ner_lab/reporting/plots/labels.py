@@ -1,4 +1,4 @@
-"""Names beside points and at the ends of lines, placed so that none covers another."""
+"""Labels beside points and at line ends, placed without overlap."""
 
 from collections.abc import Sequence
 from itertools import pairwise, product
@@ -11,13 +11,13 @@ from ner_lab.reporting.plots.style import QUIET, settle
 
 HALO = {"boxstyle": "square,pad=0.08", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
 """Behind names, over lines: a box, for outlined letters would not stay text"""
-_FAR = 13.0  # points from which on a line leads from the name to its point
+_FAR = 13.0  # distance in points from which a line connects the name with its point
 
 
 def spread(places: Sequence[float], least: float) -> list[float]:
-    """The nearest places (least squares) in the same order that are at least `least` apart."""
+    """The nearest positions (least squares) in the same order that are at least `least` apart."""
     order = sorted(range(len(places)), key=lambda at: places[at])
-    groups: list[list[float]] = []  # members' places less their shift within the group
+    groups: list[list[float]] = []  # members' positions minus their shift within the group
     for rank, at in enumerate(order):
         groups.append([places[at] - rank * least])
         while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
@@ -30,7 +30,7 @@ def spread(places: Sequence[float], least: float) -> list[float]:
 
 
 def along(x: Sequence[float], y: Sequence[float], pieces: int = 24) -> list[Bbox]:
-    """The boxes of the pieces of a line from point to point, for `label_points` to keep clear of."""
+    """Boxes of the segments of a line from point to point, which `label_points` avoids."""
     ends = np.linspace(0, len(x) - 1, pieces * (len(x) - 1) + 1)
     points = np.column_stack([np.interp(ends, range(len(x)), x), np.interp(ends, range(len(y)), y)])
     return [Bbox(pair) for pair in pairwise(points)]
@@ -39,10 +39,10 @@ def along(x: Sequence[float], y: Sequence[float], pieces: int = 24) -> list[Bbox
 def label_points(
     axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Bbox] = ()
 ) -> None:
-    """Write each name beside its point, where it covers no other name, no point and none of `lines` (data coordinates).
+    """Write each name beside its point, without covering other names, points or `lines` (data coordinates).
 
-    points: those to be named, then any others.
-    Lays the figure out for good: what comes later must not move the axes.
+    points: first the points to label, then any others.
+    Fixes the layout: later changes must not move the axes.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -70,7 +70,7 @@ def label_points(
             va="center",
             annotation_clip=False,
             bbox=HALO,
-            zorder=2.5,  # over lines, below marks
+            zorder=2.5,  # above lines, below markers
             arrowprops={
                 "arrowstyle": "-",
                 "lw": 0.5,
@@ -86,7 +86,7 @@ def label_points(
 
 
 def _offsets(width: float, height: float) -> list[tuple[float, float]]:
-    """Where a name's left end may stand, in points from its point: beside it first, then around, then further off."""
+    """Possible offsets of a name's left end from its point, in points: beside it first, then around, then further."""
     found = []
     for distance in (7.0, 13.0, 20.0, 29.0, 40.0, 54.0):
         rows = [share * (distance + height / 2) for share in (0, 0.5, -0.5, 1, -1)]
@@ -99,14 +99,14 @@ def _offsets(width: float, height: float) -> list[tuple[float, float]]:
 
 
 def _moved(box: Bbox, offsets: Sequence[tuple[float, float]], scale: float) -> np.ndarray:
-    """The box at each of its places (places, 4), as left, bottom, right and top."""
+    """The box at each possible position (places, 4), as left, bottom, right and top."""
     return box.extents + np.tile(np.asarray(offsets) * scale, 2)
 
 
 def _costs(
     box: Bbox, offsets: Sequence[tuple[float, float]], scale: float, taken: np.ndarray, inside: np.ndarray
 ) -> np.ndarray:
-    """What each place covers and where it leaves the axes, weighed far above its distance; all in points (places,)."""
+    """Cost of each position: overlap and area outside the axes, weighted far above distance; in points (places,)."""
     placed = _moved(box, offsets, scale)
     outside = box.width * box.height - _shared(placed, inside)
     distances = np.array([_distance(offset, box, scale) for offset in offsets])
@@ -114,7 +114,7 @@ def _costs(
 
 
 def _distance(offset: tuple[float, float], box: Bbox, scale: float) -> float:
-    """From the point to the nearest place of the name."""
+    """Distance from the point to the nearest part of the name."""
     width, height = box.width / scale, box.height / scale
     across = max(offset[0], -(offset[0] + width), 0.0)
     along = max(abs(offset[1]) - height / 2, 0.0)
@@ -122,12 +122,12 @@ def _distance(offset: tuple[float, float], box: Bbox, scale: float) -> float:
 
 
 def _towards(offset: tuple[float, float], box: Bbox, scale: float) -> tuple[float, float]:
-    """The place of the name, as shares of its width and height, that is nearest to the point."""
+    """The part of the name nearest to the point, as shares of its width and height."""
     width, height = box.width / scale, box.height / scale
     return float(np.clip(-offset[0] / width, 0, 1)), float(np.clip(0.5 - offset[1] / height, 0, 1))
 
 
 def _shared(placed: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The area that each box (boxes, 4) shares with all others (others, 4) together (boxes,)."""
+    """Total area that each box (boxes, 4) shares with all others (others, 4), (boxes,)."""
     least = np.minimum(placed[:, None, 2:], others[None, :, 2:]) - np.maximum(placed[:, None, :2], others[None, :, :2])
     return least.clip(min=0).prod(axis=2).sum(axis=1)

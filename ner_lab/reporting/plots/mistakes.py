@@ -1,4 +1,4 @@
-"""Mistakes: how many of each kind, and which entity types are taken for which."""
+"""Mistakes: counts by kind, and confusion of entity types."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,17 +14,17 @@ from ner_lab.reporting.plots.style import COLOURS, INK, QUIET, Drawing, counted,
 
 _KIND_COLOURS = dict(zip(KINDS, (COLOURS[3], COLOURS[4], COLOURS[1], COLOURS[0], COLOURS[5]), strict=True))
 _HATCHES = dict(zip(KINDS, ("", "///", "xxx", "", "..."), strict=True))
-_COUNTED = 9  # labels up to which a cell has its count below its share
-_WRITTEN = 22  # labels up to which a cell has a number at all
+_COUNTED = 9  # maximum number of labels for which a cell shows its count below its share
+_WRITTEN = 22  # maximum number of labels for which a cell shows a number
 
 
 def predictions_of(findings: Findings, row: Row) -> list[list[Prediction]]:
-    """Of each finished run that has them."""
+    """The predictions of each finished run that has them."""
     return [read for run in row.runs if (read := run.predictions(findings.split)) is not None]
 
 
 def kinds(findings: Findings) -> Iterator[Drawing]:
-    """A bar for each configuration, of the mean numbers of mistakes of each kind."""
+    """A bar for each configuration with the mean number of mistakes of each kind."""
     rows = [row for row in findings.rows if predictions_of(findings, row)]
     if not rows:
         return
@@ -83,7 +83,7 @@ def _short(number: float) -> str:
 
 
 def confusion(findings: Findings) -> Iterator[Drawing]:
-    """Gold types by predicted types, of the baseline and of the configuration that is best on dev."""
+    """Gold types by predicted types, for the baseline and the best configuration on dev."""
     having = [row for row in findings.rows if predictions_of(findings, row)]
     marked = [row for row in (findings.baseline, findings.chosen) if row is not None and row in having]
     rows = list({row.name: row for row in marked or having[:1]}.values())
@@ -123,7 +123,7 @@ def _role(findings: Findings, row: Row) -> str:
 
 
 def mean_confusion(runs: Sequence[Sequence[Prediction]]) -> tuple[list[str], np.ndarray]:
-    """Labels, the last of them O, and mean counts (gold, predicted) over runs."""
+    """Labels, of which the last is O, and mean counts (gold, predicted) over runs."""
     tables = [type_confusion(predictions) for predictions in runs]
     labels = sorted({label for names, _ in tables for label in names[:-1]})
     places = {label: at for at, label in enumerate(labels)}

@@ -1,4 +1,4 @@
-"""F1 in parts: by entity type, by what is known of the words, by length of sentence and of entity."""
+"""F1 by entity type, by class of words (in or out of vocabulary), by sentence length and by entity length."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -32,13 +32,13 @@ def by_oov(findings: Findings) -> Iterator[Drawing]:
 
 
 def by_lengths(findings: Findings) -> Iterator[Drawing]:
-    """A figure over the lengths of sentences, one over those of entities."""
+    """One figure over sentence lengths, one over entity lengths."""
     yield from _counted(findings, by_sentence_length, "f1_by_sentence_length", "F1 by length of sentence", "sentences")
     yield from _counted(findings, by_entity_length, "f1_by_entity_length", "F1 by length of entity", "entities")
 
 
 def _stated(findings: Findings, kind: str, name: str, title: str, about: str) -> Iterator[Drawing]:
-    """What metrics.json has in parts; without those that have no gold entity."""
+    """Plot partial scores from metrics.json, without parts that have no gold entity."""
     gold: dict[str, int] = {}
     for run in (run for row in findings.rows for run in row.runs):
         for part, scores in (run.metrics.get(findings.split, {}).get(kind) or {}).items():
@@ -55,7 +55,7 @@ def _stated(findings: Findings, kind: str, name: str, title: str, about: str) ->
 def _counted(
     findings: Findings, scores_of: Callable[[Any], Mapping[str, Mapping[str, Any]]], name: str, title: str, what: str
 ) -> Iterator[Drawing]:
-    """What the files of predictions tell."""
+    """Plot partial scores computed from the prediction files."""
     found: dict[str, Mapping[str, Summary]] = {}
     gold: dict[str, int] = {}
     for row in findings.rows:
@@ -115,7 +115,7 @@ def _draw(
 
 
 def same_width(parts: Mapping[str, Sequence[Summary]]) -> dict[str, tuple[float, float]]:
-    """Limits of each panel, around its own scores and all of one width."""
+    """Limits of each panel, around its own scores and with the same width for all."""
     ends = {part: extent(summaries) or [0.0] for part, summaries in parts.items()}
     width = max(1.0, 1.16 * max(max(values) - min(values) for values in ends.values()))
     limits = {}

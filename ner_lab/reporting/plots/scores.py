@@ -1,4 +1,4 @@
-"""F1 of each configuration: every seed as a dot, means with intervals, and differences from the baseline."""
+"""F1 of each configuration: a dot for each seed, means with intervals, and differences from the baseline."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,12 +12,12 @@ from ner_lab.reporting.study_runs import SPLITS
 
 _BLUE, _VERMILLION = COLOURS[:2]
 _SPLIT_COLOURS = {"dev": _VERMILLION, "test": _BLUE}
-_BUTT: Mapping[str, Any] = {"solid_capstyle": "butt"}  # a line that ends where its interval does
-_APART = 0.19  # of a row's height: dev above, test below its middle
+_BUTT: Mapping[str, Any] = {"solid_capstyle": "butt"}  # a line that ends exactly at the interval limits
+_APART = 0.19  # share of a row's height: dev above, test below its middle
 
 
 def seeds(findings: Findings) -> Iterator[Drawing]:
-    """Each configuration a row: hollow dots for dev, filled ones for test, mean and interval, published figures."""
+    """A row for each configuration: hollow dots for dev, filled for test, mean and interval, published figures."""
     rows = findings.rows
     splits = [split for split in SPLITS if any(split in row.f1 for row in rows)]
     if not splits:
@@ -105,7 +105,7 @@ def _sources(findings: Findings) -> list[str]:
 
 
 def differences(findings: Findings) -> Iterator[Drawing]:
-    """Each configuration's mean F1 less the baseline's, with its interval."""
+    """Mean F1 of each configuration minus the baseline's, with its interval."""
     comparisons = [comparison for comparison in findings.comparisons if comparison.row is not comparison.baseline]
     if not comparisons or findings.baseline is None:
         return

@@ -1,4 +1,4 @@
-"""How plots look: one style for all, safe for colour-blind eyes, sized for a page, written the same each time."""
+"""The style of all plots: colour-blind safe, sized for a page, with reproducible output."""
 
 import math
 import re
@@ -20,7 +20,7 @@ from matplotlib.ticker import Formatter, MaxNLocator
 
 from ner_lab.io.atomic import whole_file
 
-WIDTH = 7.2  # inches: the text of a page
+WIDTH = 7.2  # text width of a page in inches
 DPI = 200
 INK, QUIET, FAINT = "#1a1a1a", "#6b6b6b", "#dddddd"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -49,7 +49,7 @@ _SETTINGS: Mapping[str, Any] = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "text.color": INK,
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.parse_math": False,  # a dollar sign in a name is literal
     "axes.labelcolor": INK,
     "axes.edgecolor": QUIET,
     "axes.linewidth": 0.6,
@@ -71,13 +71,13 @@ _SETTINGS: Mapping[str, Any] = {
     "lines.markersize": 5,
     "hatch.linewidth": 0.5,
     "figure.constrained_layout.use": True,
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # keep text as text
 }
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot written to files: what it is called, what it shows, where it lies."""
+    """A plot written to files: its name, caption and paths."""
 
     name: str
     title: str
@@ -97,7 +97,7 @@ class Drawing:
 
 
 class Look(NamedTuple):
-    """How a series is drawn: colour is never the only cue."""
+    """How a series is drawn; colour is never the only cue."""
 
     colour: str
     marker: str
@@ -106,20 +106,20 @@ class Look(NamedTuple):
 
 @contextmanager
 def page() -> Iterator[None]:
-    """Matplotlib set to this style, whatever the user's own settings, and set back behind it."""
+    """Apply this style in Matplotlib, ignoring the user's settings, and restore them afterwards."""
     with style.context(dict(_SETTINGS), after_reset=True):
         yield
 
 
 def new_figure(height: float, width: float = WIDTH) -> Canvas:
-    """An empty figure, inches."""
+    """An empty figure; sizes in inches."""
     figure = Canvas(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
 
 def settle(figure: Canvas) -> None:
-    """Lay the figure out once and for all, so that what is measured now stays true."""
+    """Fix the layout of the figure, so that later measurements stay valid."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
@@ -128,7 +128,7 @@ def write(drawing: Drawing, folder: Path) -> Figure:
     """Write NAME.svg and NAME.png; the same drawing gives the same bytes."""
     svg, png = folder / f"{drawing.name}.svg", folder / f"{drawing.name}.png"
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": f"ner-lab {drawing.name}"}):
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
+        warnings.filterwarnings("ignore", message="Glyph")  # the font may lack the script of a name
         if drawing.figure.get_layout_engine() is not None:
             settle(drawing.figure)
         with whole_file(svg, "wb") as file:
@@ -139,9 +139,9 @@ def write(drawing: Drawing, folder: Path) -> Figure:
 
 
 def looks(names: Sequence[str], factors: Sequence[Sequence[str]] = ()) -> dict[str, Look]:
-    """A look for each name: colours with markers, and markers with dashes, tell names apart.
+    """A style for each name, distinguished by colours with markers, and markers with dashes.
 
-    factors: level of each name; with two or more colour tells the first, and dashes the others together.
+    factors: level of each name; with two or more, colour encodes the first factor, dashes the others combined.
     """
     places = [(levels[0], levels[1:]) for levels in zip(*factors, strict=True)] if len(factors) > 1 else []
     first, second = (list(dict.fromkeys(place[at] for place in places)) for at in (0, 1))
@@ -153,7 +153,7 @@ def looks(names: Sequence[str], factors: Sequence[Sequence[str]] = ()) -> dict[s
             )
             for at, name in enumerate(names)
         }
-    step = len(second) | 1  # odd, so that no two levels of the first get one marker at a level of the second
+    step = len(second) | 1  # odd, so two levels of the first never share a marker at a level of the second
     by_levels = {
         (one, two): Look(COLOURS[i], MARKERS[(i * step + j) % len(MARKERS)], DASHES[j])
         for (i, one), (j, two) in product(enumerate(first), enumerate(second))
@@ -162,7 +162,7 @@ def looks(names: Sequence[str], factors: Sequence[Sequence[str]] = ()) -> dict[s
 
 
 def wrapped(text: str, width: int) -> str:
-    """Lines of at most `width` letters, broken behind blanks and `,/_`, within words only where none is."""
+    """Wrap to lines of at most `width` characters, after blanks and `,/_`, or within words if there are none."""
     lines = [""]
     for piece in re.findall(r"[^\s,/_]*[\s,/_]+|[^\s,/_]+", text.strip()):
         for at in range(0, len(piece), width):
@@ -174,12 +174,12 @@ def wrapped(text: str, width: int) -> str:
 
 
 def per_cent_axis(axis: Axis, ticks: int = 6) -> None:
-    """Round, few numbers on an axis of F1 or of differences."""
+    """Use few, round ticks on an axis of F1 or of differences."""
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
 
 
 def few_ticks(low: float, high: float) -> list[float]:
-    """Three round numbers between limits, or two where they have decimals: for a panel without room for more."""
+    """Three round numbers between the limits, or two if they have decimals, for a panel with little room."""
     for exponent, digit in product(range(3, -6, -1), (5, 2, 1)):
         step = digit * 10.0**exponent
         multiples = range(math.ceil(low / step), math.floor(high / step) + 1)
@@ -191,27 +191,27 @@ def few_ticks(low: float, high: float) -> list[float]:
 
 
 def room_for(values: Sequence[float], share: float = 0.06, least: float = 0.5) -> tuple[float, float]:
-    """Limits that hold `values` with some room on both sides, at least `least` in all."""
+    """Axis limits around `values` with some margin on both sides, spanning at least `least`."""
     low, high = min(values), max(values)
     margin = max(share * (high - low), (least - (high - low)) / 2, 0.02 * least)
     return low - margin, high + margin
 
 
 def grid(axes: Axes, axis: Literal["x", "y", "both"]) -> None:
-    """Faint lines across."""
+    """Draw faint grid lines."""
     axes.grid(True, axis=axis)
     axes.tick_params(axis=axis, length=2.5)
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """Seconds in the unit in which so long a time is told, and its name."""
+    """The divisor and name of the unit suitable for a duration in seconds."""
     return (1.0, "s") if seconds < 180 else (60.0, "min") if seconds < 3 * 3600 else (3600.0, "h")
 
 
 class ShortNumbers(Formatter):
-    """1200 -> `1.2k`, 3400000 -> `3.4M`: one unit and one number of decimals on an axis, as many as its ticks need.
+    """1200 -> `1.2k`, 3400000 -> `3.4M`: one unit and as many decimals per axis as its ticks need.
 
-    each_its_own: for a logarithmic axis, whose numbers have a unit each.
+    each_its_own: for a logarithmic axis, each number has its own unit.
     """
 
     def __init__(self, *, each_its_own: bool = False) -> None:
@@ -221,7 +221,7 @@ class ShortNumbers(Formatter):
         return self.format_ticks([x])[0]
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """The ticks of an axis in words."""
+        """Format the ticks of an axis."""
         if not self._each_its_own:
             return _in_one_unit(values)
         return [text for value in values for text in _in_one_unit([value])]

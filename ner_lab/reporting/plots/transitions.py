@@ -1,4 +1,4 @@
-"""What a decoder's transition scores were before training and what became of them."""
+"""A decoder's transition scores before and after training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ from matplotlib.image import AxesImage
 from ner_lab.reporting.analysis import Findings, Row
 from ner_lab.reporting.plots.style import INK, QUIET, Drawing, counted, new_figure
 
-_FORBIDDEN = 1000.0  # scores of this size bar a move, they do not weigh it
-_WRITTEN = 12  # tags up to which scores stand in the cells
-_BESIDE = 30  # tags up to which before and after stand side by side
-_GAP = 0.5  # cells between the matrix and the scores of the border
+_FORBIDDEN = 1000.0  # scores of this size forbid a transition
+_WRITTEN = 12  # maximum number of tags for which the cells show scores
+_BESIDE = 30  # maximum number of tags for which before and after are side by side
+_GAP = 0.5  # cells between the matrix and the start and end scores
 
 
 class Scores(NamedTuple):
-    """`matrix` (from, to), `start` and `end` (tags,); NaN where a move is barred."""
+    """`matrix` (from, to), `start` and `end` (tags,); NaN for forbidden transitions."""
 
     tags: Sequence[str]
     matrix: np.ndarray
@@ -27,7 +27,7 @@ class Scores(NamedTuple):
 
 
 def transitions(findings: Findings) -> Iterator[Drawing]:
-    """The matrix before and after training, of the best configuration on dev that has one."""
+    """Plot the matrix before and after training, for the best configuration on dev that has one."""
     having = [row for row in findings.rows if any(run.metrics.get("transitions") for run in row.runs)]
     if not having:
         return
@@ -63,12 +63,12 @@ def transitions(findings: Findings) -> Iterator[Drawing]:
 
 
 def _dev(row: Row) -> tuple[bool, float]:
-    """Dev F1, unless dev was trained on."""
+    """Sort key: dev F1, unless dev was trained on."""
     return (not row.trained_on_dev, row.f1["dev"].mean) if "dev" in row.f1 else (False, 0.0)
 
 
 def mean_scores(found: Sequence[Mapping[str, Any]], when: str) -> Scores:
-    """The mean over runs at one time, "before" or "after"."""
+    """Mean over runs, "before" or "after" training."""
 
     def mean(part: str) -> np.ndarray:
         values = np.array([one[part][when] for one in found], dtype=float)
@@ -78,10 +78,10 @@ def mean_scores(found: Sequence[Mapping[str, Any]], when: str) -> Scores:
 
 
 def _draw(axes: Axes, scores: Scores, norm: Normalize) -> AxesImage:
-    """Rows: start, gap, tags; columns: tags, gap, end. A cell is one unit wide."""
+    """Draw the matrix. Rows: start, gap, tags; columns: tags, gap, end. A cell is one unit wide."""
     size = len(scores.tags)
-    first = 1 + _GAP  # the first tag's row
-    last = size + _GAP  # the column of the end
+    first = 1 + _GAP  # row of the first tag
+    last = size + _GAP  # column of the end scores
     pieces = (
         (scores.start[None], (0, size, 1, 0)),
         (scores.matrix, (0, size, first + size, first)),

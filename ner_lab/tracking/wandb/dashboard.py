@@ -1,6 +1,6 @@
-"""What W&B shows of a study, as code: a workspace to work in, and a report to hand on.
+"""W&B views of a study, as code: an interactive workspace and a report to share.
 
-Panels name metrics as `ner_lab.tracking.metric_names` has them, and choices as they stand in a run's config.
+Panels use the metric names of `ner_lab.tracking.metric_names` and the choices in a run's config.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from wandb_workspaces.reports.v2 import Report
     from wandb_workspaces.workspaces import Workspace
 
-_WIDTH = 24  # of a report's grid
-_RUNS = 100  # shown in a plot at most
+_WIDTH = 24  # columns of a report's grid
+_RUNS = 100  # maximum number of runs in a plot
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a dashboard has to know of a study: factors are swept keys and how plots call them."""
+    """The data of a study for a dashboard; factors: swept keys and their labels in plots."""
 
     name: str
     factors: Mapping[str, str] = field(default_factory=dict)
@@ -30,12 +30,12 @@ class Study:
 
 
 def choice_key(factor: str) -> str:
-    """Where a run's config has its choice: `choices.decoder` for a group, `optimizer.lr` for a key."""
+    """The key of a choice in a run's config: `choices.decoder` for a group, `optimizer.lr` for a key."""
     return factor if "." in factor else f"choices.{factor}"
 
 
 def workspace(study: Study, entity: str, project: str) -> "Workspace":
-    """Runs of the study, those of a configuration together, with their curves, scores and mistakes."""
+    """A workspace with the study's runs, grouped by configuration, with their curves, scores and mistakes."""
     _need_package()
     import wandb_workspaces.workspaces as ws
 
@@ -63,7 +63,7 @@ def workspace(study: Study, entity: str, project: str) -> "Workspace":
 
 
 def report(study: Study, entity: str, project: str) -> "Report":
-    """The study's question, and its panels one section after another."""
+    """A report with the study's question and its panels by section."""
     _need_package()
     import wandb_workspaces.reports.v2 as wr
     from wandb_workspaces import expr
@@ -100,12 +100,12 @@ _MISTAKES = "Mistakes"
 
 
 def _across(title: str) -> int:
-    """Panels side by side: tables need room."""
+    """Panels per row: tables need more room."""
     return 2 if title == _MISTAKES else 3
 
 
 def _sections(study: Study) -> dict[str, list[Any]]:
-    """Panels by the title that stands over them."""
+    """Panels by section title."""
     return {"Scores": _scores(study), "Learning": _learning(), "Training": _training(), _MISTAKES: _mistakes()}
 
 
@@ -195,7 +195,7 @@ def _scatter(x: str, y: str) -> Any:
 
 
 def _lay_out(panels: Sequence[Any], across: int, height: int = 8) -> None:
-    """Put a report's panels side by side, row by row."""
+    """Arrange a report's panels row by row."""
     import wandb_workspaces.reports.v2 as wr
 
     width = _WIDTH // across

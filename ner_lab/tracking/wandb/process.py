@@ -1,4 +1,4 @@
-"""wandb's own process, which speaks to the server: that it ends, and that its end takes nothing with it."""
+"""wandb's service process, which talks to the server: it must end, without taking other data with it."""
 
 import json
 import logging
@@ -19,9 +19,9 @@ ENDING = 5.0
 
 
 def no_import_hooks() -> None:
-    """Have wandb forget that it wants to hear of libraries that are imported.
+    """Disable wandb's import hooks.
 
-    It tells its process of each, within the import; with the process gone, the import itself would fail.
+    wandb reports each import to its process within the import; once the process is gone, the import itself would fail.
     """
     from wandb.sdk.lib import import_hooks
 
@@ -29,9 +29,9 @@ def no_import_hooks() -> None:
 
 
 def refusal_in(place: str | None) -> str | None:
-    """Why a run's curves were refused, from the log of wandb's process; None where they were not.
+    """Why a run's curves were refused, from the log of wandb's process; None if they were not.
 
-    A server that no longer takes the key, say: wandb gives up for good and says so there alone.
+    For example, if a server no longer accepts the key, wandb gives up for good and reports it only there.
     """
     if place is None or not Path(place).is_file():
         return None
@@ -44,14 +44,14 @@ def refusal_in(place: str | None) -> str | None:
 
 
 def end_process() -> None:
-    """End wandb's own process: one that still waits for a server holds the run's id, and the end of Python."""
+    """End wandb's process: one that still waits for a server blocks the run's id and the exit of Python."""
     import wandb
     from wandb.sdk import wandb_setup
 
     process = _process_of(wandb_setup.singleton())
     try:
         within(ENDING, lambda: wandb.teardown(exit_code=1), "wandb's process does not end")
-    except (Exception, SystemExit) as error:  # wandb would end ours with the code of its own
+    except (Exception, SystemExit) as error:  # wandb would end our process with its own exit code
         log.debug("wandb: %s", error)
     if process is not None:
         with suppress(OSError):
@@ -61,6 +61,6 @@ def end_process() -> None:
 
 
 def _process_of(singleton: Any) -> Any:
-    """wandb's process; None where there is none, or where it stands elsewhere in this version."""
+    """wandb's process; None if there is none, or if this version keeps it elsewhere."""
     connection = getattr(singleton, "_connection", None)
     return getattr(getattr(connection, "_proc", None), "_process", None)

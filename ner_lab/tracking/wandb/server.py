@@ -1,4 +1,4 @@
-"""W&B's server and its own process: a key, an answer in time, whose mistake an error is, how the process ends."""
+"""W&B's server: API key, reachability, timeouts, and whose mistake an error is."""
 
 import netrc
 import os
@@ -17,9 +17,9 @@ BASE_URL = "https://api.wandb.ai"
 
 
 def is_theirs(error: Exception) -> bool:
-    """Whether W&B, the network or the disk is to blame, and not our use of them.
+    """Whether W&B, the network or the disk caused an error, and not our use of them.
 
-    What comes up within wandb's own code is theirs, of whatever kind: an answer that is not W&B's, say.
+    Any error raised within wandb's own code counts as theirs: for example, an answer that is not from W&B.
     """
     return isinstance(error, OSError) or _is_wandbs(type(error).__module__) or _came_up_in_wandb(error)
 
@@ -34,20 +34,20 @@ def _is_wandbs(module: str) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """An error in a line."""
+    """An error in one line."""
     said = redacted(" ".join(str(error).split()))[:200]
     return said if said not in ("", "<no message>") else type(error).__name__
 
 
 def ask(url: str, seconds: float) -> None:
-    """Raise OSError where nothing at all answers."""
+    """Raise OSError if nothing answers."""
     try:
         with urllib.request.urlopen(url, timeout=seconds):
             pass
-    except urllib.error.HTTPError:  # an answer, if not a friendly one
+    except urllib.error.HTTPError:  # still an answer
         pass
     except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLError):  # an answer, and certificates are wandb's business
+        if isinstance(error.reason, ssl.SSLError):  # an answer; certificates are checked by wandb
             return
         if isinstance(error.reason, TimeoutError):
             raise TimeoutError(silence(url, seconds)) from None
@@ -61,7 +61,7 @@ def silence(url: str, seconds: float) -> str:
 
 
 def within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:
-    """What `act` gives, or TimeoutError with `otherwise` when it takes longer: it then goes on unheeded."""
+    """Result of `act`, or TimeoutError with `otherwise` if it takes longer; it then keeps running in the background."""
     result: dict[str, Any] = {}
 
     def work() -> None:
@@ -81,7 +81,7 @@ def within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:
 
 
 def has_key(base_url: str) -> bool:
-    """Whether a key is at hand: in the environment, or where `wandb login` keeps it."""
+    """Whether an API key is available: in the environment, or stored by `wandb login`."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:

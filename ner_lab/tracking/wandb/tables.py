@@ -1,4 +1,4 @@
-"""What W&B shows of a finished run: numbers, tables and pictures from its folder."""
+"""W&B numbers, tables and images of a finished run, from its folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,7 +129,7 @@ def _flat(tree: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, place if key == "per_type" else f"{place}{key}/")  # named as the curves are
+            flat |= _flat(value, place if key == "per_type" else f"{place}{key}/")  # same names as the curves
         else:
             flat[f"{place}{key}"] = value
     return flat

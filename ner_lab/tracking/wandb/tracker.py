@@ -1,4 +1,4 @@
-"""Weights & Biases: one run for each run folder, offline without a key, never a question."""
+"""Weights & Biases tracker: one run for each run folder, offline without an API key, never a prompt."""
 
 import hashlib
 import logging
@@ -24,23 +24,23 @@ log = logging.getLogger(__name__)
 
 IDENTITY = "wandb_id"
 """File of a run folder: the run's name at W&B, the same for every attempt at the run."""
-_LONGEST_TAG = 64  # characters that W&B takes
+_LONGEST_TAG = 64  # maximum characters that W&B accepts
 _WITHOUT_SERVER = ("offline", "dryrun", "disabled")
-_ALONE = 60.0  # seconds in which wandb's own process is to start
+_ALONE = 60.0  # maximum seconds for wandb's own process to start
 
 
 class WandbTracker(Tracker):
-    """Settings as in `conf/logger/wandb.yaml`; offline runs lie in `RUN/wandb`.
+    """Settings as in `conf/logger/wandb.yaml`; offline runs are in `RUN/wandb`.
 
-    Every number is in the run folder first; whatever befalls W&B costs a warning, never the run, and no more
-    time than `init_timeout` and `finish_timeout` say.
+    Every number is in the run folder first. W&B errors cause a warning, never fail the run, and take no
+    more time than `init_timeout` and `finish_timeout`.
 
-    A training that is taken up again goes on in its run: online behind the rows that the server has, offline
-    in a second folder of the same id, which `wandb sync` sends to the same run. Epochs that the earlier
-    attempt had logged behind the state that training goes on from are logged again, with the same numbers.
+    A resumed training continues its W&B run: online after the rows that the server has, offline in a second
+    folder with the same id, which `wandb sync` sends to the same run. Epochs that the earlier attempt had
+    logged after its last checkpoint are logged again, with the same numbers.
 
-    What W&B would gather by itself is left out, since it may hold what is nobody's business: the command line,
-    the addresses of git and of installed packages, the script. The config has our own record of the choices,
+    Metadata that W&B would collect by itself is disabled, because it may be private: the command line, the
+    addresses of git and of installed packages, the script. The config has our own record of the choices,
     versions and commit.
     """
 
@@ -86,7 +86,7 @@ class WandbTracker(Tracker):
     def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         os.environ.setdefault("WANDB_BASE_URL", self.base_url)
         os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it waits for the server at the end, offline as well
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # waits for the server at the end, also offline
         settings = self._settings(run, name, config, facts)
         try:
             self._run = self._begin(run, settings)
@@ -108,11 +108,11 @@ class WandbTracker(Tracker):
 
     def close(self, failed: bool) -> None:
         if self._run is not None:
-            # wandb has a limit of its own, and may not get as far as to heed it
+            # wandb has its own limit, but may not reach the code that applies it
             seconds = self.finish_timeout + ENDING
             self._tell("end", lambda: within(seconds, lambda: self._end(failed), "no end of it"))
             self._run = None
-            if self._told:  # it may be gone, which wandb would find out once more when Python ends
+            if self._told:  # its process may be gone, and wandb would report that again at Python's exit
                 end_process()
 
     def _end(self, failed: bool) -> None:
@@ -121,20 +121,20 @@ class WandbTracker(Tracker):
             raise ConnectionError(refusal)
 
     def _tell(self, what: str, act: Callable[[], Any]) -> None:
-        """What W&B cannot take is said, once, and left out: the run folder has it all."""
+        """Run `act`; a W&B error is reported once, and its data skipped: the run folder has everything."""
         try:
             act()
         except Exception as error:
             self._warn(error, f"take the {what}")
 
     def _ask(self, what: str, act: Callable[[], Any], seconds: float | None = None) -> None:
-        """As `_tell` what makes wandb ask its server and wait: no longer than so long, and only once in vain."""
+        """Like `_tell`, for calls that wait for the server: with a time limit, and not again after one failure."""
         if not self._lost:
             limit = self.finish_timeout if seconds is None else seconds
             self._tell(what, lambda: within(limit, act, f"no answer in {limit:g} s"))
 
     def _warn(self, error: Exception, what: str) -> None:
-        """Say what W&B does not do, unless the mistake is ours: that is raised again."""
+        """Warn about what W&B does not do; if the error is a bug of ours, raise it again."""
         if not is_theirs(error):
             raise error
         self._lost = self._lost or isinstance(error, TimeoutError)
@@ -144,7 +144,7 @@ class WandbTracker(Tracker):
         self._told = True
 
     def _begin(self, run: Path, settings: Mapping[str, Any]) -> Any:
-        """Start the run, offline where no server can be reached."""
+        """Start the run, offline if no server can be reached."""
         mode = os.environ.get("WANDB_MODE") or self._wanted_mode()
         if mode in _WITHOUT_SERVER:
             return self._start(settings, mode)
@@ -174,7 +174,7 @@ class WandbTracker(Tracker):
         choices = dict(facts.get("choices") or {})
         return {
             "id": _identity(run),
-            # whoever begins anew has moved the earlier attempt's folder away
+            # a run that starts over has moved the earlier attempt's folder away
             "resume": "allow" if any((run / "wandb").glob("*run-*")) else None,
             "project": self.project,
             "entity": self.entity,
@@ -187,7 +187,7 @@ class WandbTracker(Tracker):
         }
 
     def _start(self, settings: Mapping[str, Any], mode: str) -> Any:
-        """Start the run; where a server is to be reached, wait `init_timeout` seconds for it and no longer."""
+        """Start the run; with a server, wait at most `init_timeout` seconds for it."""
         import wandb
 
         alone = mode in _WITHOUT_SERVER
@@ -217,26 +217,26 @@ class WandbTracker(Tracker):
         base_url = os.environ["WANDB_BASE_URL"]
         no_answer = silence(base_url, self.init_timeout)
         begun = time.monotonic()
-        # wandb itself tries again and again, beyond its own limit
+        # wandb itself retries beyond its own limit
         within(self.init_timeout, lambda: ask(base_url, self.init_timeout), no_answer)
         return within(max(1.0, self.init_timeout - (time.monotonic() - begun)), start, no_answer)
 
     def _add_swept_groups(self, config: Mapping[str, Any]) -> None:
-        """An agent's `encoder=bilstm` stands where the keys of that group would: they go beside it by full names."""
+        """Add an agent's `encoder=bilstm`, which occupies the key of that group, under full key names beside it."""
         if os.environ.get("WANDB_SWEEP_ID"):
             for group, keys in config.items():
                 if isinstance(keys, Mapping) and not isinstance(self._run.config.get(group, keys), Mapping):
                     self._run.config.update({f"{group}.{key}": value for key, value in keys.items()})
 
     def _define_curves(self) -> None:
-        """Curves over epochs, and the best dev F1 as what stands for the run."""
+        """Define curves over epochs, and the best dev F1 as the run's summary value."""
         self._run.define_metric(names.EPOCH, hidden=True)
         for some in ("train/*", "dev/*"):
             self._run.define_metric(some, step_metric=names.EPOCH)
         self._run.define_metric(names.DEV_F1, step_metric=names.EPOCH, summary="max")
 
     def _log_inputs(self, sources: Mapping[str, Mapping[str, str]]) -> None:
-        """The files read, by reference: their names and checksums, so that lineage is seen, not their content."""
+        """Log input files by reference, with names and checksums, for lineage; not their content."""
         import wandb
 
         groups = {"dataset": {k: v for k, v in sources.items() if k != "vectors"}}
@@ -269,7 +269,7 @@ class WandbTracker(Tracker):
 
 
 class _Curves(Logger):
-    """Lightning's way to the curves of a run."""
+    """Lightning logger for a run's curves."""
 
     def __init__(self, run: Any, tell: Callable[[str, Callable[[], Any]], None]) -> None:
         super().__init__()
@@ -285,7 +285,7 @@ class _Curves(Logger):
         return str(self.run.id)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The run has its config already."""
+        """Ignored: the run already has its config."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {**metrics, **({} if step is None else {"trainer/global_step": step})}
@@ -295,7 +295,7 @@ class _Curves(Logger):
 def tags_of(
     stated: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
 ) -> list[str]:
-    """Tags of a run: those stated, the study, and its choice of each factor of the study."""
+    """Tags of a run: the given tags, the study, and its choice of each factor of the study."""
     tags = [*stated, *([study["name"]] if study.get("name") else [])]
     for factor in study.get("factors") or {}:
         value: Any = choices.get(factor, config)
@@ -307,7 +307,7 @@ def tags_of(
 
 
 def _identity(run: Path) -> str:
-    """The run's id: what an agent of a W&B sweep gives, else what an earlier attempt had, else a new one."""
+    """The run's id: from an agent of a W&B sweep, else from an earlier attempt, else new."""
     place = run / IDENTITY
     known = place.read_text(encoding="utf-8").strip() if place.is_file() else ""
     given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
