@@ -1,4 +1,4 @@
-"""What a corpus is made of: sentences of words with tags, in three splits."""
+"""The parts of a corpus: sentences of words with tags, in three splits."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence as it stands in its file."""
+    """One sentence as it is in its file."""
 
     words: list[str]
     tags: list[str]
@@ -31,7 +31,7 @@ class Sentence:
 
 @dataclass(slots=True)
 class Split:
-    """The sentences of one split and where they were read."""
+    """The sentences of one split and the path they were read from."""
 
     name: str
     path: str
@@ -50,7 +50,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Size of a split, counted as the shared tasks count: `-DOCSTART-` lines are no sentences."""
+    """Size of a split, counted as in the shared tasks: `-DOCSTART-` lines are not sentences."""
 
     documents: int
     sentences: int
