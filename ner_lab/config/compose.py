@@ -407,7 +407,7 @@ _WITH_A_VALUE = {
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
     *("--package", "-p", "--cfg", "-c", "--info", "-i"),
 }
-"""Hydra's flags behind which a word of their own stands."""
+"""Hydra's flags that take an argument."""
 _WITH_ANY_VALUE = {"--config-dir", "-cd", "--config-path", "-cp"}  # names of folders may contain a `=`
 
 

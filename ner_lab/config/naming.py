@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 SEED = "seed"
 UNCHOSEN = "default"
-"""The configuration of a sweep over seeds alone."""
+"""The configuration of a study over seeds alone."""
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255
 
 

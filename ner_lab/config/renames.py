@@ -22,7 +22,7 @@ _MODULES = {
     "optimizer": "training.optimizers",
     "logger": "tracking",
 }
-"""Module or package below `ner_lab` -> its place now; the first that fits counts."""
+"""Module or package below `ner_lab` -> its current path; the first match counts."""
 
 
 def current_target(target: str) -> str:

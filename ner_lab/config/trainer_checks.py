@@ -26,7 +26,7 @@ _PARTS_OF_TIME = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds"
 _MOST_EPOCHS = 1_000_000
 _PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32", "64", "16", "bf16")
 _CLUSTERS = ("NODE_RANK", "GROUP_RANK", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "KUBERNETES_PORT")
-"""Variables of which each says that something starts processes on several machines."""
+"""Environment variables, each of which shows that processes are started on several machines."""
 
 
 def check_settings(cfg: DictConfig) -> None:

@@ -29,7 +29,7 @@ from ner_lab.io.safe_read import read_yaml
 from ner_lab.version import PACKAGE
 
 TRUST = "NER_LAB_TRUST"
-"""Environment variable: packages whose classes may be built from a run folder, divided by commas; hosts as well."""
+"""Environment variable: packages whose classes may be built from a run folder, separated by commas; hosts as well."""
 
 _ROOMS = ("word_embedding", "char_encoder", "features", "encoder", "decoder", "optimizer", "logger")
 _PACKAGES = {"optimizer": "ner_lab.training.optimizers", "logger": "ner_lab.tracking"}
@@ -41,7 +41,7 @@ _TEXTS = {  # words that the trainer accepts; each stands for something that Lig
     "profiler": re.compile(r"simple|advanced|pytorch"),
 }
 _CONF = (PACKAGE / "conf", PACKAGE.parent / "conf")
-"""Where our own options lie, as `ner_lab.config.compose` has it, which needs Hydra."""
+"""Where our own options are, as in `ner_lab.config.compose`, which needs Hydra."""
 _WANDB = "https://api.wandb.ai"
 
 

@@ -24,7 +24,7 @@ class FeatureSource(Protocol):
     columns: tuple[str, ...]
     """Names of the dense columns: categories that are embedded and join the encoder's input."""
     min_count: int
-    """A sparse feature seen less often in train is left out."""
+    """Sparse features with fewer occurrences in train are left out."""
 
     def learn(self, train: Sequence[Sentence]) -> Any:
         """What the set must learn from train before it reads any sentence, as plain data."""
@@ -50,7 +50,7 @@ class FormTable:
     words: np.ndarray
     """(forms,) number of the word"""
     letters: np.ndarray
-    """(letters of all forms,) numbers of the characters, form after form: one long word costs its own length only"""
+    """(characters of all forms,) character numbers, form after form: a long word costs only its own length"""
     lengths: np.ndarray
     """(forms,) characters"""
     singletons: np.ndarray
@@ -58,7 +58,7 @@ class FormTable:
 
     def __post_init__(self) -> None:
         self.begins = np.cumsum(self.lengths) - self.lengths
-        """(forms,) where the letters of each begin"""
+        """(forms,) start of each form's characters"""
 
     @property
     def chars(self) -> np.ndarray:
@@ -131,7 +131,7 @@ class EncodedSplit:
     path: str
     table: FormTable
     starts: np.ndarray
-    """(sentences + 1,) where each sentence begins"""
+    """(sentences + 1,) start of each sentence"""
     forms: np.ndarray
     """(tokens,) row in `table`"""
     labels: np.ndarray
@@ -141,12 +141,13 @@ class EncodedSplit:
     categories: np.ndarray
     """(tokens, columns) values of the dense features"""
     sparse_starts: np.ndarray
-    """(tokens + 1,) where each token's sparse features begin; empty for a set without them"""
+    """(tokens + 1,) start of each token's sparse features; empty for a set without them"""
     sparse: np.ndarray
     """(active features,) numbers of the sparse features"""
     unopened: np.ndarray
-    """(n,) tokens at which the file opens an entity with I- (E-, L-) although its scheme opens it with B-; `labels`
-    have the B- there"""
+    """(n,) tokens at which the file starts an entity with I- (E-, L-) although its scheme starts it with B-; `labels`
+    have the B- there
+    """
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -41,10 +41,10 @@ class VectorSource(Protocol):
     """What data preparation requires of a word embedding; implemented in `ner_lab.models.word_embedding`."""
 
     lookup: tuple[str, ...]
-    """Forms under which a word is looked for; empty where there is no file."""
+    """Forms under which a word is looked up; empty if there is no file."""
     min_coverage: float
     from_scratch: bool
-    """Whether there are vectors, and they are learnt from train alone."""
+    """Whether there are vectors that are learnt from train alone."""
 
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
         """The file of vectors, downloaded if need be; None for an embedding without one."""
@@ -62,20 +62,20 @@ class Prepared:
 
     vocabs: Vocabs
     labels: list[str]
-    """The vocabulary's tags, then tags that only dev or test have: scored, never predicted."""
+    """The vocabulary's tags, then tags only in dev or test: scored, never predicted."""
     splits: dict[str, EncodedSplit]
-    """`train` is what is trained on: with `data.train_on=[train,dev]` the sentences of both files."""
+    """`train` is the training data: with `data.train_on=[train,dev]` the sentences of both files."""
     vectors: np.ndarray | None
-    """(words, dim) float32 rows of the file for `vocabs.words`, NaN where it has none"""
+    """(words, dim) float32 rows of the file for `vocabs.words`, NaN for missing ones"""
     counts: dict[str, Counts]
     schemes: dict[str, str]
-    """What each split's file is written in."""
+    """The tag scheme of each split's file."""
     coverage: dict[str, dict[str, int]] | None
-    """`tokens` and `types`: how many were found at each look-up step, and `missing`"""
+    """`tokens` and `types`: the number found at each look-up step, and `missing`"""
     warnings: list[str] = field(default_factory=list)
-    """What is doubtful about the data (`ner_lab.data.remarks`), a line each"""
+    """Doubtful properties of the data (`ner_lab.data.remarks`), one line each"""
     improper_gold: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """`ImproperGold` of the splits that have some"""
+    """`ImproperGold` of the splits that have any"""
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     """`path` and `sha256` of the file of each split, and of the `vectors`"""
 

@@ -11,11 +11,11 @@ from ner_lab.data.sentence import DOCSTART, Split
 from ner_lab.data.tags import OPENED_BY_I, OUTSIDE, follows, spans_of, split_tag
 
 LONG_MEAN = 100
-"""Words of a sentence in the mean, above which borders between sentences are probably missing."""
+"""Mean words per sentence above which sentence boundaries are probably missing."""
 FEW_ENTITIES = 100
-"""Entities of dev, below which its F1 chooses an epoch largely by chance."""
+"""Entities in dev below which its F1 selects an epoch largely by chance."""
 FEW_WORDS = 50_000
-"""Words of train, below which word vectors learnt from it alone are poor."""
+"""Words in train below which word vectors learnt from it alone are poor."""
 _NAMED = 20
 _SHARED_FROM = 5  # words; shorter sentences recur in any text
 _SHARED_SHARE = 0.01  # of a split's sentences of that length

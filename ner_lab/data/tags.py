@@ -16,7 +16,7 @@ from ner_lab.errors import UserError, shown
 OUTSIDE = "O"
 SCHEMES = ("IO", "IOB1", "IOB2", "IOBES", "BILOU")
 OPENED_BY_I = ("IO", "IOB1")
-"""Schemes in which an I may open an entity."""
+"""Schemes in which I may start an entity."""
 
 _LETTERS = {
     "IO": frozenset("I"),

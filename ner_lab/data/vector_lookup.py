@@ -10,7 +10,7 @@ from ner_lab.errors import UserError
 
 MISSING = "missing"
 WORD_CLASSES = ("IV", "OOTV", "OOEV", "OOBV")
-"""Words that train and the file of vectors have; only the file; only train; neither: Ma & Hovy 2016, tables 8, 9."""
+"""Words in train and the vector file; only in the file; only in train; in neither: Ma & Hovy 2016, tables 8, 9."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ LOOKUP_STEPS: dict[str, Callable[[str], str]] = {
     "lower_zero_digits": lambda word: _DIGIT.sub("0", word.lower()),
     "lower_zero_runs": lambda word: _DIGITS.sub("0", word.lower()),
 }
-"""Forms under which a word is looked for in a file of vectors."""
+"""Forms under which a word is looked up in a vector file."""
 
 
 def normalise_digits(word: str, digits: str) -> str:
@@ -69,7 +69,7 @@ class WordVocab(Vocab):
     known: list[str] = field(default_factory=list)
     lowercase: bool = False
     lookup: tuple[str, ...] = ()
-    """Names out of `LOOKUP_STEPS`: the forms under which a word is looked for among `known`."""
+    """Names from `LOOKUP_STEPS`: the forms under which a word is looked up in `known`."""
     known_ids: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class FeatureVocab:
     columns: dict[str, Vocab] = field(default_factory=dict)
     sparse: Vocab = field(default_factory=lambda: Vocab([]))
     learnt: Any = None
-    """What the feature set must know of train before it reads anything; plain data"""
+    """What the feature set learnt from train before it read any sentence; plain data"""
 
 
 @dataclass
@@ -141,10 +141,11 @@ class Vocabs:
     tags: TagVocab
     features: FeatureVocab
     vector_dim: int = 0
-    """Dimensions of the file of word vectors; 0 where there is none."""
+    """Dimensions of the word vector file; 0 if there is none."""
     word_classes: dict[str, str] = field(default_factory=dict)
-    """Which of train and the file of vectors has each spelling of the corpus: for scores by class, not for the
-    tagger. Empty without a file."""
+    """Whether train and the vector file have each spelling of the corpus: for scores by class, not for the tagger.
+    Empty without a file.
+    """
 
     def to_plain(self) -> dict[str, Any]:
         """Only lists, dictionaries, strings and numbers: loads with `weights_only=True`."""

@@ -41,7 +41,7 @@ _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)\b", re.I
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _HEAD = 4096
 _WIDE = {"x0x0": "UTF-16LE", "0x0x": "UTF-16BE", "x000": "UTF-32LE", "000x": "UTF-32BE"}
-"""Which of four bytes are mostly zero in a text of Latin letters without a byte order mark."""
+"""Which of four bytes are mostly zero in text of Latin letters without a byte order mark."""
 
 
 def why_no_file(path: Path) -> str:

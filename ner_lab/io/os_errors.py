@@ -14,7 +14,7 @@ _DISK = {
     errno.EIO: "the disk cannot read or write it, and may be failing. See the system's log, and save what matters.",
     errno.ESTALE: "the network's disk has lost it. Start again when it is there.",
 }
-"""What is never ours, also where no file is named."""
+"""Errors that are never our own fault, even if they name no file."""
 _FILE = {
     errno.EACCES: f"permission denied{{owner}}. Have the right given, or choose another place: {_ELSEWHERE}.",
     errno.EPERM: f"the system does not permit it{{owner}}. Choose another place: {_ELSEWHERE}.",

@@ -12,7 +12,7 @@ from ner_lab.errors import UserError, shown
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST = 5_000_000
-"""Bytes of a config or record; ours have some thousand."""
+"""Maximum bytes of a config or record; ours have a few thousand."""
 _DEEPEST = 40  # nested levels; our files have eight
 
 

@@ -7,7 +7,7 @@ from ner_lab.data.batching.batch import Batch
 from ner_lab.models.features.base import FeatureLayers
 
 _MOST_LETTERS = 2**17
-"""Of a batch's spellings (spellings times the longest of them) that are encoded side by side."""
+"""Maximum cells of a batch's spellings (spellings times the longest of them) that are encoded together."""
 
 
 class Embedder(nn.Module):

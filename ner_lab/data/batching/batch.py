@@ -14,13 +14,13 @@ from ner_lab.data.batching.collate import Singletons, lay_out
 from ner_lab.data.encoding import EncodedSplit
 
 _MOST_PLACES = 2**16
-"""Of a batch (sentences times the longest of them), if more than half of them would be padding."""
+"""Maximum cells of a batch (sentences times the longest of them), if more than half would be padding."""
 
 _MOST_PAIRS = 2**25
-"""Numbers that scores of each token of an evaluation batch for each pair of tags may be: 128 MB in single precision."""
+"""Maximum size of the scores of each token of an evaluation batch for each pair of tags: 128 MB in single precision."""
 
 Item = tuple[np.ndarray, int, int, bool]
-"""A batch to be: numbers of this process's sentences, sentences and tokens over all processes, whether they count."""
+"""A planned batch: sentence indices of this process, global sentence and token counts, and whether it counts."""
 
 
 @dataclass
@@ -30,17 +30,17 @@ class Batch:
     words: Tensor
     """(batch, time) word numbers, 0 at padding"""
     chars: Tensor
-    """(forms, letters) character numbers of the batch's distinct spellings, 0 behind the last letter"""
+    """(forms, characters) character numbers of the batch's distinct spellings, padded with 0"""
     char_lengths: Tensor
-    """(forms,) letters of each spelling"""
+    """(forms,) characters in each spelling"""
     forms: Tensor
     """(batch, time) row of `chars` for each token; any row at padding"""
     categories: Tensor
     """(batch, time, columns) values of the dense features, 0 at padding"""
     sparse: Tensor
-    """(active,) numbers of the sparse features of all tokens, one token after another"""
+    """(active,) numbers of the sparse features of all tokens, concatenated"""
     sparse_offsets: Tensor
-    """(batch * time,) where each token's sparse features begin in `sparse`; empty without them"""
+    """(batch * time,) start of each token's sparse features in `sparse`; empty without them"""
     tags: Tensor
     """(batch, time) gold labels, 0 at padding"""
     mask: Tensor
@@ -50,11 +50,11 @@ class Batch:
     sentences: Tensor
     """(batch,) number of each sentence in its split"""
     global_sentences: int = 0
-    """Sentences of the whole batch over all processes"""
+    """Sentences of the batch over all processes"""
     global_tokens: int = 0
-    """Tokens of the whole batch over all processes"""
+    """Tokens of the batch over all processes"""
     counts: bool = True
-    """False for a filler: a process whose part of a small batch is empty repeats a sentence, uncounted"""
+    """False for a filler: a process whose share of a small batch is empty repeats a sentence, uncounted"""
 
     def to(self, device: Any, non_blocking: bool = False) -> "Batch":
         if self.words.device == torch.device(device):
@@ -207,7 +207,7 @@ class Layout:
     numbers: dict[str, Tensor]
     shapes: dict[str, list[tuple[int, ...]]]
     totals: list[tuple[int, int, bool]]
-    """The fields of each batch that are no tensors"""
+    """The non-tensor fields of each batch"""
 
     def to(self, device: torch.device) -> "Layout":
         """Move to a device with one copy per field; from pinned memory the copy to a GPU is asynchronous."""

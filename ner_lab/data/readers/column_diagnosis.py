@@ -13,9 +13,9 @@ from ner_lab.data.tags import OUTSIDE, split_tag
 from ner_lab.errors import shown
 
 HEAD = 200
-"""Lines from the beginning of a file that are enough to tell what it is."""
+"""Lines at the beginning of a file that are enough to recognise it."""
 _SOME_TAGS = 3
-"""Different tags of parts of speech that make a column of them"""
+"""Number of different part-of-speech tags that identify a column of them"""
 _COMMENT = re.compile(r"#+\s*[\w:.-]+\s*=|#+\s.*=|##|#\s*(begin|end) document|#\s*(newdoc|newpar|sent_id|text)\b")
 _SED = "for instance: sed -E '{}' {{name}} > NEW"
 
@@ -54,7 +54,7 @@ _DIALECTS: tuple[tuple[str, str], ...] = (
         "{tag} is no tag: its type holds a blank. Replace the blank in every tag, as in B-Drug_Name.",
     ),
 )
-"""Cells that are nearly tags: pattern of the whole cell, and what to say."""
+"""Cells that are nearly tags: pattern of the complete cell, and the message."""
 
 
 @dataclass(frozen=True, kw_only=True)

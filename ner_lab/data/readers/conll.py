@@ -22,7 +22,7 @@ from ner_lab.io.file_diagnosis import nature_of, no_text, why_no_file
 
 _BLANKS = re.compile(r"[ \t]+")
 LONGEST_LINE = 2**20
-"""Letters of a line that may still be one; behind it something else than a text was given."""
+"""Maximum characters of a line; a longer one means that the input is not text."""
 _AT_ONCE = 2**22  # characters split into lines at a time; no valid line is as long
 _MANY_LINES = 5000  # lines that are examined to recognise predictions
 _SEPARATORS = {"tab": "tabs", "space": "spaces", "any": "spaces or tabs"}
@@ -47,7 +47,7 @@ class ColumnFormat:
     separator: str = "auto"
     """`tab`, `space`, `any`, or `auto`: tab if the first word line has one, else blanks."""
     docstart: str = "drop"
-    """`drop` document marks, or `keep` each as a sentence of one word (documents count either way)."""
+    """`drop` document marks, or `keep` each as a one-word sentence (documents count either way)."""
 
     def __post_init__(self) -> None:
         if self.separator not in ("auto", *_SEPARATORS):

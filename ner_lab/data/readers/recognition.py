@@ -12,7 +12,7 @@ from ner_lab.data.tags import OUTSIDE
 FIRST_LINES = 50
 """Lines that are enough to recognise a format"""
 _RUNNING = 3
-"""Words in a cell, in the mean of its column, that make it running text"""
+"""Mean words per cell of a column from which it is running text"""
 _BY_ENDING = {
     **dict.fromkeys(
         (".conll", ".conll2003", ".conllu", ".iob", ".iob2", ".iobes", ".bio", ".bioes", ".bilou", ".tsv"), "conll"
@@ -31,7 +31,7 @@ _PARTS_OF_SPEECH = {
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "CONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PRT"),
     *("PUNCT", "SCONJ", "VERB", "X", "_", "O"),
 }
-"""Of the Penn Treebank and of Universal Dependencies"""
+"""From the Penn Treebank and Universal Dependencies"""
 _MOST = 0.8  # share of rows of the same width in column files with a mistake, which their reader reports
 
 _ALIKE = 0.2  # share of words with a tag in one of two columns that have the same type in both
@@ -44,7 +44,7 @@ class Recognised(NamedTuple):
     """`text`, `tokens`, `conll` or `jsonl`"""
     reason: str
     by_name: bool = False
-    """Whether the file's name says so, whatever its content"""
+    """Whether the file's name determines it, whatever its content"""
 
 
 def recognise(name: str, lines: Sequence[str]) -> Recognised:

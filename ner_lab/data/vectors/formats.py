@@ -21,10 +21,10 @@ Block = tuple[list[bytes], np.ndarray]
 """Words as they are in the file, and their vectors (words, dim) float32."""
 
 LONGEST_LINE = 1 << 22
-"""Bytes that no line of a file of vectors has."""
+"""Bytes that exceed any line of a vector file."""
 _LARGEST_DIM = 99_999  # a larger header value is not a header; memory is allocated as vectors arrive
 _NO_LETTERS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-"""Bytes that `is_binary` takes for a part of a number."""
+"""Bytes that `is_binary` takes as part of a number."""
 _TOGETHER = 1024  # vectors per block
 
 

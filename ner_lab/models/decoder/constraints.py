@@ -9,7 +9,7 @@ from ner_lab.data.tags import OUTSIDE, follows_table
 from ner_lab.errors import UserError
 
 FORBIDDEN = -1e4
-"""The score of a forbidden move in a likelihood, where -inf would have no gradient."""
+"""The score of a forbidden move in a likelihood; -inf would have no gradient."""
 
 
 def check_constraints(constraints: str, known: Sequence[str] = ("none", "decode", "always")) -> str:

@@ -20,7 +20,7 @@ class HMM(nn.Module):
     """
 
     trained_by_counting = True
-    """Every epoch adds its counts to those before: there must be one."""
+    """Every epoch adds its counts to the previous ones: there must be exactly one."""
 
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from ner_lab.models.layers.init import embedding_uniform, linear
 from ner_lab.models.layers.masking import real_tokens, require_input
 
 AT_ONCE = 2**22
-"""Numbers the maximum over time looks at together: 16 MiB."""
+"""Numbers that the maximum over time compares at once: 16 MiB."""
 
 
 class SentenceNetwork(nn.Module):

@@ -30,9 +30,9 @@ class FeatureSet:
 
     columns: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
-    """Columns of the corpus beside the words (`pos`, `chunk`) that it looks at, where they are there."""
+    """Additional columns of the corpus (`pos`, `chunk`) that it reads, if present."""
     min_count: int = 1
-    """A sparse feature seen less often in train is left out."""
+    """Sparse features with fewer occurrences in train are left out."""
 
     def learn(self, train: Sequence[Sentence]) -> Any:
         """What the set must learn from train before it reads any sentence: plain data, stored in the checkpoint."""

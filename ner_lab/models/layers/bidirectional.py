@@ -20,7 +20,7 @@ class ReadsBothWays(Protocol):
     """A part with layers in both directions."""
 
     apart: bool
-    """Whether the directions run side by side on the CPU."""
+    """Whether the directions run in parallel on the CPU."""
 
 
 def read_both_ways(

@@ -19,11 +19,11 @@ from torch.autograd.function import once_differentiable
 from ner_lab.models.decoder.chain import log_space as step_by_step
 
 WIDEST = 300.0
-"""How far sums may shrink or grow until they are scaled, as a log: a product of two still fits a double."""
+"""How far sums may shrink or grow before they are scaled, as a log: a product of two still fits a double."""
 LEAST = 1e-200
 """Sums below this may lack paths with factors too small for a double."""
 CHUNK = 2**22
-"""Pairs of tags whose exponentials are held at once, where each pair of each token needs its own."""
+"""Pairs of tags whose exponentials are in memory at once, if each pair of each token needs its own."""
 
 
 class Lattice(NamedTuple):

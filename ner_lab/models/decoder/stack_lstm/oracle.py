@@ -20,17 +20,17 @@ class Oracle:
     """
 
     actions: Tensor
-    """(batch, longest) what is done in each sentence, 0 behind the last action"""
+    """(batch, longest) the actions of each sentence, 0 after the last action"""
     items: Tensor
-    """(batch, longest) what goes to the output: a token's number, or that of a chunk behind all tokens'"""
+    """(batch, longest) what goes to the output: a token's number, or a chunk's, which follow all tokens'"""
     chunk_tokens: Tensor
-    """(chunks, longest) the tokens of each chunk; any token behind the last"""
+    """(chunks, longest) the tokens of each chunk; any token after the last"""
     chunk_lengths: Tensor
     """(chunks,) tokens of each chunk"""
     chunk_types: Tensor
     """(chunks,) type of each chunk"""
     action: Tensor
-    """(steps,) each action of the batch; the rest says how things stand before it"""
+    """(steps,) each action of the batch; the following fields describe the state before it"""
     sentence: Tensor
     """(steps,) the sentence it belongs to"""
     done: Tensor
@@ -42,7 +42,7 @@ class Oracle:
     chunk: Tensor
     """(steps,) the chunk that is being read"""
     held: Tensor
-    """(steps,) words on the stack: so many of that chunk's"""
+    """(steps,) words on the stack: the first words of that chunk"""
 
     @classmethod
     def of(cls, types: Tensor, starts: Tensor, mask: Tensor) -> Self:

@@ -13,7 +13,7 @@ from ner_lab.io.atomic import write_whole
 from ner_lab.io.file_diagnosis import nature_of, no_text
 
 LONGEST_NAME = 2000
-"""Letters"""
+"""Characters"""
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _TRAILING = r".,;:/\?"
 _SPECIAL = re.compile(r"[^\w\s.-]|--|\.\.\.")

@@ -14,9 +14,9 @@ from ner_lab.io.file_diagnosis import why_no_file
 from ner_lab.models.features.lexicon.entries import LONGEST_NAME, flag_file, read_entries
 
 Hashes = dict[str, list[str]]
-"""For each category, sums of the files its entries are read from."""
+"""For each category, checksums of the files its entries are read from."""
 Kept = dict[str, str]
-"""For each category its entries, one a line: what a checkpoint keeps of a lexicon."""
+"""For each category its entries, one per line: what a checkpoint stores of a lexicon."""
 
 
 @dataclass(frozen=True, kw_only=True)

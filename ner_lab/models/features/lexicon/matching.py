@@ -34,9 +34,9 @@ class Fragments:
     """Everything that matches, in a form with fast look-up."""
 
     parts: dict[str, Part]
-    """Lower-cased tokens with one blank between them"""
+    """Lower-cased tokens separated by single blanks"""
     longest: dict[str, int]
-    """For each first token, tokens of the longest fragment that begins with it"""
+    """For each first token, the number of tokens of the longest fragment that begins with it"""
 
 
 def fragments_of(entries: Iterable[str], *, matching: str, single_token_partial: bool) -> Fragments:
