@@ -1,6 +1,6 @@
 """Check settings outside the parts: when to save and to stop, the study, and Lightning's trainer.
 
-Lightning checks some of these in the middle of training, or not at all.
+Lightning checks some of these late, in the middle of training, or not at all.
 """
 
 import math

@@ -35,7 +35,7 @@ _ROOMS = ("word_embedding", "char_encoder", "features", "encoder", "decoder", "o
 _PACKAGES = {"optimizer": "ner_lab.training.optimizers", "logger": "ner_lab.tracking"}
 _ALONE = {"data": "ner_lab.data.options.DataOptions", "trainer": "pytorch_lightning.Trainer"}
 _CONVERT = ("none", "partial", "object", "all")
-_TEXTS = {  # words that the trainer accepts; each stands for something that Lightning itself registers
+_TEXTS = {  # words that the trainer accepts; each names something that Lightning itself registers
     **dict.fromkeys(("accelerator", "strategy", "precision", "deterministic", "devices"), re.compile(r"[\w,-]+")),
     "max_time": re.compile(r"[\d:]+"),
     "profiler": re.compile(r"simple|advanced|pytorch"),

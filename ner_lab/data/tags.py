@@ -152,7 +152,7 @@ def opened_without_b(tags: Sequence[str]) -> list[int]:
 
 
 def follows(before: str, after: str, scheme: str) -> bool:
-    """Whether `after` may directly follow `before`; `O` stands for the sentence boundary."""
+    """Whether `after` may directly follow `before`; `O` represents the sentence boundary."""
     (letter, entity_type), (next_letter, next_type) = split_tag(before), split_tag(after)
     return _may_follow(letter, next_letter, entity_type == next_type, scheme)
 

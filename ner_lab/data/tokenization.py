@@ -3,9 +3,9 @@
 Designed to agree with the CoNLL-2003 tokenization of English: punctuation is separate, clitics are split off (`Ashby
 's`, `do n't`), and abbreviations, initials, numbers, scores and dates are kept together.
 
-A match attempt that may fail reads a bounded number of characters or parts, so that time is linear in the text for any
-input: an address has at most 64 characters before the @ (RFC 5321), a word that a clitic is split from has at most 33
-parts.
+A match attempt that may fail reads a bounded number of characters or parts, so that time depends only on the length of
+the text, whatever it contains: an address has at most 64 characters before the @ (RFC 5321), a word that a clitic is
+split from has at most 33 parts.
 """
 
 import re

@@ -261,7 +261,7 @@ def _sentence(rows: list[list[str]], columns: ColumnFormat, document: int, line:
 
 
 def _line_of_mixture(sentences: list[Sentence]) -> int:
-    """The line by which characters of both IOBES and BILOU have been seen."""
+    """The line by which tag prefixes of both IOBES and BILOU have been seen."""
     seen: set[str] = set()
     for sentence in sentences:
         for word, tag in enumerate(sentence.tags):

@@ -95,6 +95,6 @@ class FeatureUnion(FeatureSet):
         return FeatureLayers(column_sizes(vocab), self.dims(), scores=scores, vectors=vectors)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Those of the parts; the wiring does not change features."""
+        """Fingerprints of the parts; the wiring does not change features."""
         parts = {name: part.fingerprint() for name, part in self.parts.items()}
         return {"class": "FeatureUnion", "code": code_sum(type(self)), "min_count": self.min_count, "parts": parts}

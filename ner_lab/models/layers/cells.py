@@ -29,8 +29,8 @@ class SteppedLSTM(nn.Module):
             input gate sees the previous memory, the output gate the new one, through full matrices as in the authors'
             code (the paper does not specify the kind).
     clip_gradient: bound of each element of the gradient that passes, at every step, through the gates' sums to the
-    inputs, the previous state and the weights, or null (Ma & Hovy 2016, code: Lasagne's `grad_clipping`; it excludes
-    peepholes, as there). States are unaffected.
+    inputs, the previous state and the weights, or null (Ma & Hovy 2016, code: Lasagne's `grad_clipping`;
+    peepholes are excluded). States are unaffected.
     """
 
     def __init__(self, cell: str, input_dim: int, hidden_dim: int, clip_gradient: float | None) -> None:

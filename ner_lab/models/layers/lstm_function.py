@@ -35,7 +35,7 @@ class LSTMSteps(torch.autograd.Function):
         """given (time, batch, gates * dim), recurrent (gates * dim, dim), state and memory (batch, dim).
 
         -> states (time, batch, dim). clip: bound of the gradient that passes to `given` and to the previous state, at
-        every step (Lasagne's `grad_clipping`; it excludes peepholes, as there).
+        every step (Lasagne's `grad_clipping`; peepholes are excluded).
         """
         time, batch, _ = given.shape
         dim = state.shape[1]
