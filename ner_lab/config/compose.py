@@ -1,4 +1,4 @@
-"""Configs: composed from the files of `conf/`, checked to the last key."""
+"""Compose configs from the files of `conf/`, and check every key."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ _FREE = "paper"  # the group whose options set keys of other groups
 
 
 def register_resolvers() -> None:
-    """`${run_name:}`: data (and paper) and the parts by their options' names, for the run folder.
+    """`${run_name:}`: the run folder's name from data (and paper) and the option names of the parts.
 
-    `${sweep_name:TIME}`: name of the study or of its file, else the time, for the folder of a sweep;
-    `${job_name:}`: what a job of a sweep was told, for its folder within.
+    `${sweep_name:TIME}`: name of the study or of its file, else the time, for the folder of a study; `${job_name:}`:
+    the overrides of a job of a study, for its folder within.
     """
     OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
@@ -43,7 +43,7 @@ def _sweep_name(time: str, *, _root_: DictConfig) -> str:
 
 
 def study_name(cfg: DictConfig, config_name: str | None) -> str | None:
-    """Name of the study that a config belongs to: as stated, or that of its file; None outside studies."""
+    """Name of a config's study: as set, or that of its file; None outside studies."""
     file = str(config_name or "config").removesuffix(".yaml")
     stated = OmegaConf.select(cfg, "study.name")
     return str(stated or file) if stated is not None or file != "config" else None
@@ -69,7 +69,7 @@ def _run_name(*, _root_: DictConfig) -> str:
 
 
 def run_name_of(choices: Mapping[str, Any]) -> str | None:
-    """`PAPER/DATA/PARTS`, by the options of the groups; None where a group has none."""
+    """`PAPER/DATA/PARTS`, from the options of the groups; None if a group has none."""
     if not all(isinstance(choices.get(group), str) for group in ("data", *_PARTS)):
         return None
     paper = choices.get("paper") or "none"
@@ -78,16 +78,16 @@ def run_name_of(choices: Mapping[str, Any]) -> str | None:
 
 
 def check_keys(cfg: DictConfig, choices: dict[str, str], config_dirs: Sequence[str] = ()) -> None:
-    """Every key of `cfg` must be one that its group's option has without the paper or sweep file.
+    """Refuse keys of `cfg` that its group's option does not have without the paper or study file.
 
-    Hydra refuses unknown keys on the command line, but merges those of a paper file in silence.
+    Hydra refuses unknown keys on the command line, but silently merges those of a paper file.
     """
     _compare(cfg, _usual(choices, config_dirs), "")
 
 
 def _usual(choices: Mapping[str, str], config_dirs: Sequence[str] = ()) -> DictConfig:
-    """The config of these options as their files have it, without the paper's settings."""
-    # an option put somewhere else, as +features@features.parts.caps=caps, is a new name there
+    """The config of these options as in their files, without the paper's settings."""
+    # an option placed elsewhere, as +features@features.parts.caps=caps, is a new name there
     groups = {
         name: choice
         for name, choice in choices.items()
@@ -121,7 +121,7 @@ def _compare_key(name: str, cfg: DictConfig, known: DictConfig, place: str) -> N
 
 
 def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> None:
-    """A (whole) number stays one, a switch a switch; what is null by default may become anything."""
+    """Refuse a change of type of a number, integer or switch; a value that is null by default may become anything."""
     if where in _OPEN_VALUES or OmegaConf.is_missing(cfg, name) or OmegaConf.is_missing(known, name):
         return
     given, usual = cfg[name], known[name]
@@ -137,8 +137,8 @@ def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> No
         raise UserError(f"{where} is '{given}', expected {expected}, such as {usual}.")
 
 
-_OPEN_VALUES = {"trainer.devices", "trainer.deterministic"}  # they take words beside numbers and switches
-OPEN_KEYS = {  # their keys are names the user gives
+_OPEN_VALUES = {"trainer.devices", "trainer.deterministic"}  # they take words as well as numbers and switches
+OPEN_KEYS = {  # their keys are names chosen by the user
     *(
         "data.columns",
         "data.local",
@@ -159,7 +159,7 @@ def compose_config(
 ) -> DictConfig:
     """Compose without running anything; works inside a Hydra application and outside.
 
-    with_hydra: with the `hydra` node, which knows the option chosen in each group.
+    with_hydra: with the `hydra` node, which has the option chosen in each group.
     """
     with _hydra_of(str(CONF_DIR), config_dirs):
         path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
@@ -168,9 +168,9 @@ def compose_config(
 
 @contextmanager
 def _hydra_of(folder: str, config_dirs: Sequence[str]) -> Iterator[None]:
-    """Hydra over the configs of a folder, and afterwards again the application that this happens in, if any.
+    """Initialise Hydra with the configs of a folder, and afterwards restore the surrounding application, if any.
 
-    config_dirs: folders of which a file that is not UTF-8 is named.
+    config_dirs: folders in which a file that is not UTF-8 is named.
     """
     register_resolvers()
     instance = GlobalHydra.instance()
@@ -184,7 +184,7 @@ def _hydra_of(folder: str, config_dirs: Sequence[str]) -> Iterator[None]:
 
 
 def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
-    """A job of the study in `file`: its config, and the option it has of each group."""
+    """A job of the study in `file`: its config, and its option of each group."""
     folder = str(file.parent.absolute())
     with _hydra_of(folder, [folder]):
         path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
@@ -196,13 +196,13 @@ def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dic
 
 
 def override_parser(config_loader: ConfigLoader | None = None) -> Callable[[list[str]], list[Override]]:
-    """Hydra's parser of overrides, which takes values beyond ASCII without quotes as well."""
+    """Hydra's parser of overrides, which also accepts values beyond ASCII without quotes."""
     parse = OverridesParser.create(config_loader=config_loader).parse_overrides
     return lambda words: parse(readable(words))
 
 
 def quoted(text: str) -> str:
-    """A value as Hydra's grammar of overrides takes it, whatever stands in it."""
+    """A value quoted for Hydra's override grammar, whatever it contains."""
     escaped = text.replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -233,13 +233,13 @@ def apply_overrides(
     """Change a composed config as Hydra would have composed it: groups before keys, values by Hydra's grammar.
 
     Args:
-        choices: the option of each group that `cfg` was composed of.
+        choices: the option of each group in `cfg`.
 
     Returns:
-        The option of each group now.
+        The new option of each group.
 
     Raises:
-        UserError: for a group, option or key that does not exist, and for values that are not of the key's kind.
+        UserError: for a group, option or key that does not exist, and for values of the wrong type for the key.
     """
     check_words(overrides)
     parsed = override_parser()(list(overrides))
@@ -251,9 +251,9 @@ def apply_overrides(
     chosen = dict(choices or {})
     options = [one for one in parsed if is_group(str(one.key_or_group), config_dirs)]
     keys = [one for one in parsed if not is_group(str(one.key_or_group), config_dirs)]
-    for override in sorted(options, key=lambda one: one.package is not None):  # whole groups first
+    for override in sorted(options, key=lambda one: one.package is not None):  # complete groups first
         _choose(cfg, chosen, override, config_dirs)
-    # values of a group whose option is not known here have its class alone to check them
+    # values of a group whose option is unknown here can only be checked by its class
     known = {name: one for name, one in chosen.items() if one in options_of(name.partition("@")[0], config_dirs)}
     usual = _usual(known, config_dirs)
     with open_dict(usual):
@@ -304,9 +304,9 @@ def _set_key(cfg: DictConfig, override: Override, usual: DictConfig) -> None:
 
 
 def _put(cfg: DictConfig, key: str, value: Any, override: Override, *, merge: bool = True) -> None:
-    """Set a key that exists, or add one where names are the user's, with a plus sign, as Hydra does.
+    """Set a key that exists, or add one with a plus sign where names are the user's, as Hydra does.
 
-    merge: a mapping changes the keys that it has; without, it replaces the one before.
+    merge: a mapping changes only its own keys; without, it replaces the previous one.
     """
     place, _, name = key.rpartition(".")
     holder = OmegaConf.select(cfg, place) if place else cfg
@@ -324,12 +324,12 @@ def _put(cfg: DictConfig, key: str, value: Any, override: Override, *, merge: bo
 
 
 def already_there(key: str) -> str:
-    """What is wrong with `+KEY=VALUE` where the key exists."""
+    """The error for `+KEY=VALUE` if the key exists."""
     return f"'{key}' is there already: change it without the plus sign, {key}=..."
 
 
 def new_there(key: str) -> str:
-    """What is wrong with `KEY=VALUE` where names are the user's, and this one does not exist."""
+    """The error for `KEY=VALUE` if names are the user's and this one does not exist."""
     return f"'{key}' is a new name there: add it with a plus sign, +{key}=..."
 
 
@@ -338,12 +338,12 @@ def _folders(config_dirs: Sequence[str]) -> list[str]:
 
 
 def is_group(key: str, config_dirs: Sequence[str] = ()) -> bool:
-    """Whether a key is a config group, of ours or of the user's own folders."""
+    """Whether a key is a config group, built-in or from the user's own folders."""
     return "." not in key and any(Path(folder, key).is_dir() for folder in _folders(config_dirs))
 
 
 def readable(words: Sequence[str]) -> list[str]:
-    """Overrides with their values beyond ASCII in quotes, without which Hydra's grammar refuses such characters."""
+    """Overrides with values beyond ASCII in quotes, since Hydra's grammar refuses these characters unquoted."""
     return [word if word.isascii() or word.startswith("-") else _readable(word) for word in words]
 
 
@@ -351,7 +351,7 @@ _PIECE = re.compile(r"[^\s\[\]{}(),:'\"][^\[\]{}(),:'\"]*")  # of a list, mappin
 
 
 def _readable(word: str) -> str:
-    """The override with the fewest quotes that can be read; as it is, where quotes do not help."""
+    """The override with the fewest quotes that parses; unchanged if quotes do not help."""
     key, _, value = word.partition("=")
 
     def in_quotes(text: str) -> str:
@@ -379,7 +379,7 @@ def all_keys() -> list[str]:
         cfg = OmegaConf.load(file)
         keys.update(_flat_keys(cfg, group))
         keys.add(group)
-        for item in map(str, OmegaConf.select(cfg, "defaults", default=())):  # parts within, as spelling@parts.spelling
+        for item in map(str, OmegaConf.select(cfg, "defaults", default=())):  # nested parts, as spelling@parts.spelling
             option, put, place = item.partition("@")
             if put:
                 keys.update(_flat_keys(OmegaConf.load(file.with_stem(option)), f"{group}.{place}"))
@@ -387,13 +387,13 @@ def all_keys() -> list[str]:
 
 
 def options_of(group: str, config_dirs: Sequence[str] = ()) -> list[str]:
-    """The options of a config group, with those of the user's own folders."""
+    """The options of a config group, including those of the user's own folders."""
     files = [file for folder in _folders(config_dirs) for file in Path(folder, group).glob("*.yaml")]
     return sorted({file.stem for file in files} - {"base"})
 
 
 def options_with(group: str, name: str) -> list[str]:
-    """The options of a group that take a key, `name`, by its name within the group."""
+    """The options of a group that have a key `name`, by its name within the group."""
 
     def keys_of(option: str) -> set[str]:
         cfg = OmegaConf.load(CONF_DIR / group / f"{option}.yaml")
@@ -407,12 +407,12 @@ _WITH_A_VALUE = {
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
     *("--package", "-p", "--cfg", "-c", "--info", "-i"),
 }
-"""Hydra's flags behind which a word of their own stands."""
-_WITH_ANY_VALUE = {"--config-dir", "-cd", "--config-path", "-cp"}  # names of folders may hold a `=`
+"""Hydra's flags that take an argument."""
+_WITH_ANY_VALUE = {"--config-dir", "-cd", "--config-path", "-cp"}  # names of folders may contain a `=`
 
 
 def check_words(arguments: Sequence[str]) -> None:
-    """Refuse, with a next step, command lines that Hydra would answer with a traceback or with words of its own."""
+    """Refuse, with a next step, command lines that Hydra would answer with a traceback or a message of its own."""
     for before, word in zip(["", *arguments], arguments, strict=False):
         if word.startswith("~"):
             _check_deletion(word)
@@ -437,7 +437,7 @@ def check_words(arguments: Sequence[str]) -> None:
 
 
 def _check_deletion(word: str) -> None:
-    """Only what a user names can be removed: every other key is one that a class needs."""
+    """Refuse to remove a key that a class needs: only keys named by the user can be removed."""
     key = word[1:].partition("=")[0]
     inside = any(key.startswith(f"{free}.") for free in OPEN_KEYS)
     if inside or "@" in key or key.startswith("hydra"):
@@ -456,7 +456,7 @@ def _check_deletion(word: str) -> None:
 
 
 def flags_last(arguments: Sequence[str]) -> list[str]:
-    """The same, flags behind overrides: between them Hydra takes none."""
+    """The same arguments with flags after overrides: between them Hydra accepts none."""
     flags: list[str] = []
     overrides: list[str] = []
     for before, word in zip(["", *arguments], arguments, strict=False):
@@ -467,7 +467,7 @@ def flags_last(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def files_named(config_dirs: Sequence[str]) -> Iterator[None]:
-    """While configs are composed: a file of these folders that is not UTF-8, which Hydra does not name, is named."""
+    """While configs are composed, name a file of these folders that is not UTF-8; Hydra does not name it."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -479,7 +479,7 @@ def files_named(config_dirs: Sequence[str]) -> Iterator[None]:
 
 
 def read_config_text(file: Path) -> str:
-    """A config file of the user's own; UserError with its line where it is not UTF-8."""
+    """A config file of the user's own; UserError with the line if it is not UTF-8."""
     content = file.read_bytes()
     try:
         return content.decode("utf-8")
@@ -491,7 +491,7 @@ def read_config_text(file: Path) -> str:
 
 
 def told_twice(overrides: Sequence[str]) -> list[str]:
-    """What a command line says twice and otherwise, in words; the last one counts."""
+    """Describe overrides given twice with different values on a command line; the last one counts."""
     found: dict[str, list[str]] = {}
     for override in overrides:
         key, _, value = override.partition("=")
@@ -504,7 +504,7 @@ def told_twice(overrides: Sequence[str]) -> list[str]:
 
 
 def help_of_train() -> str:
-    """What `ner-lab train --help` says: the text that Hydra makes of its help config, in a fraction of its time."""
+    """The text of `ner-lab train --help`: what Hydra makes of its help config, in a fraction of the time."""
     config: Any = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "hydra" / "help" / "ner_lab.yaml"))
     groups = sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
     lines = "".join(f"{group}: {', '.join(options_of(group))}\n" for group in groups)

@@ -1,4 +1,4 @@
-"""The jobs of a study: every combination of what is swept, each with a folder named by its choices."""
+"""The jobs of a study: every combination of the swept values, each with a folder named by its choices."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One training: its overrides in Hydra's grammar, and what sets it apart from its neighbours.
+    """One training: its overrides in Hydra's grammar, and what distinguishes it from the other jobs.
 
     choices: value of each swept key, without the seed. label: name of its row in a study of rows.
     """
@@ -32,7 +32,7 @@ class Job:
 
 
 def chosen_rows(rows: Mapping[str, Mapping[str, Any]], only: Sequence[str] | None) -> dict[str, Mapping[str, Any]]:
-    """The rows of these labels; all where none are named."""
+    """The rows with these labels; all if none are named."""
     for label in only or ():
         if label not in rows:
             raise UserError(f"hydra.sweeper.only: no row '{label}'{nearest(label, rows)} Rows: {', '.join(rows)}.")
@@ -46,10 +46,10 @@ def expand(
     arguments: Sequence[str],
     seed: int,
 ) -> list[Job]:
-    """All jobs, in the order of rows and parameters, the last one changing fastest.
+    """All jobs, in the order of rows and parameters, the last parameter changing fastest.
 
-    parse: Hydra's parser of overrides. params: `hydra.sweeper.params`, swept or fixed. rows: label to
-    overrides. arguments: overrides from the command line, which go before params of the same key.
+    parse: Hydra's parser of overrides. params: `hydra.sweeper.params`, swept or fixed. rows: label to overrides.
+    arguments: overrides from the command line, which take precedence over params of the same key.
     seed: of jobs that sweep over none.
     """
     swept: dict[str, list[str]] = {}
@@ -83,12 +83,12 @@ def expand(
 
 
 def key_of(override: "Override") -> str:
-    """What an override sets."""
+    """The key that an override sets."""
     return str(override.get_key_element())
 
 
 def _values(override: "Override") -> list[str] | None:
-    """The values swept over; None for a single one."""
+    """The swept values; None for a single one."""
     if not override.is_sweep_override():
         return None
     if not override.is_discrete_sweep():
@@ -100,7 +100,7 @@ def _values(override: "Override") -> list[str] | None:
 
 
 def _check_twin(job: Job, twin: Job) -> None:
-    """Refuse jobs of one folder that are not the same."""
+    """Refuse different jobs with the same folder."""
     if job.label != twin.label:
         raise UserError(f"rows '{twin.label}' and '{job.label}' make the same choices: {job.folder}.")
     for key, value in job.choices.items():
@@ -139,5 +139,5 @@ def _as_override(value: Any) -> str:
 
 
 def number(seed: int | str) -> int | str:
-    """A seed as it was meant."""
+    """A seed as an integer, if it is one."""
     return int(seed) if str(seed).isdigit() else seed

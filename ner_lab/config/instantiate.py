@@ -1,4 +1,4 @@
-"""Make the parts that a config names."""
+"""Instantiate the parts of a config."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ from ner_lab.data.options import DataOptions
 from ner_lab.errors import UserError, nearest
 from ner_lab.user_code import cause_of, class_behind, targets_in
 
-_SIZED = ("char_encoder", "encoder", "decoder")  # groups whose classes wait for sizes
+_SIZED = ("char_encoder", "encoder", "decoder")  # groups whose classes need sizes
 
 
 def data_options_of(cfg: DictConfig) -> DataOptions:
@@ -22,7 +22,7 @@ def data_options_of(cfg: DictConfig) -> DataOptions:
 
 
 def sized_part(cfg: DictConfig, group: str, **sizes: Any) -> Any:
-    """A part that waits for sizes, with them."""
+    """A part that needs sizes, built with them."""
     part = part_of(cfg, group)
     try:
         return part(**sizes)
@@ -31,9 +31,9 @@ def sized_part(cfg: DictConfig, group: str, **sizes: Any) -> Any:
 
 
 def part_of(cfg: DictConfig, group: str, kind: type | None = None) -> Any:
-    """What a config group names: an object, or a class that waits for sizes (`_partial_`).
+    """The object that a config group describes, or a class that needs sizes (`_partial_`).
 
-    kind: the base class whose members are called.
+    kind: the base class whose members are used.
     """
     section = cfg[group]
     _check_arguments(section, group)
@@ -50,7 +50,7 @@ def part_of(cfg: DictConfig, group: str, kind: type | None = None) -> Any:
 
 
 def _check_partial(section: DictConfig, group: str, kind: type | None) -> None:
-    """Refuse a class that waits for sizes and is not marked so, and the other way round."""
+    """Refuse a class that needs sizes but is not marked `_partial_`, and the reverse."""
     waits = bool(section.get("_partial_"))
     if group in _SIZED and not waits:
         raise UserError(
@@ -66,7 +66,7 @@ def _check_partial(section: DictConfig, group: str, kind: type | None) -> None:
 
 
 def _check_members(part: Any, section: DictConfig, group: str, kind: type) -> None:
-    """Refuse a word embedding, a feature set or an optimizer without the members that are called."""
+    """Refuse a word embedding, feature set or optimizer without the members that are used."""
     if missing := [name for name in vars(kind) if not name.startswith("_") and not hasattr(part, name)]:
         raise UserError(
             f"{section['_target_']} (conf: {group}) lacks {', '.join(missing)}. Derive it from "
@@ -75,7 +75,7 @@ def _check_members(part: Any, section: DictConfig, group: str, kind: type) -> No
 
 
 def _of_a_class_of_theirs(error: BaseException, section: DictConfig, group: str) -> BaseException:
-    """What a class of the user's own says of its values, as a mistake of the user's; any other error as it is."""
+    """An error raised by a user's own class about its values, as a UserError; any other error unchanged."""
     theirs = class_behind(error, targets_in(section))
     if isinstance(error, UserError | MemoryError) or theirs is None or "allocate" in str(error):
         return error
@@ -89,10 +89,10 @@ def _of_a_class_of_theirs(error: BaseException, section: DictConfig, group: str)
 
 
 def check_part(cfg: DictConfig, group: str, kind: type | None = None) -> None:
-    """Refuse what cannot be in a part, as far as it can be known before data are read: UserError."""
+    """Raise UserError for invalid values of a part, as far as they can be checked before data are read."""
     section = cfg.get(group)
     if not isinstance(section, DictConfig) or section.get("_partial_") or group == "logger":
-        _check_arguments(section, group)  # it waits for sizes, or opens what it logs to
+        _check_arguments(section, group)  # it needs sizes, or opens its log target
         _check_partial(section, group, kind)
     else:
         part_of(cfg, group, kind)
@@ -147,7 +147,7 @@ def _holds_parts(value: Any) -> bool:
 
 
 def _check_parts(node: Any, place: str) -> None:
-    """The arguments of parts within a part (`features.parts.spelling`)."""
+    """Check the arguments of parts within a part (`features.parts.spelling`)."""
     if not isinstance(node, DictConfig) or node._is_none() or node._is_missing() or node._is_interpolation():
         return
     if "_target_" in node:

@@ -17,7 +17,7 @@ def absolute_paths(cfg: DictConfig) -> None:
 
 
 def _absolute_lists(section: DictConfig) -> None:
-    """Those of lexicons, wherever they stand among the features: a folder, or files without one."""
+    """Make paths of lexicons absolute, anywhere among the features: a folder, or files without one."""
     for key in section:
         inner = section._get_node(key)
         if isinstance(inner, DictConfig) and not inner._is_none() and not inner._is_interpolation():

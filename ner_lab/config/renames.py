@@ -1,4 +1,4 @@
-"""Names that older run folders have for classes, and what they are called now."""
+"""Class names in older run folders, and the current names."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ _MODULES = {
     "optimizer": "training.optimizers",
     "logger": "tracking",
 }
-"""Module or package below `ner_lab` -> its place now; the first that fits counts."""
+"""Module or package below `ner_lab` -> its current path; the first match counts."""
 
 
 def current_target(target: str) -> str:
-    """The name of a class (`_target_`) as it is now."""
+    """The current name of a class (`_target_`)."""
     for old, new in _MODULES.items():
         if target.startswith(f"ner_lab.{old}."):
             return f"ner_lab.{new}.{target.removeprefix(f'ner_lab.{old}.')}"
@@ -34,7 +34,7 @@ def current_target(target: str) -> str:
 
 
 def with_current_names(config: Any) -> Any:
-    """A config as read from a run folder, plain or OmegaConf's, with the names that classes have now."""
+    """A config as read from a run folder, plain or OmegaConf's, with current class names."""
     if OmegaConf.is_config(config):
         return OmegaConf.create(with_current_names(OmegaConf.to_container(config, resolve=False)))
     if isinstance(config, dict):

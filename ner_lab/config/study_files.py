@@ -1,4 +1,4 @@
-"""The files of studies: where they are found, and what they say."""
+"""Find and read study files."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def studies(*folders: Path) -> dict[str, Path]:
 
 
 def read_study_file(file: Path) -> DictConfig:
-    """What the file of a study says itself; UserError where it is none."""
+    """The content of a study file itself; UserError if it is not one."""
     read_config_text(file)
     found = OmegaConf.load(file)
     if not isinstance(found, DictConfig) or not found:
@@ -37,7 +37,7 @@ def read_study_file(file: Path) -> DictConfig:
 
 
 def jobs_of(study: DictConfig) -> list[Job]:
-    """All jobs of a study's file, in its order; none of a search, which chooses them as it goes."""
+    """All jobs of a study file, in its order; none for a search, which chooses them as it runs."""
     if any("optuna" in str(entry) for entry in study.get("defaults") or ()):
         return []
     params = OmegaConf.select(study, "hydra.sweeper.params") or {}

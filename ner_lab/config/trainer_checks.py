@@ -1,6 +1,6 @@
-"""Settings that no part of a tagger takes: when to save and to stop, the study, and Lightning's trainer.
+"""Check settings outside the parts: when to save and to stop, the study, and Lightning's trainer.
 
-Lightning finds some of what cannot be late, in the middle of training, or not at all.
+Lightning checks some of these late, in the middle of training, or not at all.
 """
 
 import math
@@ -26,11 +26,11 @@ _PARTS_OF_TIME = {"weeks", "days", "hours", "minutes", "seconds", "milliseconds"
 _MOST_EPOCHS = 1_000_000
 _PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "32", "64", "16", "bf16")
 _CLUSTERS = ("NODE_RANK", "GROUP_RANK", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "KUBERNETES_PORT")
-"""Variables of which each says that something starts processes on several machines."""
+"""Environment variables, each of which shows that processes are started on several machines."""
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse, before anything is read or written, a setting outside of the parts that cannot be."""
+    """Refuse invalid settings outside the parts, before anything is read or written."""
     _require("explode_above", cfg.explode_above, lambda value: _number(value) and value > 0, _LOSS)
     for key in ("factors", "published"):
         _require(f"study.{key}", cfg.study.get(key), lambda value: isinstance(value, DictConfig), "{KEY: VALUE, ...}")
@@ -38,7 +38,7 @@ def check_settings(cfg: DictConfig) -> None:
 
 
 def note_on_precision(precision: object) -> str | None:
-    """In one line, why dev scores of the history can differ from those of metrics.json; None where they do not."""
+    """One line on why dev scores of the history can differ from those of metrics.json; None if they cannot."""
     if not str(precision).startswith(("16", "bf16")):
         return None
     return (
@@ -48,7 +48,7 @@ def note_on_precision(precision: object) -> str | None:
 
 
 def check_trainer(trainer: DictConfig) -> None:
-    """Refuse settings of the trainer that cannot be, by their keys; others of Lightning's are left to it."""
+    """Refuse invalid trainer settings by key; further settings of Lightning's are left to it."""
     stated: Any = OmegaConf.to_container(trainer, resolve=True)
     for key, (fits, expected) in _TRAINER.items():
         if key in stated:
@@ -68,7 +68,9 @@ def check_trainer(trainer: DictConfig) -> None:
 
 
 def check_precision(trainer: DictConfig, model: nn.Module) -> None:
-    """Refuse an LSTM in bf16 on a CPU where torch has none: it would fail at the first step. RNN and GRU work."""
+    """Refuse an LSTM in bf16 on a CPU where torch does not support it: it would fail at the first step. RNN and GRU
+    work.
+    """
     on_cpu = _trains_on_cpu(trainer.accelerator)
     has_lstm = any(isinstance(module, nn.LSTM) for module in model.modules())
     if on_cpu and has_lstm and str(trainer.precision) in ("bf16-mixed", "bf16") and not has_half_precision_lstm():
@@ -96,7 +98,7 @@ def _trains_on_cpu(accelerator: object) -> bool:
 
 
 def _check_hardware(stated: Mapping[str, Any]) -> None:
-    """Whether this machine and Lightning have what is asked for."""
+    """Check that this machine and Lightning support the settings."""
     wanted, strategy = stated.get("accelerator"), stated.get("strategy", "auto")
     found: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(str(wanted), ())
@@ -127,7 +129,7 @@ def _check_hardware(stated: Mapping[str, Any]) -> None:
 
 
 def _number_of(devices: Any) -> int:
-    """Devices that a setting names; 1 where it leaves the number open."""
+    """Number of devices in a setting; 1 if it leaves the number open."""
     if isinstance(devices, str):
         return len([one for one in devices.split(",") if one.strip()])
     return len(devices) if isinstance(devices, list) else int(devices or 1)

@@ -1,4 +1,4 @@
-"""Whether the values of a config are of the kinds that a part's constructor states."""
+"""Check the values of a config against the types in a part's constructor."""
 
 import inspect
 import math
@@ -13,14 +13,14 @@ from ner_lab.errors import UserError
 
 
 def check_kinds(target: Any, values: Mapping[str, Any], place: str) -> None:
-    """UserError for the first of `values` that is not what the annotation of `target`'s argument says.
+    """UserError for the first of `values` that does not fit the annotation of `target`'s argument.
 
-    What has no annotation, or one that says more than kinds of plain data, is left to the part itself.
+    Arguments without an annotation, or with one beyond plain data types, are left to the part itself.
     """
     called = target.__init__ if inspect.isclass(target) else target
     try:
         hints = typing.get_type_hints(called)
-    except (NameError, TypeError):  # annotations that stand for nothing outside of their file
+    except (NameError, TypeError):  # annotations that cannot be resolved outside their file
         return
     for key, value in values.items():
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -1,12 +1,12 @@
-"""What a config may say that was not composed from our own options, but read from a run folder.
+"""Check an untrusted config: one read from a run folder, not composed from our own options.
 
-Such a folder may come from anybody. Its config names the classes that a tagger is built from, so each name is checked
-before anything of it is imported: a class of ours, defined in the room of its config group, or one of a package that
-the user named as trusted. It refers to nothing (a run's config is resolved, so nothing of the environment gets in),
-and names no download that would take the place of one of ours.
+A run folder may come from anybody. Its config names the classes that a tagger is built from, so each name is checked
+before it is imported: it must be one of our classes, defined in the package of its config group, or a class of a
+package that the user trusts. The config must not contain references (a run's config is resolved, so nothing of the
+environment gets in), and must not name a download that would replace one of ours.
 
-Not promised: a config says which files are read (corpora, vectors, lexicons), where those that are fetched are kept
-(`cache_dir`), and how large the tagger is. That is what it is for.
+Not restricted: a config determines which files are read (corpora, vectors, lexicons), where downloads are stored
+(`cache_dir`), and how large the tagger is. That is its purpose.
 """
 
 import ast
@@ -29,24 +29,24 @@ from ner_lab.io.safe_read import read_yaml
 from ner_lab.version import PACKAGE
 
 TRUST = "NER_LAB_TRUST"
-"""Environment variable: packages whose classes may be built from a run folder, divided by commas; hosts as well."""
+"""Environment variable: packages whose classes may be built from a run folder, separated by commas; hosts as well."""
 
 _ROOMS = ("word_embedding", "char_encoder", "features", "encoder", "decoder", "optimizer", "logger")
 _PACKAGES = {"optimizer": "ner_lab.training.optimizers", "logger": "ner_lab.tracking"}
 _ALONE = {"data": "ner_lab.data.options.DataOptions", "trainer": "pytorch_lightning.Trainer"}
 _CONVERT = ("none", "partial", "object", "all")
-_TEXTS = {  # what the trainer takes words for; each stands for something that Lightning itself registers
+_TEXTS = {  # words that the trainer accepts; each names something that Lightning itself registers
     **dict.fromkeys(("accelerator", "strategy", "precision", "deterministic", "devices"), re.compile(r"[\w,-]+")),
     "max_time": re.compile(r"[\d:]+"),
     "profiler": re.compile(r"simple|advanced|pytorch"),
 }
 _CONF = (PACKAGE / "conf", PACKAGE.parent / "conf")
-"""Where our own options lie, as `ner_lab.config.compose` has it, which needs Hydra."""
+"""Where our own options are, as in `ner_lab.config.compose`, which needs Hydra."""
 _WANDB = "https://api.wandb.ai"
 
 
 def read_config_file(path: Path, trusted: Sequence[str] = ()) -> DictConfig:
-    """The config of a run, checked; UserError where it cannot be read, or says what it may not."""
+    """The checked config of a run; UserError if it cannot be read, or contains something forbidden."""
     cfg = with_current_names(read_yaml(path))
     if not isinstance(cfg, DictConfig):
         raise UserError(f"{path}: not the config of a run: it has no keys.")
@@ -60,9 +60,9 @@ def read_config_file(path: Path, trusted: Sequence[str] = ()) -> DictConfig:
 
 
 def check_config(cfg: DictConfig, source: Path, trusted: Sequence[str] = ()) -> None:
-    """Refuse a config from `source` that refers to anything, or names classes other than those of its groups.
+    """Refuse a config from `source` that contains references, or names classes outside those of its groups.
 
-    trusted: packages (and hosts) that are taken beside ours, as those of the environment's `NER_LAB_TRUST` are.
+    trusted: packages (and hosts) accepted besides ours, like those of the environment variable `NER_LAB_TRUST`.
     """
     _refuse_references(cfg, source, "")
     names = {*trusted, *(name.strip() for name in os.environ.get(TRUST, "").split(","))} - {"", "ner_lab"}
@@ -82,7 +82,7 @@ def check_config(cfg: DictConfig, source: Path, trusted: Sequence[str] = ()) -> 
 
 
 def packages_of(cfg: DictConfig) -> list[str]:
-    """The packages and hosts that a config names; in one that the user composed they are trusted."""
+    """The packages and hosts that a config names; in a config composed by the user they are trusted."""
     found = set()
     for _, node in _nodes(cfg, ""):
         if "_target_" in node:
@@ -93,10 +93,10 @@ def packages_of(cfg: DictConfig) -> list[str]:
 
 
 def from_stranger(cfg: DictConfig) -> tuple[DictConfig, list[str]]:
-    """A copy that keeps files and sends numbers where the user does, and the keys that were set back for that.
+    """A copy that stores files and sends numbers where the user does, and the keys that were reset for this.
 
-    Caches lie in the user's own place; runs at W&B go to the user's own entity, and offline where the config
-    names another server than W&B's. What is read (corpora, vectors, lexicons) stays as it is said.
+    Caches are in the user's own folder; runs at W&B go to the user's own entity, and offline if the config names
+    another server than W&B's. What is read (corpora, vectors, lexicons) stays as it is set.
     """
     own = OmegaConf.create(OmegaConf.to_container(cfg))
     assert isinstance(own, DictConfig)
@@ -115,9 +115,9 @@ def from_stranger(cfg: DictConfig) -> tuple[DictConfig, list[str]]:
 
 
 def check_server(cfg: DictConfig, source: Path) -> None:
-    """Refuse to send a key that the environment holds to a server that only a run's config names.
+    """Refuse to send a key from the environment to a server that only a run's config names.
 
-    Keys of `wandb login` belong to a host each, and go nowhere else.
+    Each key of `wandb login` belongs to one host, and is sent nowhere else.
     """
     stated = _value(cfg.logger, "base_url")
     held = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
@@ -134,7 +134,7 @@ def _is_mapping(node: Any) -> bool:
 
 
 def _value(node: DictConfig, key: str) -> Any:
-    """What stands at a key, as plain data; None where nothing does."""
+    """The value of a key, as plain data; None if there is none."""
     found: Any = node._get_node(key, validate_access=False)
     if found is None or found._is_none():
         return None
@@ -142,7 +142,7 @@ def _value(node: DictConfig, key: str) -> Any:
 
 
 def _nodes(node: Any, place: str) -> Iterator[tuple[str, DictConfig]]:
-    """All mappings within, by their places."""
+    """All mappings within, by their keys."""
     if _is_mapping(node):
         yield place, node
         for key in list(node):
@@ -153,7 +153,7 @@ def _nodes(node: Any, place: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def _refuse_references(node: Any, source: Path, place: str) -> None:
-    """A run's config is resolved: what refers to something else, to the environment say, was put there."""
+    """Refuse references: a run's config is resolved, so a reference, such as to the environment, was added later."""
     if node is None:
         return
     if node._is_interpolation():
@@ -169,7 +169,7 @@ def _joined(place: str, key: Any) -> str:
 
 
 def _is_setting(key: str, node: DictConfig) -> bool:
-    """Whether this is one of Hydra's words, with a value that our own options give it."""
+    """Whether this is one of Hydra's keywords, with a value that our own options give it."""
     value = _value(node, key)
     if key == "_partial_":
         return type(value) is bool
@@ -200,15 +200,15 @@ def _check_target(target: str, place: str, source: Path, packages: set[str]) -> 
 
 
 def _import_trusted(target: str, package: str, what: str) -> None:
-    """Import the module of a class from a package that the user trusts; it may be in the working folder.
+    """Import the module of a class from a trusted package; it may be in the working directory.
 
-    UserError where it cannot be imported.
+    UserError if it cannot be imported.
     """
     module = target.rpartition(".")[0] or package
     try:
         if not _is_found(package):
             here = os.getcwd()
-            sys.path.append(here)  # for this package alone: nothing else is looked for there
+            sys.path.append(here)  # for this package alone: nothing else is searched there
             try:
                 importlib.invalidate_caches()
                 importlib.import_module(package)
@@ -237,7 +237,7 @@ def _is_found(package: str) -> bool:
 
 
 def _is_class_of(target: str, room: str) -> bool:
-    """Whether a module of this room defines this class: read off its source, so that nothing need be imported."""
+    """Whether a module of this package defines this class; found in its source, so that nothing is imported."""
     module, _, name = target.rpartition(".")
     if not module.startswith(f"{room}.") or not all(part.isidentifier() for part in target.split(".")):
         return False
@@ -249,7 +249,7 @@ def _is_class_of(target: str, room: str) -> bool:
 
 
 def _is_defined(target: str, package: str) -> bool:
-    """Whether this is a thing that a trusted package defines itself, and did not import."""
+    """Whether a trusted package defines this object itself, rather than importing it."""
     place, _, name = target.rpartition(".")
     try:
         found = vars(importlib.import_module(place)).get(name)
@@ -260,7 +260,7 @@ def _is_defined(target: str, package: str) -> bool:
 
 
 def _check_download(node: DictConfig, place: str, cfg: DictConfig, source: Path, hosts: set[str]) -> None:
-    """What is fetched is kept under the names of its corpus and its address: none may stand in for one of ours."""
+    """Refuse downloads that replace ours: a download is stored under the names of its corpus and its address."""
     url, checksum = str(node.url), _value(node, "checksum")
     address = urlsplit(url)
     if address.hostname in hosts:
@@ -284,7 +284,7 @@ def _check_download(node: DictConfig, place: str, cfg: DictConfig, source: Path,
 
 @functools.cache
 def _our_downloads() -> Mapping[str, list[Any]]:
-    """What our own options fetch: for each corpus, and under no name what else has an address."""
+    """The downloads of our own options: by corpus, and under no name all others with an address."""
     ours: dict[str, list[Any]] = {"": []}
     for file in next(place for place in _CONF if place.is_dir()).glob("*/*.yaml"):
         text = file.read_text(encoding="utf-8")
@@ -298,9 +298,9 @@ def _our_downloads() -> Mapping[str, list[Any]]:
 
 
 def _is_plain(node: Any, words: re.Pattern[str] | None) -> bool:
-    """The trainer takes plugins, callbacks, loggers and folders, too, which a config of ours never states.
+    """Whether a trainer setting is plain: plugins, callbacks, loggers and folders never occur in our configs.
 
-    What names a class was checked as that.
+    Values that name a class have already been checked.
     """
     if _is_mapping(node):
         return "_target_" in node or all(type(node[key]) in (int, float) for key in node)

@@ -1,1 +1,1 @@
-"""Corpora: reading, normalising, numbering and batching."""
+"""Corpora: reading, normalising, encoding and batching."""

@@ -1,4 +1,4 @@
-"""Find, fetch and read the splits of a corpus, and hold them against the published counts."""
+"""Find, download and read the splits of a corpus, and compare them with the published counts."""
 
 import random
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _FEW_DOCUMENTS = 20
 
 
 def locate(options: DataOptions, progress: Progress | None = None, *, needs_train: bool = True) -> dict[str, Path]:
-    """The file of each split, fetched if need be. A corpus without dev or test lacks that key."""
+    """The file of each split, downloaded if need be. A corpus without dev or test lacks that key."""
     places: dict[str, Path] = {}
     for split in SPLITS:
         path = _stated(options, split) or _in_folder(options, split) or _fetched(options, split, progress)
@@ -34,7 +34,7 @@ def locate(options: DataOptions, progress: Progress | None = None, *, needs_trai
 
 
 def read_corpus(options: DataOptions, places: dict[str, Path]) -> dict[str, Split]:
-    """Read all splits; where the corpus has no dev split, a seeded share of train becomes it."""
+    """Read all splits; if the corpus has no dev split, a seeded share of train is used as dev."""
     splits = {name: read_one(options, name, path) for name, path in places.items()}
     if options.verify:
         _hold_against_published(options, splits)
@@ -81,7 +81,7 @@ def _in_folder(options: DataOptions, split: str) -> Path | None:
 
 
 def _fetched(options: DataOptions, split: str, progress: Progress | None) -> Path | None:
-    """Download the split; an item of `downloads` names splits and the archive members they are in."""
+    """Download the split; an item of `downloads` lists splits and their archive members."""
     hint = f"Without the network, give data.dir=FOLDER with the files of {options.name} in it."
     for item in options.downloads:
         if split not in item["splits"]:
@@ -115,7 +115,7 @@ def _hold_against_published(options: DataOptions, splits: dict[str, Split]) -> N
 
 
 def _rename_types(splits: dict[str, Split], names: Mapping[str, str]) -> None:
-    """Apply `data.map_types`; names that occur in no split are remarked on."""
+    """Apply `data.map_types`; names that occur in no split get a remark."""
     types: set[str] = set()
     for split in splits.values():
         for sentence in split.sentences:
@@ -141,7 +141,7 @@ def _flat(counts: Counts) -> dict[str, Any]:
 
 
 def _share(train: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Part a split by whole documents where it marks enough of them, else by sentences."""
+    """Divide a split by documents if it marks enough of them, else by sentences."""
     documents = sorted({sentence.document for sentence in train.sentences})
     by_document = len(documents) >= _FEW_DOCUMENTS
     units = documents if by_document else list(range(len(train.sentences)))

@@ -1,7 +1,7 @@
-"""Sentences as flat arrays of numbers.
+"""Encode sentences as flat arrays of numbers.
 
-A distinct spelling is a *form*. A token is only the number of its form; what is derived from the
-spelling (word number, characters) is stored once for each form.
+A distinct spelling is a *form*. A token is only the number of its form; what is derived from the spelling (word number,
+characters) is stored once for each form.
 """
 
 from array import array
@@ -19,38 +19,38 @@ from ner_lab.user_code import is_own, name_of, reported
 
 
 class FeatureSource(Protocol):
-    """What data preparation asks of a feature set; `ner_lab.models.features` has them."""
+    """What data preparation requires of a feature set; implemented in `ner_lab.models.features`."""
 
     columns: tuple[str, ...]
     """Names of the dense columns: categories that are embedded and join the encoder's input."""
     min_count: int
-    """A sparse feature seen less often in train is left out."""
+    """Sparse features with fewer occurrences in train are left out."""
 
     def learn(self, train: Sequence[Sentence]) -> Any:
-        """What the set must know of train before it reads anything, as plain data."""
+        """What the set must learn from train before it reads any sentence, as plain data."""
 
     def remember(self, learnt: Any) -> None:
-        """Take what `learn` gave, before the first sentence is read."""
+        """Take the result of `learn`, before the first sentence is read."""
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
-        """For each column, one value a word."""
+        """For each column, one value per word."""
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
-        """For each word, the names of the features it has; `[]` for a set without sparse ones."""
+        """For each word, the names of its features; `[]` for a set without sparse features."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Plain data that changes when the features would."""
+        """Plain data that changes whenever the features would."""
 
 
 @dataclass
 class FormTable:
-    """The spellings of a data set and what follows from each."""
+    """The spellings of a data set and what is derived from each."""
 
     spellings: list[str]
     words: np.ndarray
     """(forms,) number of the word"""
     letters: np.ndarray
-    """(letters of all forms,) numbers of the characters, form after form: one long word costs its own length only"""
+    """(characters of all forms,) character numbers, form after form: a long word costs only its own length"""
     lengths: np.ndarray
     """(forms,) characters"""
     singletons: np.ndarray
@@ -58,20 +58,20 @@ class FormTable:
 
     def __post_init__(self) -> None:
         self.begins = np.cumsum(self.lengths) - self.lengths
-        """(forms,) where the letters of each begin"""
+        """(forms,) start of each form's characters"""
 
     @property
     def chars(self) -> np.ndarray:
-        """(forms, letters) numbers of the characters, 0 behind the last; as wide as the longest form."""
+        """(forms, characters) character numbers, padded with 0; as wide as the longest form."""
         width = int(self.lengths.max(initial=1))
         return self.filled_up(np.arange(len(self.lengths)), width).reshape(-1, width)
 
     def filled_up(self, forms: np.ndarray, widths: np.ndarray | int) -> np.ndarray:
-        """The letters of these forms one behind another (sum of widths,), each filled up with 0 to its width."""
+        """The concatenated characters of these forms (sum of widths,), each padded with 0 to its width."""
         lengths = self.lengths[forms]
         widths = np.broadcast_to(widths, lengths.shape)
         row_begins, own_begins = np.cumsum(widths) - widths, np.cumsum(lengths) - lengths
-        steps = np.arange(lengths.sum()) - np.repeat(own_begins, lengths)  # within the own form
+        steps = np.arange(lengths.sum()) - np.repeat(own_begins, lengths)  # position within the form
         filled = np.zeros(widths.sum(), dtype=self.letters.dtype)
         filled[np.repeat(row_begins, lengths) + steps] = self.letters[np.repeat(self.begins[forms], lengths) + steps]
         return filled
@@ -97,14 +97,14 @@ class FormTable:
 
 
 def _letters(words: Sequence[str], vocab: Vocab, unknown: str, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of all words' letters one behind another, and how many each word has (words,).
+    """Concatenated character numbers of all words, and the number of characters in each word (words,).
 
-    A word without a letter has one, the unknown.
+    A word without characters has one, the unknown.
     """
     cut = [word[:limit] for word in words]
     points = np.frombuffer("".join(cut).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     letters = _numbers_by_code_point(vocab)
-    letters = letters[np.minimum(points, len(letters) - 1)]  # of all words, one behind another
+    letters = letters[np.minimum(points, len(letters) - 1)]  # of all words, concatenated
     owner = np.repeat(np.arange(len(cut)), [len(word) for word in cut])
     if unknown == "skip":
         known = letters != UNK
@@ -116,7 +116,7 @@ def _letters(words: Sequence[str], vocab: Vocab, unknown: str, limit: int | None
 
 
 def _numbers_by_code_point(vocab: Vocab) -> np.ndarray:
-    """The number of each letter at its code point; the last place is that of all behind it, which are unknown."""
+    """The number of each character at its code point; the last entry is for all higher ones, which are unknown."""
     known = {ord(item): number for item, number in vocab.ids.items() if len(item) == 1}
     numbers = np.full(max(known, default=0) + 2, UNK, dtype=np.int64)
     numbers[list(known)] = list(known.values())
@@ -131,7 +131,7 @@ class EncodedSplit:
     path: str
     table: FormTable
     starts: np.ndarray
-    """(sentences + 1,) where each sentence begins"""
+    """(sentences + 1,) start of each sentence"""
     forms: np.ndarray
     """(tokens,) row in `table`"""
     labels: np.ndarray
@@ -141,12 +141,13 @@ class EncodedSplit:
     categories: np.ndarray
     """(tokens, columns) values of the dense features"""
     sparse_starts: np.ndarray
-    """(tokens + 1,) where each token's sparse features begin; empty for a set without them"""
+    """(tokens + 1,) start of each token's sparse features; empty for a set without them"""
     sparse: np.ndarray
     """(active features,) numbers of the sparse features"""
     unopened: np.ndarray
-    """(n,) tokens at which the file opens an entity with I- (E-, L-) although its scheme opens it with B-; `labels`
-    have the B- there"""
+    """(n,) tokens at which the file starts an entity with I- (E-, L-) although its scheme starts it with B-; `labels`
+    have the B- there
+    """
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -173,12 +174,12 @@ def encode_split(
     train: bool = False,
     file_scheme: str = "IOB2",
 ) -> EncodedSplit:
-    """Sentences to arrays. `labels` numbers the tags and grows where a tag is new.
+    """Sentences to arrays. `labels` numbers the tags and grows with each new tag.
 
-    file_scheme: what the sentences' tags are written in.
+    file_scheme: the scheme of the sentences' tags.
 
-    IO cannot tell entities of a type that touch; outside `train` a B, which no IO tagger predicts,
-    keeps them apart, so that gold entities are those of the file.
+    IO cannot separate adjacent entities of one type. Outside `train` a B, which no IO tagger predicts, separates them,
+    so that gold entities are those of the file.
     """
     scheme = "IOB1" if vocabs.tags.scheme == "IO" and not train else vocabs.tags.scheme
     lengths = [len(sentence.words) for sentence in sentences]
@@ -209,12 +210,12 @@ def encode_split(
 
 
 def classes_in(features: FeatureSource) -> list[str]:
-    """The class of a feature set, then those of its parts."""
+    """The class of a feature set, then the classes of its parts."""
     return [name_of(one) for one in (features, *getattr(features, "parts", {}).values())]
 
 
 def dense_of(features: FeatureSource, sentence: Sentence) -> list[list[str]]:
-    """The dense features of a sentence; UserError unless each column has one value a word."""
+    """The dense features of a sentence; UserError unless each column has one value per word."""
     found, length = features.dense(sentence), len(sentence.words)
     if len(found) != len(features.columns) or any(len(values) != length or type(values) is str for values in found):
         raise UserError(
@@ -247,7 +248,7 @@ def _sizes(found: Sequence[Sequence[str]]) -> str:
 
 
 def distinct_words(sentences: Iterable[Sentence]) -> list[str]:
-    """Spellings in order of first appearance."""
+    """Distinct spellings in order of first appearance."""
     return list(dict.fromkeys(word for sentence in sentences for word in sentence.words))
 
 
@@ -274,7 +275,7 @@ def _encode_sparse(
 ) -> tuple[np.ndarray, np.ndarray]:
     if not len(vocab):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    counts, active = array("q", [0]), array("q")  # a list holds each number as an object, of five times the size
+    counts, active = array("q", [0]), array("q")  # a list stores each number as an object, five times as large
     for sentence in sentences:
         for names in sparse_of(features, sentence) or [[]] * len(sentence.words):
             known = [vocab.ids[name] for name in names if name in vocab.ids]

@@ -1,4 +1,4 @@
-"""Everything the `data` config group can say, in one flat record."""
+"""All options of the `data` config group, in one flat record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _check_train_on(value: object) -> list[str]:
-    """`[train]` or `[train, dev]`, whichever way round it is written."""
+    """`[train]` or `[train, dev]`, in either order."""
     takes = "It takes [train], or [train,dev] as in Chiu & Nichols 2016."
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise UserError(f"data.train_on is {value!r}. {takes}")
@@ -44,10 +44,10 @@ def _check_map_types(value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Where a corpus lies, how it is read, normalised and batched. See `conf/data/base.yaml`."""
+    """Where a corpus is, how it is read, normalised and batched. See `conf/data/base.yaml`."""
 
     name: str
-    # where it lies
+    # location
     dir: str | None = None
     train: str | None = None
     dev: str | None = None
@@ -58,7 +58,7 @@ class DataOptions:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     verify: bool = True
     cache_dir: str | None = None
-    # how it is read
+    # reading
     format: str = "columns"
     columns: dict[str, int] = field(default_factory=lambda: {"word": 0, "tag": -1})
     separator: str = "auto"
@@ -78,7 +78,7 @@ class DataOptions:
     max_sentence_length: int | None = None
     max_word_length: int | None = None
     vocabulary: str = "corpus"
-    # how it is batched
+    # batching
     batch_size: int = 10
     batch_tokens: int | None = None
     group_by_length: bool = True
@@ -96,7 +96,7 @@ class DataOptions:
             )
         _check_map_types(self.map_types)
         for name in ("dir", "train", "dev", "test", "cache_dir"):
-            if getattr(self, name) == "":  # as an unset variable of the shell leaves it
+            if getattr(self, name) == "":  # an unset shell variable
                 raise UserError(f"data.{name} is empty. Give data.{name}=PATH, or leave it out.")
         for name, kind, takes in (
             ("local", Sequence, "a list of names, [train.txt]"),
@@ -124,7 +124,7 @@ class DataOptions:
 
     @property
     def trains_on_dev(self) -> bool:
-        """Whether dev is training data: it is scored all the same, but must not choose anything."""
+        """Whether dev is training data: it is still scored, but must not select anything."""
         return "dev" in self.train_on
 
     @property
@@ -139,7 +139,7 @@ class DataOptions:
         )
 
     def what_encoding_depends_on(self) -> dict[str, Any]:
-        """The options that change a prepared data set: all but places, sums and batches."""
+        """The options that change a prepared data set: all but paths, checksums and batches."""
         placing = {
             *("dir", "train", "dev", "test", "local", "downloads", "licence", "cache_dir"),
             *("batch_size", "batch_tokens", "group_by_length", "eval_batch_tokens", "singleton_unk"),

@@ -1,4 +1,4 @@
-"""From column files to a prepared data set: vocabularies, arrays, vectors, a report. Cached."""
+"""Prepare a data set from column files: vocabularies, arrays, vectors, a report. Cached."""
 
 import json
 from collections import Counter
@@ -32,50 +32,50 @@ from ner_lab.io.download import Progress
 from ner_lab.user_code import is_own, reported
 from ner_lab.version import __version__
 
-_LAYOUT = 7  # of a cache entry; raise it when its files, or the meaning of its arrays, change
+_LAYOUT = 7  # version of a cache entry; raise it when its files, or the meaning of its arrays, change
 _TABLE_ARRAYS = ("words", "letters", "lengths", "singletons")
 _SPLIT_ARRAYS = ("starts", "forms", "labels", "documents", "categories", "sparse_starts", "sparse", "unopened")
 
 
 class VectorSource(Protocol):
-    """What data preparation asks of a word embedding; `ner_lab.models.word_embedding` has them."""
+    """What data preparation requires of a word embedding; implemented in `ner_lab.models.word_embedding`."""
 
     lookup: tuple[str, ...]
-    """Forms under which a word is looked for; empty where there is no file."""
+    """Forms under which a word is looked up; empty if there is no file."""
     min_coverage: float
     from_scratch: bool
-    """Whether there are vectors, and they are learnt from train alone."""
+    """Whether there are vectors that are learnt from train alone."""
 
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
-        """The file of vectors, fetched if need be; None for an embedding without one."""
+        """The file of vectors, downloaded if need be; None for an embedding without one."""
 
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
-        """Words of the file (those `wanted`, or all) and their vectors (words, dim) float32."""
+        """Words of the file (those in `wanted`, or all) and their vectors (words, dim) float32."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Plain data that changes when the rows of the same file would."""
+        """Plain data that changes whenever the rows of the same file would."""
 
 
 @dataclass
 class Prepared:
-    """All that training, scoring and the start-up summary need to know of the data."""
+    """All that training, scoring and the start-up summary need from the data."""
 
     vocabs: Vocabs
     labels: list[str]
-    """The vocabulary's tags, then tags that only dev or test have: scored, never predicted."""
+    """The vocabulary's tags, then tags only in dev or test: scored, never predicted."""
     splits: dict[str, EncodedSplit]
-    """`train` is what is trained on: with `data.train_on=[train,dev]` the sentences of both files."""
+    """`train` is the training data: with `data.train_on=[train,dev]` the sentences of both files."""
     vectors: np.ndarray | None
-    """(words, dim) float32 rows of the file for `vocabs.words`, NaN where it has none"""
+    """(words, dim) float32 rows of the file for `vocabs.words`, NaN for missing ones"""
     counts: dict[str, Counts]
     schemes: dict[str, str]
-    """What each split's file is written in."""
+    """The tag scheme of each split's file."""
     coverage: dict[str, dict[str, int]] | None
-    """`tokens` and `types`: how many were found at each look-up step, and `missing`"""
+    """`tokens` and `types`: the number found at each look-up step, and `missing`"""
     warnings: list[str] = field(default_factory=list)
-    """What is doubtful about the data (`ner_lab.data.remarks`), a line each"""
+    """Doubtful properties of the data (`ner_lab.data.remarks`), one line each"""
     improper_gold: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """`ImproperGold` of the splits that have some"""
+    """`ImproperGold` of the splits that have any"""
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     """`path` and `sha256` of the file of each split, and of the `vectors`"""
 
@@ -86,7 +86,7 @@ def prepare(
     vectors: VectorSource,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Read, count, number and look up; or take all of that from the cache."""
+    """Read the corpus, build vocabularies, encode it and look up vectors; or load the result from the cache."""
     cache = cache_dir(options.cache_dir)
     places = locate(options, progress)
     vector_file = vectors.file(cache, progress)
@@ -180,7 +180,7 @@ def _prepare(
 def form_table(
     spellings: Sequence[str], vocabs: Vocabs, options: DataOptions, singletons: set[str] | None = None
 ) -> FormTable:
-    """The table of these spellings under the normalisation that `options` state."""
+    """The table of these spellings under the normalisation set in `options`."""
     return FormTable.of(
         spellings,
         vocabs,
@@ -200,9 +200,9 @@ def encode(
     path: str = "-",
     file_scheme: str = "IOB2",
 ) -> tuple[EncodedSplit, list[str]]:
-    """Number further sentences with ready vocabularies; gives the split and its list of labels.
+    """Encode more sentences with existing vocabularies; returns the split and its list of labels.
 
-    file_scheme: what their tags are written in.
+    file_scheme: the scheme of their tags.
     """
     spellings = distinct_words(sentences)
     table = form_table(spellings, vocabs, options)
@@ -213,7 +213,7 @@ def encode(
 
 
 def _normal_words(sentences: Sequence[Sentence], options: DataOptions) -> dict[str, int]:
-    """Words after digit normalisation, case kept, with how often each occurs."""
+    """Words after digit normalisation, case kept, with their frequencies."""
     spellings = Counter(word for sentence in sentences for word in sentence.words)
     normal: Counter[str] = Counter()
     for spelling, number in spellings.items():
@@ -222,7 +222,7 @@ def _normal_words(sentences: Sequence[Sentence], options: DataOptions) -> dict[s
 
 
 def _count_words(sentences: Sequence[Sentence], options: DataOptions) -> Counter[str]:
-    """Words as the vocabulary has them, with how often each occurs."""
+    """Words as the vocabulary has them, with their frequencies."""
     counts: Counter[str] = Counter()
     for word, number in _normal_words(sentences, options).items():
         counts[word.lower() if options.lowercase else word] += number
@@ -235,7 +235,7 @@ def _entity_types(sentences: Sequence[Sentence]) -> set[str]:
 
 
 def _limit_sentences(train: Split, limit: int | None, warnings: list[str]) -> None:
-    """Leave out longer sentences of train; dev and test always count whole."""
+    """Leave out longer sentences of train; dev and test are always complete."""
     if limit is None:
         return
     kept = [sentence for sentence in train.sentences if len(sentence.words) <= limit]
@@ -248,7 +248,7 @@ def _limit_sentences(train: Split, limit: int | None, warnings: list[str]) -> No
 
 
 def _with_dev(splits: dict[str, Split], limit: int | None, warnings: list[str]) -> Split:
-    """Train with the sentences of dev behind its own. Dev itself stays as it is."""
+    """Train followed by the sentences of dev. Dev itself is unchanged."""
     train, dev = splits["train"], splits["dev"]
     first = 1 + max(sentence.document for sentence in train.sentences)
     moved = [
@@ -261,9 +261,9 @@ def _with_dev(splits: dict[str, Split], limit: int | None, warnings: list[str]) 
 
 
 def _word_classes(splits: dict[str, Split], file: VectorRows, words: WordVocab) -> dict[str, str]:
-    """The class of each spelling: in train if that has it lower-cased, in the file if its look-up finds a vector.
+    """The class of each spelling: in train if train has its lower-cased form, in the file if look-up finds a vector.
 
-    Digits stay as they are written, whatever `data.digits` says: taggers are compared on the same classes.
+    Digits are not normalised, whatever `data.digits` is: all taggers are compared on the same classes.
     """
     trained = {word.lower() for word in distinct_words(splits["train"].sentences)}
     return {
@@ -294,7 +294,7 @@ def _feature_vocab(features: FeatureSource, train: Sequence[Sentence]) -> Featur
 
 
 def _check_plain(learnt: object, target: str) -> None:
-    """Refuse what a feature set learnt where it would be something else after it was kept as JSON."""
+    """Refuse learnt data of a feature set that would change when stored as JSON."""
     try:
         kept = json.loads(json.dumps(learnt))
     except (TypeError, ValueError):

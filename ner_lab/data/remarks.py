@@ -1,4 +1,4 @@
-"""What is doubtful about a corpus that can be read: a line for each kind, shown at every start."""
+"""Doubtful properties of a readable corpus: one line for each kind, shown at every start."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from ner_lab.data.sentence import DOCSTART, Split
 from ner_lab.data.tags import OPENED_BY_I, OUTSIDE, follows, spans_of, split_tag
 
 LONG_MEAN = 100
-"""Words of a sentence in the mean, above which borders between sentences are probably missing."""
+"""Mean words per sentence above which sentence boundaries are probably missing."""
 FEW_ENTITIES = 100
-"""Entities of dev, below which its F1 chooses an epoch largely by chance."""
+"""Entities in dev below which its F1 selects an epoch largely by chance."""
 FEW_WORDS = 50_000
-"""Words of train, below which word vectors learnt from it alone are poor."""
+"""Words in train below which word vectors learnt from it alone are poor."""
 _NAMED = 20
 _SHARED_FROM = 5  # words; shorter sentences recur in any text
 _SHARED_SHARE = 0.01  # of a split's sentences of that length
@@ -29,7 +29,7 @@ class ImproperGold:
     first: dict[str, str]
 
     def in_words(self, split: Split) -> str:
-        """One line for all of it."""
+        """One line that describes all of it."""
         strict = "" if split.scheme in OPENED_BY_I else "; strict scores do not repair them"
         kinds = ", ".join(f"{kind} ({place})" for kind, place in self.first.items())
         return (
@@ -39,7 +39,7 @@ class ImproperGold:
 
 
 def improper_gold(split: Split) -> ImproperGold | None:
-    """What breaks the scheme of a split; None where nothing does."""
+    """The breaks of the scheme in a split; None if there are none."""
     sentences = 0
     first: dict[str, str] = {}
     for sentence in split.sentences:
@@ -54,7 +54,7 @@ def improper_gold(split: Split) -> ImproperGold | None:
 
 @lru_cache(maxsize=1 << 16)
 def _break(before: str, after: str, scheme: str) -> str:
-    """How `after`, following `before`, breaks the scheme, in words; "" where it does not."""
+    """How `after`, following `before`, breaks the scheme, in words; "" if it does not."""
     if follows(before, after, scheme):
         return ""
     (letter, entity_type), (next_letter, next_type) = split_tag(before), split_tag(after)
@@ -67,7 +67,7 @@ def _break(before: str, after: str, scheme: str) -> str:
 
 
 def remarks_on(splits: Mapping[str, Split], options: DataOptions, *, from_scratch: bool = False) -> list[str]:
-    """All remarks on a corpus as it was read, but for `unseen_types`, which depends on what is trained on.
+    """All remarks on a corpus as read, except `unseen_types`, which depends on the training data.
 
     from_scratch: whether word vectors are learnt from train alone.
     """
@@ -98,7 +98,7 @@ def remarks_on(splits: Mapping[str, Split], options: DataOptions, *, from_scratc
 
 
 def unseen_types(splits: Mapping[str, Split]) -> list[str]:
-    """A line for each split with entity types that train lacks."""
+    """A line for each split with entity types missing from train."""
     if "train" not in splits:
         return []
     known = {span.type for sentence in splits["train"].sentences for span in spans_of(sentence.tags)}
@@ -122,7 +122,7 @@ def unseen_types(splits: Mapping[str, Split]) -> list[str]:
 
 
 def types_unknown_to(splits: Mapping[str, Split], known: Sequence[str]) -> list[str]:
-    """One line on entity types of the splits that a tagger, which knows `known`, cannot predict."""
+    """One line on entity types of the splits that a tagger, which knows the types `known`, cannot predict."""
     counts = Counter(span.type for split in splits.values() for s in split.sentences for span in spans_of(s.tags))
     unknown = sorted(counts.keys() - set(known))
     if not unknown:
@@ -139,13 +139,13 @@ def types_unknown_to(splits: Mapping[str, Split], known: Sequence[str]) -> list[
 
 
 def _is_short_for(one: str, other: str) -> bool:
-    """Whether a name of a type begins with the other, as PERSON with PER, in any case."""
+    """Whether the name of a type begins with the other, as PERSON with PER, ignoring case."""
     short, long = sorted((one.casefold(), other.casefold()), key=len)
     return len(short) > 1 and long.startswith(short)
 
 
 def _some(names: Sequence[str]) -> str:
-    """Names with commas, cut where they are many."""
+    """Names separated by commas, truncated if there are many."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 

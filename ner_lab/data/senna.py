@@ -1,4 +1,4 @@
-"""Files out of the published archive of SENNA (Collobert et al. 2011): its vectors, its lists of names."""
+"""Files from the published archive of SENNA (Collobert et al. 2011): its vectors and its name lists."""
 
 import tarfile
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ner_lab.io.download import Download, Progress, fetch
 def senna_folder(
     download: Download, wanted: Sequence[str], cache: Path, hint: str, progress: Progress | None = None
 ) -> Path:
-    """A folder within `cache` that holds the files `wanted`, given as `hash/words.lst`; fetched if need be."""
+    """A folder within `cache` that holds the files `wanted`, given as `hash/words.lst`; downloaded if need be."""
     place = cache / "vectors"
     folder = place / "senna"
     if _missing(folder, wanted):
@@ -26,7 +26,7 @@ def senna_folder(
 
 
 def spellings_of(name: str) -> tuple[str, ...]:
-    """Names under which a file may lie: SENNA's own program asks for `ner.msc.lst`, others for `ner.misc.lst`."""
+    """Possible names of a file: SENNA's own program asks for `ner.msc.lst`, others for `ner.misc.lst`."""
     return tuple(dict.fromkeys([name, name.replace("ner.misc.", "ner.msc.")]))
 
 
@@ -35,13 +35,13 @@ def _missing(folder: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
-    """Only the files wanted leave the archive, under names of our own, once all of it is known to be sound."""
+    """Extract only the wanted files, under our own names, after the complete archive has been verified."""
     contents: dict[str, bytes] = {}
     try:
         with gzip_content(archive) as stream:
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for member in tar:
-                    plain = member.isreg() and not member.issparse()  # one with holes is as large as it says
+                    plain = member.isreg() and not member.issparse()  # a sparse member is as large as it claims
                     name = _wanted_name(member.name, wanted) if plain else None
                     source = tar.extractfile(member) if name is not None and name not in contents else None
                     if name is not None and source is not None:
@@ -49,9 +49,9 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
             for name in wanted:
                 if name not in contents:
                     raise UserError(f"{archive}: no {name} in it. Is it SENNA 3.0?")
-            while stream.read(1 << 20):  # to the end, where the sum of the whole stands
+            while stream.read(1 << 20):  # to the end, where the checksum is
                 pass
-    except (Damaged, tarfile.TarError, RecursionError) as error:  # the last: names upon names
+    except (Damaged, tarfile.TarError, RecursionError) as error:  # RecursionError: chains of names
         raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
     for name, content in contents.items():
         target = folder / name

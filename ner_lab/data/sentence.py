@@ -1,4 +1,4 @@
-"""What a corpus is made of: sentences of words with tags, in three splits."""
+"""The parts of a corpus: sentences of words with tags, in three splits."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,18 +11,18 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence as it stands in its file."""
+    """One sentence as it is in its file."""
 
     words: list[str]
     tags: list[str]
     columns: dict[str, list[str]] = field(default_factory=dict)
-    """Further columns by name (`pos`, `chunk`), one value a word."""
+    """Additional columns by name (`pos`, `chunk`), one value per word."""
     document: int = -1
-    """Number of its document within the file, from 0; -1 where the file marks no documents."""
+    """Number of its document within the file, from 0; -1 if the file marks no documents."""
     line: int = 0
     """Line of its first word, from 1."""
     lines_a_word: int = 1
-    """1 where each word has a line of its own, 0 where the sentence stands on one line."""
+    """1 if each word has its own line, 0 if the sentence is on one line."""
 
     def line_of(self, word: int) -> int:
         """The line of a word, counted from 0 within the sentence."""
@@ -31,17 +31,17 @@ class Sentence:
 
 @dataclass(slots=True)
 class Split:
-    """The sentences of one split and where they were read."""
+    """The sentences of one split and the path they were read from."""
 
     name: str
     path: str
     sentences: list[Sentence]
     scheme: str
-    """The scheme its tags are written in."""
+    """The scheme of its tags."""
     held_out_of: str = ""
-    """The file of train that it is a share of; empty for a split with a file of its own."""
+    """The file of train from which this split was held out; empty for a split with its own file."""
     remarks: list[str] = field(default_factory=list)
-    """What its reader found doubtful, a line each"""
+    """Doubtful properties found by its reader, one line each"""
 
     def place(self, sentence: Sentence, word: int = 0) -> str:
         """FILE:LINE of a word."""
@@ -50,7 +50,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Size of a split, counted as the shared tasks count: `-DOCSTART-` lines are no sentences."""
+    """Size of a split, counted as in the shared tasks: `-DOCSTART-` lines are not sentences."""
 
     documents: int
     sentences: int

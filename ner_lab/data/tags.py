@@ -1,12 +1,11 @@
-"""Tag schemes: IO, IOB1, IOB2, IOBES and BILOU, and the spans that tags stand for.
+"""Tag schemes: IO, IOB1, IOB2, IOBES and BILOU, and the spans that tags represent.
 
 Pure functions on strings. A span is `(type, start, end)`, `end` exclusive, in tokens.
 
-Spans are read as the shared task's scorer `conlleval` reads them (Tjong Kim Sang & De Meulder
-2003): a span starts at `B-X`, and also at an `I-X` that does not continue a span of type X. The
-longer schemes are first written as IOB2, letter by letter (S and U become B, E and L become I),
-which is what the authors' systems did before they called conlleval; so an improper sequence has
-the same spans in memory and in a prediction file.
+Spans are read as the shared task's scorer `conlleval` reads them (Tjong Kim Sang & De Meulder 2003): a span starts at
+`B-X`, and also at an `I-X` that does not continue a span of type X. IOBES and BILOU are first rewritten as IOB2, tag by
+tag (S and U become B, E and L become I), as the authors' systems did before they called conlleval; so an invalid
+sequence has the same spans in memory and in a prediction file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from ner_lab.errors import UserError, shown
 OUTSIDE = "O"
 SCHEMES = ("IO", "IOB1", "IOB2", "IOBES", "BILOU")
 OPENED_BY_I = ("IO", "IOB1")
-"""Schemes in which an I may open an entity."""
+"""Schemes in which I may start an entity."""
 
 _LETTERS = {
     "IO": frozenset("I"),
@@ -48,7 +47,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def as_iob(tags: Iterable[str]) -> list[str]:
-    """Write tags of any scheme with the letters B, I and O only, one by one, repairing nothing."""
+    """Rewrite tags of any scheme with only B, I and O, tag by tag, without repairs."""
     relabelled = []
     for tag in tags:
         letter, entity_type = split_tag(tag)
@@ -57,7 +56,7 @@ def as_iob(tags: Iterable[str]) -> list[str]:
 
 
 def spans_of(tags: Sequence[str]) -> list[Span]:
-    """The spans conlleval sees in `tags`, in order; any scheme, proper or not."""
+    """The spans conlleval finds in `tags`, in order; any scheme, valid or not."""
     spans = []
     start, current = 0, ""
     for position, tag in enumerate([*tags, OUTSIDE]):
@@ -101,14 +100,14 @@ def _span_letters(entity_type: str, length: int, scheme: str, adjacent: bool) ->
 
 
 def convert(tags: Sequence[str], scheme: str) -> list[str]:
-    """Write the spans of `tags` in `scheme`. Going to IO joins adjacent spans of one type."""
+    """Write the spans of `tags` in `scheme`. Conversion to IO merges adjacent spans of one type."""
     return tags_of(spans_of(tags), len(tags), scheme)
 
 
 def with_types(tags: Sequence[str], names: Mapping[str, str], scheme: str) -> list[str]:
     """Tags of `scheme` with other names for their types, `O` for a type to drop. Entities keep their words.
 
-    Only in IO do two neighbours that get the same name become one, since IO cannot keep them apart.
+    Adjacent entities that get the same name merge only in IO, which cannot separate them.
     """
     starts = {span.start for span in spans_of(tags)}
     renamed = [OUTSIDE] * len(tags)
@@ -124,9 +123,9 @@ def with_types(tags: Sequence[str], names: Mapping[str, str], scheme: str) -> li
 
 
 def as_written(tags: Sequence[str], scheme: str) -> list[str]:
-    """Tags of `scheme` in IOB2, as a file of predictions has them: letter by letter, nothing mended.
+    """Tags of `scheme` in IOB2, as in a prediction file: tag by tag, without repairs.
 
-    IO and IOB1, where an I may open an entity, are written by their spans.
+    IO and IOB1, in which I may start an entity, are converted through their spans.
     """
     return convert(tags, "IOB2") if scheme in OPENED_BY_I else as_iob(tags)
 
@@ -142,7 +141,7 @@ def is_proper(tags: Sequence[str], scheme: str) -> bool:
 
 
 def opened_without_b(tags: Sequence[str]) -> list[int]:
-    """Tokens at which a span starts (see `spans_of`) with a letter that continues one: I, E or L."""
+    """Tokens at which a span starts (see `spans_of`) with a prefix that continues one: I, E or L."""
     before, found = "", []
     for position, tag in enumerate(tags):
         letter, entity_type = split_tag(tag)
@@ -153,7 +152,7 @@ def opened_without_b(tags: Sequence[str]) -> list[int]:
 
 
 def follows(before: str, after: str, scheme: str) -> bool:
-    """Whether `after` may come directly behind `before`; `O` stands for the sentence's border."""
+    """Whether `after` may directly follow `before`; `O` represents the sentence boundary."""
     (letter, entity_type), (next_letter, next_type) = split_tag(before), split_tag(after)
     return _may_follow(letter, next_letter, entity_type == next_type, scheme)
 
@@ -178,7 +177,7 @@ def follows_table(tags: Sequence[str], scheme: str) -> list[list[bool]]:
 
 
 def _may_follow(letter: str, next_letter: str, same: bool, scheme: str) -> bool:
-    """`follows`, of the letters of two tags; same: whether their types are equal."""
+    """`follows` for the prefixes of two tags; same: whether their types are equal."""
     known = _LETTERS[scheme] | {OUTSIDE}
     if letter not in known or next_letter not in known:
         return False
@@ -194,12 +193,12 @@ def _may_follow(letter: str, next_letter: str, same: bool, scheme: str) -> bool:
 
 
 def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
-    """The scheme a corpus is written in, told from the letters it uses and where B stands.
+    """The scheme of a corpus, detected from the prefixes it uses and the positions of B.
 
-    E or S mean IOBES, L or U BILOU. With I alone it is IO (which IOB1 also looks like where no
-    two entities of a type touch: the spans are the same). With B and I it is IOB2 where entities
-    open with B, IOB1 where they open with I; of a corpus that does both, what it does more often.
-    Raises ValueError where letters of two schemes are mixed.
+    E or S mean IOBES, L or U BILOU. With I alone it is IO (IOB1 looks the same if no two entities of a type are
+    adjacent: the spans are equal). With B and I it is IOB2 if entities start with B, IOB1 if they start with I; if both
+    occur, the more frequent one.
+    Raises ValueError if prefixes of two schemes are mixed.
     """
     letters: set[str] = set()
     opened_by_b = opened_by_i = 0
@@ -208,7 +207,7 @@ def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
         for tag in tags:
             letter, entity_type = split_tag(tag)
             letters.add(letter)
-            if entity_type and entity_type != before:  # an entity that no other of its type touches
+            if entity_type and entity_type != before:  # an entity with no adjacent entity of its type
                 opened_by_b += letter == "B"
                 opened_by_i += letter == "I"
             before = entity_type
@@ -225,9 +224,9 @@ def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
 
 
 def check_scheme(name: str, key: str = "") -> str:
-    """`name` in upper case, or an error that lists the schemes; BIO and BIOES are understood.
+    """`name` in upper case, or an error that lists the schemes; BIO and BIOES are accepted.
 
-    key: of the config, for the error.
+    key: the config key, for the error.
     """
     known = {"BIO": "IOB2", "BIOES": "IOBES", "IOB": "IOB1", "BILUO": "BILOU"}
     scheme = known.get(str(name).upper(), str(name).upper())

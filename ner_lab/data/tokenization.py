@@ -1,11 +1,11 @@
-"""Raw text to sentences and tokens, each token with its place in the text.
+"""Split raw text into sentences and tokens, each token with its position in the text.
 
-Written to agree with how CoNLL-2003 splits English: punctuation stands alone, clitics come off
-(`Ashby 's`, `do n't`), and abbreviations, initials, numbers, scores and dates stay whole.
+Designed to agree with the CoNLL-2003 tokenization of English: punctuation is separate, clitics are split off (`Ashby
+'s`, `do n't`), and abbreviations, initials, numbers, scores and dates are kept together.
 
-What is tried at a letter and may come to nothing reads a bounded number of letters or parts, so that time
-grows with the text alone, whatever stands in it: before the @ of an address stand 64 letters at most
-(RFC 5321), a word that a clitic is taken from has 33 parts at most.
+A match attempt that may fail reads a bounded number of characters or parts, so that time depends only on the length of
+the text, whatever it contains: an address has at most 64 characters before the @ (RFC 5321), a word that a clitic is
+split from has at most 33 parts.
 """
 
 import re
@@ -57,8 +57,8 @@ def tokenize(text: str, offset: int = 0) -> list[Token]:
 def sentences_in(text: str, offset: int = 0) -> Iterator[list[Token]]:
     """Split running text into sentences of tokens.
 
-    A sentence ends at an empty line, and at `. ! ?` (with quotes that close behind it) when what
-    follows begins with a capital, a digit or an opening mark. A single line break is a blank.
+    A sentence ends at an empty line, and at `. ! ?` (with closing quotes after it) if what follows begins with a
+    capital, a digit or an opening mark. A single line break is a blank.
     """
     begin = 0
     for gap in [*_EMPTY_LINE.finditer(text), None]:

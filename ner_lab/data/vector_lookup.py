@@ -1,4 +1,4 @@
-"""Match the words of a corpus with the words of a file of vectors."""
+"""Match the words of a corpus to the words of a vector file."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from ner_lab.errors import UserError
 
 MISSING = "missing"
 WORD_CLASSES = ("IV", "OOTV", "OOEV", "OOBV")
-"""Words that train and the file of vectors have; only the file; only train; neither: Ma & Hovy 2016, tables 8, 9."""
+"""Words in train and the vector file; only in the file; only in train; in neither: Ma & Hovy 2016, tables 8, 9."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorRows:
-    """Rows of a file of vectors, by word."""
+    """Rows of a vector file, by word."""
 
     rows: Mapping[str, int]
     matrix: np.ndarray
@@ -32,14 +32,14 @@ class VectorRows:
 
 
 def wanted_forms(words: Iterable[str], lookup: tuple[str, ...]) -> set[str]:
-    """Every form under which one of `words` would be looked for."""
+    """Every form under which any of `words` would be looked up."""
     return {LOOKUP_STEPS[step](word) for word in words for step in lookup}
 
 
 def with_vectors(vocab: WordVocab, words: Iterable[str], file: VectorRows, which: str) -> tuple[WordVocab, np.ndarray]:
-    """Add to `vocab` the words that only the file knows; give the vectors of all its words.
+    """Add to `vocab` the words that only the file has; return the vectors of all its words.
 
-    `which`: `train` adds none, `corpus` those that a word of `words` is found under, `file` all.
+    `which`: `train` adds none, `corpus` those under which a word of `words` is found, `file` all.
     Returns the vocabulary and (words, dim) float32, NaN where the file has no vector.
     """
     known: dict[str, None] = {}
@@ -59,7 +59,7 @@ def with_vectors(vocab: WordVocab, words: Iterable[str], file: VectorRows, which
 
 
 def coverage(counts: Mapping[str, int], file: VectorRows) -> dict[str, dict[str, int]]:
-    """How many `tokens` and `types` each look-up step finds, and how many are `missing`."""
+    """The number of `tokens` and `types` that each look-up step finds, and of those `missing`."""
     tokens = dict.fromkeys([*file.lookup, MISSING], 0)
     types = dict(tokens)
     for word, number in counts.items():
@@ -76,7 +76,7 @@ def word_class(*, in_train: bool, in_file: bool) -> str:
 
 
 def check_coverage(found: dict[str, dict[str, int]], least: float, path: str) -> None:
-    """Raise UserError where the file knows fewer of the corpus's words than the stated share."""
+    """Raise UserError if the file covers less than the given share of the corpus's words."""
     types = found["types"]
     total = sum(types.values())
     known = total - types[MISSING]

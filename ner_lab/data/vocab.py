@@ -1,7 +1,7 @@
 """Numbers for words, characters, tags and features.
 
-Every vocabulary is a plain list of strings with a dictionary beside it, so it travels in a
-checkpoint as JSON-like data. Number 0 is padding and 1 the unknown item, except for tags.
+Every vocabulary is a plain list of strings with a dictionary, so it is stored in a checkpoint as JSON-like data. Number
+0 is padding and 1 the unknown item, except for tags.
 """
 
 import re
@@ -23,7 +23,7 @@ LOOKUP_STEPS: dict[str, Callable[[str], str]] = {
     "lower_zero_digits": lambda word: _DIGIT.sub("0", word.lower()),
     "lower_zero_runs": lambda word: _DIGITS.sub("0", word.lower()),
 }
-"""Forms under which a word is looked for in a file of vectors."""
+"""Forms under which a word is looked up in a vector file."""
 
 
 def normalise_digits(word: str, digits: str) -> str:
@@ -39,7 +39,7 @@ def normalise_digits(word: str, digits: str) -> str:
 
 @dataclass
 class Vocab:
-    """Strings and their numbers; what is not in it is UNK."""
+    """Strings and their numbers; any other string is UNK."""
 
     items: list[str]
     ids: dict[str, int] = field(init=False, repr=False)
@@ -60,21 +60,20 @@ class Vocab:
 
 @dataclass
 class WordVocab(Vocab):
-    """Words with a vector of their own (`items`), and words only the file of vectors knows (`known`).
+    """Words with their own vectors (`items`), and words that only the vector file has (`known`).
 
-    `items` are padding, unknown and the words of train; training moves their vectors. `known` are
-    forms as the file has them, numbered behind `items`; their vectors stay as they are, since no
-    gradient ever reaches a word that train lacks.
+    `items` are padding, unknown and the words of train; training updates their vectors. `known` are forms as the file
+    has them, numbered after `items`; their vectors stay fixed, since no gradient reaches a word that is not in train.
     """
 
     known: list[str] = field(default_factory=list)
     lowercase: bool = False
     lookup: tuple[str, ...] = ()
-    """Names out of `LOOKUP_STEPS`: the forms under which a word is looked for among `known`."""
+    """Names from `LOOKUP_STEPS`: the forms under which a word is looked up in `known`."""
     known_ids: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # a text may hold the word "<pad>"
+        # a text may contain the word "<pad>"
         self.ids = {word: number for number, word in enumerate(self.items) if number > UNK}
         self.known_ids = {word: len(self.items) + number for number, word in enumerate(self.known)}
 
@@ -82,7 +81,7 @@ class WordVocab(Vocab):
         return word.lower() if self.lowercase else word
 
     def find(self, word: str) -> int:
-        """The number of `word`: its own, or that of the form the file knows it by, or UNK."""
+        """The number of `word`: its own, or that of its form in the file, or UNK."""
         key = self.key(word)
         if (own := self.ids.get(key)) is not None:
             return own
@@ -94,7 +93,7 @@ class WordVocab(Vocab):
 
 @dataclass
 class TagVocab:
-    """Tags of the scheme trained in; `O` is number 0."""
+    """Tags of the training scheme; `O` is number 0."""
 
     items: list[str]
     scheme: str
@@ -130,25 +129,26 @@ class FeatureVocab:
     columns: dict[str, Vocab] = field(default_factory=dict)
     sparse: Vocab = field(default_factory=lambda: Vocab([]))
     learnt: Any = None
-    """What the feature set must know of train before it reads anything; plain data"""
+    """What the feature set learnt from train before it read any sentence; plain data"""
 
 
 @dataclass
 class Vocabs:
-    """All the vocabularies of a tagger: what `build_tagger` takes its sizes from."""
+    """All vocabularies of a tagger; `build_tagger` takes its sizes from them."""
 
     words: WordVocab
     chars: Vocab
     tags: TagVocab
     features: FeatureVocab
     vector_dim: int = 0
-    """Dimensions of the file of word vectors; 0 where there is none."""
+    """Dimensions of the word vector file; 0 if there is none."""
     word_classes: dict[str, str] = field(default_factory=dict)
-    """Which of train and the file of vectors has each spelling of the corpus: for scores by class, not for the
-    tagger. Empty without a file."""
+    """Whether train and the vector file have each spelling of the corpus: for scores by class, not for the tagger.
+    Empty without a file.
+    """
 
     def to_plain(self) -> dict[str, Any]:
-        """Lists, dictionaries, strings and numbers only: loads with `weights_only=True`."""
+        """Only lists, dictionaries, strings and numbers: loads with `weights_only=True`."""
         return {
             "words": {
                 "items": self.words.items,
@@ -182,7 +182,7 @@ class Vocabs:
 
 
 def check_lookup(steps: Sequence[str]) -> tuple[str, ...]:
-    """`steps` as a tuple, or an error that lists the known ones."""
+    """`steps` as a tuple, or an error that lists the valid ones."""
     for step in steps:
         if step not in LOOKUP_STEPS:
             raise UserError(f"look-up step '{step}' is unknown. Steps: {', '.join(LOOKUP_STEPS)}")

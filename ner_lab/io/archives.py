@@ -1,4 +1,4 @@
-"""Archives, unpacked with an end: one that is made to fill memory or disk is stopped, a damaged one is told as that."""
+"""Unpack archives within bounds: one made to fill memory or disk is stopped, a damaged one is reported as damaged."""
 
 import errno
 import gzip
@@ -15,29 +15,29 @@ from typing import IO, Any
 
 from ner_lab.errors import UserError
 
-_TIMES = 100  # text and numbers become 2 to 5 times as large; deflate can do 1,032
-_SMALL = 256 << 20  # bytes that do no harm, however few they were
+_TIMES = 100  # text and numbers expand 2 to 5 times; deflate can reach 1,032
+_SMALL = 256 << 20  # bytes that are harmless at any ratio
 _MOST = 64 << 30  # bytes: ten times the largest public vectors
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # Python unpacks the others in pieces without an end
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # Python unpacks the others in pieces of unbounded size
 
 
 class Damaged(Exception):
-    """An archive that cannot be unpacked; the message says why, as Python's unpackers do."""
+    """An archive that cannot be unpacked; the message gives the reason, in the words of Python's unpackers."""
 
 
 @contextmanager
 def zip_member(archive: Path, choose: Callable[[Sequence[str]], str]) -> Iterator[IO[bytes]]:
-    """The bytes of one file within a zip archive; of two files of one path, the first.
+    """Open one file of a zip archive for reading; if two have the same path, the first.
 
-    choose: the path of the file there, given those of all files. Raises UserError for what is not read, and, here
-    or as the bytes are read, Damaged.
+    choose: returns the path of the file, given the paths of all files. Raises UserError for an archive that is not
+    read, and Damaged, here or while the bytes are read.
     """
     with _told():
         opened = zipfile.ZipFile(archive)
     with opened:
         files: dict[str, zipfile.ZipInfo] = {}
         for info in opened.infolist():
-            if not info.filename.endswith("/"):  # which is a folder
+            if not info.filename.endswith("/"):  # a folder
                 files.setdefault(info.filename, info)
         chosen = files[choose(list(files))]
         if chosen.flag_bits & 1 or chosen.compress_type not in _METHODS:
@@ -53,28 +53,28 @@ def zip_member(archive: Path, choose: Callable[[Sequence[str]], str]) -> Iterato
 
 @contextmanager
 def gzip_content(archive: Path) -> Iterator[IO[bytes]]:
-    """The bytes that a gzip file holds; Damaged as they are read."""
-    if not archive.stat().st_size:  # Python takes it for a sound one that holds nothing
+    """Open the content of a gzip file; raises Damaged while the bytes are read."""
+    if not archive.stat().st_size:  # Python takes it for a valid, empty one
         raise Damaged("it is empty")
     with gzip.open(archive) as packed:
         yield bounded(packed, archive)
 
 
 def find_member(names: Sequence[str], name: str) -> str | None:
-    """The path of the file called `name`, in whatever folder of an archive."""
+    """The path of the file called `name` in any folder of an archive."""
     return next((path for path in names if PurePosixPath(path).name == name), None)
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip archive by its content."""
+    """Whether a file is a zip archive, judged by its content."""
     with _told():
         return zipfile.is_zipfile(path)
 
 
 def bounded(unpacked: Any, archive: Path) -> IO[bytes]:
-    """The bytes that come out of `archive`; UserError when they are more than any honest archive of its size holds.
+    """The unpacked bytes of `archive`; UserError if there are more than a genuine archive of its size holds.
 
-    unpacked: a readable file over them. What is wrong with the archive is raised as Damaged.
+    unpacked: a readable file of these bytes. A defect of the archive is raised as Damaged.
     """
     return io.BufferedReader(_Counted(unpacked, archive), 1 << 16)
 
@@ -111,15 +111,15 @@ def _too_large(archive: Path) -> UserError:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Whatever Python's unpackers say of a damaged archive, as Damaged; nothing of ours may stand within.
+    """Convert whatever Python's unpackers raise for a damaged archive to Damaged; keep our own code out of this block.
 
-    They declare a few exceptions and raise many: a place outside the file, a name that is no UTF-8, numbers that no
+    They document a few exceptions and raise many: for an offset outside the file, a name that is not UTF-8, numbers no
     struct holds.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # of the disk, and not of the content
+        if error.errno not in (None, errno.EINVAL):  # from the disk, not the content
             raise
         raise Damaged(str(error)) from None
     except (

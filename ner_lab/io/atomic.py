@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes."""
 
 import os
 import tempfile
@@ -7,23 +7,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-_MODE = 0o666  # less what the process's umask takes away
+_MODE = 0o666  # minus the process's umask
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a new file `path` that is there, with all that was written, only when the block has ended well.
+    """Open a new file `path` for writing; it appears, complete, only if the block succeeds.
 
-    It is written beside its place, flushed to the disk, and renamed: whoever looks, and whatever the
-    machine does meanwhile, sees the old file or the new one. Where the block or the disk fails, the old
-    file stays and nothing else is left. mode: `w` (UTF-8, line ends as written) or `wb`.
+    It is written to a temporary file in the same folder, flushed to the disk and renamed, so readers see the old file
+    or the new one, even after a crash. If the block or the disk fails, the old file stays and nothing else is left.
+    mode: `w` (UTF-8, line ends as written) or `wb`.
     """
     target = Path(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         descriptor, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".draft")
     except OSError as error:
-        error.filename = str(target)  # what the user knows of
+        error.filename = str(target)  # the name the user knows
         raise
     try:
         with os.fdopen(descriptor, mode, **text) as file:
@@ -42,13 +42,13 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file whole or not at all; text as UTF-8."""
+    """Write a file atomically; text as UTF-8."""
     with whole_file(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the disk know the names in a folder, where the file system can."""
+    """Flush the names in a folder to the disk, where the file system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -58,7 +58,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's; the system has no call that only looks."""
+    """The umask of the process; the system has no call that only reads it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,9 +1,9 @@
-"""Content hashes, and a cache of prepared data that parallel runs may share.
+"""Content hashes, and a cache of prepared data that parallel runs share.
 
-An entry is a folder named by a hash of everything it depends on; it holds a `NAME.npy` for each array, `meta.json`
-and their checksums, and is renamed into place when complete. One whose checksums are wrong is named, removed and
-made again. Runs that want the same entry at once wait for the first one to make it. Arrays are memory-mapped. A
-cache that cannot be written is done without.
+An entry is a folder named by a hash of everything it depends on. It holds a `NAME.npy` for each array, `meta.json` and
+their checksums, and is renamed into place when complete. An entry with wrong checksums is reported, removed and made
+again. Runs that want the same entry at once wait for the first one to make it. Arrays are memory-mapped. If the cache
+cannot be written, the run works without it.
 """
 
 import fcntl
@@ -31,17 +31,17 @@ Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 def cache_dir(stated: str | os.PathLike[str] | None = None) -> Path:
-    """`stated`, else `$NER_LAB_CACHE`, else the user's cache directory."""
+    """`stated` if given, else `$NER_LAB_CACHE`, else the user's cache directory."""
     return Path(stated or os.environ.get("NER_LAB_CACHE") or pooch.os_cache("ner_lab")).expanduser()
 
 
 def key_of(**parts: Any) -> str:
-    """A name for a cache entry: the hash of `parts`, which must be plain data."""
+    """The name of a cache entry: the hash of `parts`, which must be plain data."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def content_hash(path: Path, folder: Path) -> str:
-    """SHA-256 of a file; remembered in `folder` until the file's size or time changes."""
+    """SHA-256 of a file, remembered in `folder` until the file's size or time changes."""
     stat = path.stat()
     stamp = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
     memo = folder / "hashes" / f"{key_of(stamp=stamp)}.txt"
@@ -57,7 +57,7 @@ def content_hash(path: Path, folder: Path) -> str:
 
 
 def _remembered(memo: Path, stamp: list[Any]) -> str | None:
-    """The hash in a memo, if it is the one that was written there for this file."""
+    """The hash in a memo, if it was written there for this file."""
     try:
         text = memo.read_bytes().decode(errors="replace")
     except OSError:
@@ -70,9 +70,9 @@ def _remembered(memo: Path, stamp: list[Any]) -> str | None:
 
 
 def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
-    """The entry `key`, from the cache or from `make()`. A damaged entry is made anew.
+    """The entry `key`, from the cache or from `make()`. A damaged entry is made again.
 
-    Where `folder` cannot be written, what was made is given as it is, with a warning.
+    If `folder` cannot be written, the result of `make()` is returned directly, with a warning.
     """
     entry = folder / key
     if (found := _found(entry)) is not None:
@@ -97,7 +97,7 @@ def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
 
 
 def cannot_keep(cache: Path, error: OSError) -> None:
-    """Say, once, that nothing can be written to the cache."""
+    """Warn, once, that nothing can be written to the cache."""
     _say_once(str(cache), error.strerror or str(error))
 
 
@@ -113,7 +113,7 @@ def _say_once(cache: str, reason: str) -> None:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`: one process, and one thread of it, at a time."""
+    """Hold the lock file `path`: one process, and one thread in it, at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
@@ -123,13 +123,13 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path, *, shared: bool = False) -> bool:
-    """Whether a process holds the lock file `path` now; `shared`: also a lock that others may hold beside it."""
+    """Whether a process holds the lock file `path` now; `shared`: also count a lock that others may share."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as file:  # a pipe of that name would never open
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as file:  # a pipe of that name would block
             fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no such file, most of all
+    except OSError:  # usually: no such file
         return False
     return False
 
@@ -139,7 +139,7 @@ def _found(entry: Path, *, held: bool = False) -> Entry | None:
 
 
 def _read(entry: Path) -> Entry:
-    # copy-on-write: what a run writes into an array is its own, and torch.from_numpy takes it without a warning
+    # copy-on-write: what a run writes into an array is private, and torch.from_numpy takes it without a warning
     arrays = {path.stem: np.asarray(np.load(path, mmap_mode="c", allow_pickle=False)) for path in entry.glob("*.npy")}
     return arrays, json.loads((entry / _META).read_text(encoding="utf-8"))
 

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all, and know by their sums when a file of theirs has changed."""
+"""Atomically written folders with checksums."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ _Read = TypeVar("_Read")
 
 
 class Damaged(ValueError):
-    """A file is not as it was written; the message says which."""
+    """A file differs from what was written; the message names it."""
 
 
 @contextmanager
 def sealed_folder(place: Path) -> Iterator[Path]:
-    """Give a new folder to write files into, which stands at `place`, with their sums, when the block has ended well.
+    """Give a new folder to write files into; it is moved to `place`, with its checksums, when the block succeeds.
 
-    All of it is on the disk before it gets its name. Who calls holds a lock that is `place`'s own.
+    Everything is flushed to the disk before the folder gets its name. The caller holds a lock reserved for `place`.
     """
     draft = place.with_name(f"{place.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)  # a process may have been killed
+    shutil.rmtree(draft, ignore_errors=True)  # left by a killed process
     try:
         draft.mkdir()
         yield draft
@@ -46,9 +46,9 @@ def sealed_folder(place: Path) -> Iterator[Path]:
 
 
 def read_sealed(place: Path, read: Callable[[Path], _Read], *, held: bool = False) -> _Read | None:
-    """What `read` gives of the sealed folder at `place`; None where there is none, or one that is damaged.
+    """What `read` returns for the checksummed folder at `place`; None if the folder is missing or damaged.
 
-    held: the caller holds the lock of `place`; a damaged folder is then named and removed.
+    held: the caller holds the lock of `place`; a damaged folder is then reported and removed.
     """
     if not place.exists():
         return None
@@ -63,7 +63,7 @@ def read_sealed(place: Path, read: Callable[[Path], _Read], *, held: bool = Fals
 
 
 def check_sums(folder: Path) -> None:
-    """Raise Damaged or OSError where a file of a sealed folder is not as it was written, or not to be read."""
+    """Raise Damaged or OSError if a file of a checksummed folder differs from what was written, or cannot be read."""
     try:
         sums = json.loads((folder / SUMS).read_bytes())
     except ValueError:
@@ -78,6 +78,6 @@ def check_sums(folder: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file. It is read, not mapped, so that a disk error raises OSError and does not end the process."""
+    """SHA-256 of a file. It is read, not mapped, so that a disk error raises OSError instead of ending the process."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

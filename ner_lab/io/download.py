@@ -1,4 +1,4 @@
-"""Public files by name: fetched once, checked against a pinned sum, resumed when cut off."""
+"""Download public files: once, checked against a pinned checksum, resumed after an interruption."""
 
 import hashlib
 import logging
@@ -25,7 +25,7 @@ from ner_lab.io.os_errors import is_of_the_disk
 
 log = logging.getLogger(__name__)
 
-_LARGE = 32 << 20  # bytes, above which a sum takes so long that it is remembered
+_LARGE = 32 << 20  # bytes, above which a checksum takes so long that it is remembered
 _MOST = 64 << 30  # bytes; the largest public vectors have 6 GB
 
 Progress = Callable[[int, int], None]
@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file at a public address, and the sum it must have (`sha256:...` or `md5:...`, or None)."""
+    """A file at a public address, and its required checksum (`sha256:...` or `md5:...`, or None)."""
 
     url: str
     checksum: str | None = None
@@ -45,11 +45,11 @@ class Download:
 
 
 def fetch(download: Download, folder: Path, hint: str, progress: Progress | None = None) -> Path:
-    """The downloaded file in `folder`; without the network if it is there already, with the sum it must have.
+    """Download a file to `folder`; no network is used if it is already there with the right checksum.
 
-    A part left by an earlier attempt is continued; runs that want the same file at once wait for
-    the first one to fetch it. `hint` says how to do without the network and ends every error
-    message. Raises UserError when offline or when the sum is wrong.
+    A partial file of an earlier attempt is continued. Runs that want the same file at once wait for the first one to
+    fetch it. `hint` says how to do without the network and ends every error message. Raises UserError when offline or
+    if the checksum is wrong.
     """
     _check_address(download.url, hint)
     _check_sum(download, hint)
@@ -64,12 +64,12 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
     with lock(target.with_name(target.name + ".lock")):
         if target.exists():
             return target
-        if download.checksum is None:  # nothing would tell a part of this file from one of another
+        if download.checksum is None:  # a partial file could belong to another file
             part.unlink(missing_ok=True)
         try:
             _transfer(download.url, part, progress)
         except (OSError, HTTPException) as error:
-            if isinstance(error, OSError) and is_of_the_disk(error):  # ours, and not the network
+            if isinstance(error, OSError) and is_of_the_disk(error):  # our disk, not the network
                 error.filename = str(part)
                 raise
             kept = ""
@@ -86,7 +86,7 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
 
 
 def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
-    """Write the member of a zip file to `target`, whole or not at all."""
+    """Write the member of a zip file to `target`, atomically."""
 
     def choose(names: Sequence[str]) -> str:
         name = find_member(names, member)
@@ -98,7 +98,7 @@ def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
 
 
 def extract_gzip(archive: Path, target: Path, hint: str) -> Path:
-    """Unpack a gzip file to `target`, whole or not at all."""
+    """Unpack a gzip file to `target`, atomically."""
     return _extract(lambda: gzip_content(archive), archive, target, hint)
 
 
@@ -122,10 +122,10 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
     try:
         response = _opener().open(request, timeout=30)
     except urllib.error.HTTPError as error:
-        if have and error.code == 416:  # nothing lies behind what we have: it is all there
+        if have and error.code == 416:  # no bytes after those we have: the file is complete
             return
         raise
-    except ValueError as error:  # of what is no address, its own or that of a redirect
+    except ValueError as error:  # an invalid address, the given one or that of a redirect
         raise OSError(f"no address: {error}") from None
     with response:
         continued = response.status == 206
@@ -150,20 +150,20 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Opens addresses with certificates checked, whatever the program around us has switched off for all of it."""
+    """An opener that verifies certificates, even if the surrounding program has disabled that globally."""
     return urllib.request.build_opener(
         _SafeRedirects, urllib.request.HTTPSHandler(context=ssl.create_default_context())
     )
 
 
 def _length(headers: Message) -> int:
-    """Bytes that are announced; 0 where that is not said, or makes no sense."""
+    """The announced length in bytes; 0 if it is missing or invalid."""
     stated = str(headers.get("Content-Length"))
     return int(stated) if re.fullmatch(r"[0-9]{1,18}", stated) else 0
 
 
 def _first_place(headers: Message) -> int | None:
-    """Where in the file a part of it begins."""
+    """The offset in the file at which a partial response starts."""
     stated = re.match(r"bytes ([0-9]{1,18})-", str(headers.get("Content-Range")))
     return int(stated[1]) if stated else None
 
@@ -186,12 +186,12 @@ def _verify(part: Path, download: Download, hint: str) -> None:
 
 
 def _check_kept(target: Path, download: Download, hint: str) -> None:
-    """Raise UserError where a file that was fetched once is another now."""
+    """Raise UserError if a file fetched earlier has changed since."""
     if download.checksum is None:
         return
     algorithm, _, expected = download.checksum.partition(":")
     if algorithm == "sha256" and target.stat().st_size > _LARGE:
-        found = content_hash(target, target.parents[1])  # which others ask for as well, of vectors
+        found = content_hash(target, target.parents[1])  # shared: vectors are hashed elsewhere too
     else:
         with target.open("rb") as file:
             found = hashlib.file_digest(file, algorithm).hexdigest()
@@ -203,7 +203,7 @@ def _check_kept(target: Path, download: Download, hint: str) -> None:
 
 
 def _check_address(url: str, hint: str) -> None:
-    """Raise UserError where nothing can be fetched, or kept under a name of its own."""
+    """Raise UserError if nothing can be fetched from an address, or it gives no file name."""
     try:
         place = urlsplit(url)
         name = PurePosixPath(place.path).name
@@ -222,7 +222,7 @@ def _check_address(url: str, hint: str) -> None:
 
 
 def _check_sum(download: Download, hint: str) -> None:
-    """Raise UserError where what should be a sum could never be that of a file."""
+    """Raise UserError if a checksum cannot be that of any file."""
     stated = download.checksum
     if stated is not None and not re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", str(stated)):
         raise UserError(
@@ -241,7 +241,7 @@ def _is_local(url: str) -> bool:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to https only; from a server on this machine also to such."""
+    """Follow redirects to https only; loopback servers may redirect to loopback servers."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str

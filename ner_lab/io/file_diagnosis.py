@@ -1,4 +1,4 @@
-"""What a file is that should have been there, or should have been text: asked only where an error is certain."""
+"""Say what a missing or unreadable file is instead. Called only once an error is certain."""
 
 import os
 import re
@@ -41,11 +41,11 @@ _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)\b", re.I
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _HEAD = 4096
 _WIDE = {"x0x0": "UTF-16LE", "0x0x": "UTF-16BE", "x000": "UTF-32LE", "000x": "UTF-32BE"}
-"""Which of four bytes are mostly zero in a text of Latin letters without a byte order mark."""
+"""Which of four bytes are mostly zero in text of Latin letters without a byte order mark."""
 
 
 def why_no_file(path: Path) -> str:
-    """What stands where a file was expected, as a sentence; the nearest name beside it, where nothing does."""
+    """What is at a path where a file was expected, as a sentence; if nothing is, the nearest name beside it."""
     if path.is_dir():
         return "is a folder."
     if path.is_symlink() and not path.exists():
@@ -60,7 +60,7 @@ def why_no_file(path: Path) -> str:
 
 
 def nature_of(head: bytes, name: str) -> str | None:
-    """What a file is whose beginning is `head`, and the next step; None where it may be a text."""
+    """What kind of file begins with `head`, and the next step; None if it may be text."""
     if head.startswith(b"\x1f\x8b") and name.endswith((".tar.gz", ".tgz")):
         return f"it is an archive of several files. {_UNPACK}tar -xzf {name}"
     if head[257:262] == b"ustar":
@@ -86,7 +86,7 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def no_text(content: bytes, place: int, source: str, before: int = 0) -> str:
-    """Why `content` is no text in UTF-8, where the byte at `place` shows it; `before` lines stand before `content`."""
+    """Why `content` is not UTF-8 text, shown by the byte at `place`; `before` lines precede `content`."""
     name = Path(source).name
     if not before and (nature := nature_of(content[:_HEAD], name)):
         return f"{source}:1: {nature}"

@@ -1,4 +1,4 @@
-"""The log file of a run: written from the start of the run on, on a disk that may fill up."""
+"""The log file of a run, written from the start of the run, on a disk that may fill up."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class LogFile(logging.FileHandler):
-    """A file of messages. Those before `start` wait in memory, so a run that is refused leaves the file as it was.
+    """A file of messages. Those before `start` stay in memory, so a run that is refused leaves the file unchanged.
 
     A full disk is reported once, and the run continues.
     """
@@ -26,13 +26,13 @@ class LogFile(logging.FileHandler):
             self.handleError(record)
 
     def start(self) -> None:
-        """Write what was kept, and from now on every message at once."""
+        """Write the stored messages, and from now on each message at once."""
         kept, self._waiting = self._waiting or [], None
         for record in kept:
             self.handle(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Called where a record could not be written."""
+        """Handle a record that could not be written."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
@@ -42,7 +42,7 @@ class LogFile(logging.FileHandler):
 
 
 def start_log_files() -> None:
-    """Write the log files of this process from now on."""
+    """Start writing the log files of this process."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LogFile):
             handler.start()

@@ -1,4 +1,4 @@
-"""How many cores there are for this process."""
+"""The number of CPU cores available to this process."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores_at_hand(quota: Path = _QUOTA) -> int:
-    """Cores this process may use: those it is bound to, or fewer where a container has a share of their time."""
+    """Number of CPU cores this process may use: its CPU affinity, capped by the container's CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         time, period = quota.read_text().split()

@@ -1,4 +1,4 @@
-"""What the system says of a file, a folder or a disk that fails, in words with a next step."""
+"""Explain errors of files, folders and disks, with a next step."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ _DISK = {
     errno.EIO: "the disk cannot read or write it, and may be failing. See the system's log, and save what matters.",
     errno.ESTALE: "the network's disk has lost it. Start again when it is there.",
 }
-"""What is never ours, also where no file is named."""
+"""Errors that are never our own fault, even if they name no file."""
 _FILE = {
     errno.EACCES: f"permission denied{{owner}}. Have the right given, or choose another place: {_ELSEWHERE}.",
     errno.EPERM: f"the system does not permit it{{owner}}. Choose another place: {_ELSEWHERE}.",
@@ -28,8 +28,8 @@ _NO_FOLDER = "the folder that this was started in is no longer there. Change to 
 
 
 def in_words(error: OSError) -> str | None:
-    """What is wrong with a place, and what to do about it; None where the error names none, and may be ours."""
-    if error.errno is None:  # not the system's word
+    """What is wrong with a path, and what to do about it; None if the error names no path, and may be our own."""
+    if error.errno is None:  # not raised by the system
         return None
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
     if place is None and isinstance(error, FileNotFoundError) and not has_folder():
@@ -46,12 +46,12 @@ def in_words(error: OSError) -> str | None:
 
 
 def is_of_the_disk(error: OSError) -> bool:
-    """Whether the disk is to blame, whatever the file."""
+    """Whether the disk is at fault, whatever the file."""
     return error.errno in _DISK
 
 
 def has_folder() -> bool:
-    """Whether the folder that this process works in is still there."""
+    """Whether the working directory of this process still exists."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -60,14 +60,14 @@ def has_folder() -> bool:
 
 
 def refuse_no_folder() -> None:
-    """End with exit code 2 where the working folder was deleted: little that is imported or written bears it."""
+    """Exit with code 2 if the working directory was deleted: many libraries fail there."""
     if not has_folder():
         print(f"error: {_NO_FOLDER}", file=sys.stderr)
         raise SystemExit(2)
 
 
 def _nearest(place: str) -> str:
-    """The nearest folder above that is there."""
+    """The nearest existing folder above a path."""
     folder = os.path.dirname(os.path.abspath(place))
     while not os.path.isdir(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
@@ -83,7 +83,7 @@ def _free(place: str | None) -> str:
 
 
 def _owner(place: str) -> str:
-    """Who may, where that is known."""
+    """The owner of a path, if known."""
     where = place if os.path.lexists(place) else _nearest(place)
     try:
         status = os.stat(where)

@@ -1,4 +1,4 @@
-"""Reads what a run folder says as plain data, in bounded time and memory, whoever wrote it."""
+"""Read files of a run folder as plain data, in bounded time and memory, whoever wrote them."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from ner_lab.errors import UserError, shown
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST = 5_000_000
-"""Bytes of a config or record; ours have some thousand."""
-_DEEPEST = 40  # nested levels; ours have eight
+"""Maximum bytes of a config or record; ours have a few thousand."""
+_DEEPEST = 40  # nested levels; our files have eight
 
 
 def own_place(place: Path, folder: Path) -> Path:
-    """A place within a run folder; UserError where a link leads out of it, and for what is neither file nor folder.
+    """A path within a run folder; UserError if a link leads outside, or if it is neither file nor folder.
 
     The folder itself may be a link.
     """
@@ -27,13 +27,13 @@ def own_place(place: Path, folder: Path) -> Path:
         raise UserError(f"{place}: leads nowhere ({error}).") from None
     if not found.is_relative_to(within):
         raise UserError(f"{place}: it leads out of the run folder, to {found}. A run's files lie within.")
-    if found.exists() and not (found.is_file() or found.is_dir()):  # nobody may ever write into a pipe
+    if found.exists() and not (found.is_file() or found.is_dir()):  # reading from a pipe may block forever
         raise UserError(f"{place}: neither a file nor a folder.")
     return place
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
-    """A file of at most so many bytes; UserError for what is no file, and for other text than UTF-8."""
+    """A text file of at most `largest` bytes; UserError if it is not a file or not UTF-8."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a file.")
     with path.open("rb") as file:
@@ -47,14 +47,14 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
 
 def read_yaml(path: Path, largest: int = LARGEST) -> DictConfig | ListConfig:
-    """A YAML file of plain data: no tags that make objects, no aliases that make it larger than it is, not too deep."""
+    """A YAML file of plain data: no tags that create objects, no aliases that expand it, no deep nesting."""
     text = read_text(path, largest)
     try:
         check_events(text, path)
         found = OmegaConf.create(text)
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}).") from None
-    except ValueError as error:  # a date, a number of thousands of digits
+    except ValueError as error:  # a date, a number with thousands of digits
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: cannot be read as YAML ({error}).") from None
@@ -64,10 +64,10 @@ def read_yaml(path: Path, largest: int = LARGEST) -> DictConfig | ListConfig:
 
 
 def check_events(text: str, path: Path) -> None:
-    """Refuse aliases, deep nesting and references, before anything is made of the text.
+    """Refuse aliases, deep nesting and references before any object is built from the text.
 
-    Aliases may stand for billions of items, libraries fail at deep nesting, and OmegaConf parses what begins
-    with `${` by a grammar of its own, which takes seconds for a long row of these.
+    Aliases may stand for billions of items, libraries fail at deep nesting, and OmegaConf parses values beginning with
+    `${` with its own grammar, which takes seconds for a long row of these.
     """
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):

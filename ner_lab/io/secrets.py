@@ -1,4 +1,4 @@
-"""What must not be written down: credentials in addresses, and secrets that the environment holds."""
+"""Keep secrets out of files: credentials in addresses, and secrets held in environment variables."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from ner_lab.errors import UserError
 
 HIDDEN = "***"
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL", re.IGNORECASE)
-_SHORTEST = 8  # characters of a value: shorter ones (false, 1, us) stand in any text by chance
+_SHORTEST = 8  # characters of a value: shorter ones (false, 1, us) occur in any text by chance
 _IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", re.IGNORECASE)
 
 
@@ -27,7 +27,7 @@ def redacted(text: str) -> str:
 
 
 def refuse_secrets(config: Any) -> None:
-    """Raise UserError where a value of a config, as plain data, holds a secret: the config is written down whole."""
+    """Raise UserError if a value of a config, as plain data, holds a secret: the config is saved in full."""
     secrets = _secrets()
     for place, value in _strings(config, ""):
         if _IN_ADDRESS.search(value):
@@ -44,19 +44,19 @@ def refuse_secrets(config: Any) -> None:
 
 
 class RedactingFormatter(logging.Formatter):
-    """A formatter that lets no secret into a log."""
+    """A formatter that keeps secrets out of the log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
 
 
 def print_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Python's way to end with an error, without secrets; to be `sys.excepthook`."""
+    """A `sys.excepthook` like Python's own, without secrets."""
     sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _secrets() -> dict[str, str]:
-    """Variables of the environment that are named like secrets, but for short ones and places of files."""
+    """Environment variables named like secrets, except short values and file paths."""
     return {
         name: value
         for name, value in os.environ.items()

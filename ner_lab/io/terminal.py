@@ -1,4 +1,4 @@
-"""What a person sees: messages that do not tear a progress bar, tables, bars. Plain when not a terminal."""
+"""Terminal output: messages that do not tear a progress bar, tables, bars. Plain when not a terminal."""
 
 import atexit
 import logging
@@ -28,7 +28,7 @@ _console = Console(file=sys.stderr, highlight=False)
 
 
 def is_terminal() -> bool:
-    """Whether a person is watching standard error, where bars are drawn."""
+    """Whether standard error, where bars are drawn, is a terminal."""
     return _console.is_terminal
 
 
@@ -36,7 +36,7 @@ class TerminalHandler(logging.StreamHandler):
     """Logs to the terminal, above a progress bar if there is one; warnings go to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message as it is, without wrapping or markup."""
+        """Write the message unchanged, without wrapping or markup."""
         message = self.format(record)
         if is_terminal() and sys.stdout.isatty():
             style = "yellow" if record.levelno >= logging.WARNING else None
@@ -46,7 +46,7 @@ class TerminalHandler(logging.StreamHandler):
 
 
 def bar(*columns: TextColumn, shown: bool = True, left: bool = True) -> Progress:
-    """A progress bar with time run and (`left`) time left, and `columns` behind; never shown when nobody watches."""
+    """A progress bar with elapsed time, (`left`) remaining time, then `columns`; hidden when not on a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -61,7 +61,7 @@ def bar(*columns: TextColumn, shown: bool = True, left: bool = True) -> Progress
 
 
 def start_logging() -> None:
-    """Messages to the terminal, for commands that Hydra does not start."""
+    """Log messages to the terminal, for commands that Hydra does not start."""
     handler = TerminalHandler()
     handler.setFormatter(RedactingFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -69,7 +69,7 @@ def start_logging() -> None:
 
 
 class DownloadBar:
-    """Shows a download; call it with (bytes so far, bytes in all)."""
+    """A progress bar for a download; call it with (bytes so far, bytes in all)."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -86,7 +86,7 @@ class DownloadBar:
                 disable=not is_terminal(),
             )
             self._progress.start()
-            atexit.register(self._progress.stop)  # a download broken off would leave the cursor hidden
+            atexit.register(self._progress.stop)  # an interrupted download would leave the cursor hidden
             self._progress.add_task("", total=total or None)
         self._progress.update(self._progress.task_ids[0], completed=done)
         if total and done >= total:
@@ -95,13 +95,12 @@ class DownloadBar:
 
 
 def download_bar() -> FetchProgress:
-    """A callback that shows a download."""
+    """A callback that shows the progress of a download."""
     return DownloadBar()
 
 
 def follow(text: Callable[[], str], until: Callable[[], bool], *, every: float = 1.0) -> None:
-    """Show a text that changes, in its place, until there is nothing more to wait for or Ctrl-C; once where nobody
-    watches."""
+    """Show a changing text in place until `until` is true or Ctrl-C is pressed; print it once if not on a terminal."""
     if not is_terminal():
         print(text())
         return
@@ -112,7 +111,7 @@ def follow(text: Callable[[], str], until: Callable[[], bool], *, every: float =
 
 
 def show(text: Text) -> None:
-    """Print styled text, plain where nobody watches; long lines are left to the terminal."""
+    """Print styled text, plain when not on a terminal; the terminal wraps long lines."""
     Console(highlight=False, emoji=False).print(text, soft_wrap=True)
 
 
@@ -134,7 +133,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _is_number(value: object) -> bool:
-    """Also one that is written already, or absent."""
+    """Whether a value is a number, an already formatted number, or absent."""
     return isinstance(value, int | float) or re.fullmatch(r"-?|[+-]?\d[\d,]*(\.\d+)?", str(value)) is not None
 
 

@@ -1,4 +1,4 @@
-"""From a config to a tagger: the only place where the parts' sizes meet."""
+"""Build a tagger from a config: the only place where the parts' sizes meet."""
 
 import math
 import os
@@ -17,13 +17,13 @@ from ner_lab.models.tagger import Tagger
 from ner_lab.models.word_embedding.base import WordEmbedding
 from ner_lab.user_code import reported, targets_in
 
-_LARGE = 4096  # a size that calls for counting before building
+_LARGE = 4096  # sizes from here on are counted before building
 
 
 def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
-    """Wire the parts. Each states its `output_dim`; nobody types a size twice.
+    """Connect the parts. Each has an `output_dim`; no size is set twice.
 
-    Weights are random; `WordTable.fill` puts in the vectors of a file. UserError where memory does not hold them.
+    Weights are random; `WordTable.fill` copies the vectors of a file. UserError if they do not fit in memory.
     """
     if largest := _large_sizes(cfg):
         _refuse(_bytes_needed(cfg, vocabs), largest)
@@ -39,7 +39,9 @@ def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
 
 
 def _bytes_needed(cfg: DictConfig, vocabs: Vocabs) -> float:
-    """Of the weights, counted without making them; 0 where a class cannot be made so (it looks at its numbers)."""
+    """Bytes of the weights, counted without allocating them; 0 if a class cannot be built that way (it reads its
+    values).
+    """
     try:
         with torch.device("meta"):
             return 4 * sum(part.numel() for part in _wire(cfg, vocabs).parameters())
@@ -48,7 +50,7 @@ def _bytes_needed(cfg: DictConfig, vocabs: Vocabs) -> float:
 
 
 def _large_sizes(cfg: DictConfig) -> str:
-    """The settings that make a tagger large, if any does."""
+    """The settings that make a tagger large, if any."""
     found = []
     for group in ("word_embedding", "char_encoder", "features", "encoder", "decoder"):
         flat = {str(key): value for key, value in cfg[group].items() if type(value) is int}
@@ -58,7 +60,7 @@ def _large_sizes(cfg: DictConfig) -> str:
 
 def _refuse(needed: float, largest: str) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory / 2:  # beside the weights stand gradients and what the optimizer keeps
+    if needed > memory / 2:  # gradients and optimizer state need memory as well
         size = f" of {needed / 1e9:,.0f} GB" if math.isfinite(needed) else ""
         raise UserError(
             f"weights{size} are more than this machine's {memory / 1e9:,.0f} GB can train. "
@@ -73,7 +75,7 @@ def _check_module(cfg: DictConfig, group: str, part: Any) -> None:
 
 
 def _check_output_dim(cfg: DictConfig, group: str, part: Any) -> None:
-    """Refuse a part that is no module, or does not give the size of its output."""
+    """Refuse a part that is not a module, or has no output size."""
     _check_module(cfg, group, part)
     target = str(cfg[group]["_target_"])
     size = getattr(part, "output_dim", None)
@@ -109,10 +111,10 @@ def _wire(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
 
 
 def word_embedding_of(cfg: DictConfig) -> WordEmbedding:
-    """The `word_embedding` group: where vectors come from."""
+    """The `word_embedding` group: the source of vectors."""
     return part_of(cfg, "word_embedding", WordEmbedding)
 
 
 def feature_set_of(cfg: DictConfig) -> FeatureSet:
-    """The `features` group: what is read off a sentence."""
+    """The `features` group: the features of a sentence."""
     return part_of(cfg, "features", FeatureSet)

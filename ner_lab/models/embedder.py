@@ -1,4 +1,4 @@
-"""From a batch to one vector for each token: word, letters and dense features, joined."""
+"""Embed a batch as one vector per token: word, characters and dense features, concatenated."""
 
 import torch
 from torch import Tensor, nn
@@ -7,11 +7,11 @@ from ner_lab.data.batching.batch import Batch
 from ner_lab.models.features.base import FeatureLayers
 
 _MOST_LETTERS = 2**17
-"""Of a batch's spellings (spellings times the longest of them) that are encoded side by side."""
+"""Maximum cells of a batch's spellings (spellings times the longest of them) that are encoded together."""
 
 
 class Embedder(nn.Module):
-    """Joins the vectors of its parts. Letters are encoded once for each distinct spelling of a batch."""
+    """Concatenates the vectors of its parts. Characters are encoded once for each distinct spelling of a batch."""
 
     def __init__(self, words: nn.Module, chars: nn.Module, features: FeatureLayers) -> None:
         super().__init__()
@@ -28,10 +28,10 @@ class Embedder(nn.Module):
         return torch.cat(parts, dim=-1)
 
     def _spelt(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """chars (forms, letters), lengths (forms,) -> (forms, dim).
+        """chars (forms, characters), lengths (forms,) -> (forms, dim).
 
-        Where a very long word makes all of them wide, those of like length are encoded together: the memory
-        is that of their own letters.
+        If a very long word would pad all others, words of similar length are encoded together, to limit memory to that
+        of their own characters.
         """
         if chars.numel() <= _MOST_LETTERS:
             return self.chars(chars, lengths)
@@ -43,15 +43,15 @@ class Embedder(nn.Module):
         return torch.cat(parts)[order.argsort()]
 
     def of_spellings(self, words: Tensor, chars: Tensor, lengths: Tensor) -> Tensor:
-        """What a word's spelling alone says, with which `forward`'s vectors begin.
+        """The part of a word's vector that depends on its spelling alone, with which `forward`'s vectors begin.
 
-        words (forms,), chars (forms, letters), lengths (forms,) -> (forms, spelling_dim).
+        words (forms,), chars (forms, characters), lengths (forms,) -> (forms, spelling_dim).
         """
         return torch.cat([self.words(words[None]).squeeze(0), self.chars(chars, lengths)], dim=-1)
 
 
 def _parts(widths: list[int]) -> list[int]:
-    """How many of these words, which come sorted by length, stand in each part of at most `_MOST_LETTERS`."""
+    """The number of these words, sorted by length, in each part of at most `_MOST_LETTERS`."""
     counts, count = [], 0
     for width in widths:
         if count and (count + 1) * width > _MOST_LETTERS:

@@ -10,13 +10,13 @@ from ner_lab.models.embedder import Embedder
 
 @runtime_checkable
 class _HasTransitionScores(Protocol):
-    """What scores neighbouring tags by one matrix."""
+    """A decoder that scores neighbouring tags by one matrix."""
 
     def transition_scores(self) -> dict[str, Tensor]: ...
 
 
 class Tagger(nn.Module):
-    """Any embedder, encoder and decoder; it knows none of them by name."""
+    """Any embedder, encoder and decoder; it depends on none of them by name."""
 
     def __init__(self, embedder: Embedder, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -35,14 +35,14 @@ class Tagger(nn.Module):
         return self.decoder.decode(hidden, batch.mask, direct)  # type: ignore[operator]
 
     def decode_vectors(self, vectors: Tensor, lengths: Tensor, mask: Tensor) -> Tensor:
-        """What `decode` gives, from the words' vectors; for a tagger without features.
+        """The result of `decode`, from the words' vectors; for a tagger without features.
 
         vectors (batch, time, dim), lengths (batch,), mask (batch, time) -> (batch, time), 0 at padding.
         """
         return self.decoder.decode(self.encoder(vectors, lengths), mask, None)  # type: ignore[operator]
 
     def losses_and_decode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What `losses` and `decode` give, for one reading of the batch."""
+        """The results of `losses` and `decode`, with one encoding of the batch."""
         hidden, direct = self._read(batch)
         losses = self.decoder.loss(hidden, batch.tags, batch.mask, direct)  # type: ignore[operator]
         return losses, self.decoder.decode(hidden, batch.mask, direct)  # type: ignore[operator]
@@ -56,14 +56,14 @@ class Tagger(nn.Module):
         return self.losses(batch)
 
     def transition_scores(self) -> dict[str, Tensor] | None:
-        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`; None where no one matrix scores neighbouring tags."""
+        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`; None if no single matrix scores neighbouring tags."""
         for module in self.decoder.modules():
             if isinstance(module, _HasTransitionScores):
                 return {name: scores.clone() for name, scores in module.transition_scores().items()}
         return None
 
     def parameter_counts(self) -> dict[str, tuple[int, int]]:
-        """Part -> (trained numbers, all numbers)."""
+        """Part -> (trained parameters, all parameters)."""
         parts = {
             "word embedding": self.embedder.words,
             "char encoder": self.embedder.chars,

@@ -1,4 +1,4 @@
-"""How many cores torch takes on the CPU, and how a tagger's parts share them."""
+"""The number of cores torch uses on the CPU, and how a tagger's parts share them."""
 
 import torch
 from torch import nn
@@ -6,18 +6,18 @@ from torch import nn
 from ner_lab.errors import UserError
 from ner_lab.models.layers.bidirectional import ReadsBothWays
 
-_MOST = 1024  # more cores than a machine has
+_MOST = 1024  # more cores than any machine has
 
 
 def set_threads(number: int | str | None, model: nn.Module | None = None, *, deterministic: bool = False) -> None:
-    """Take `number` threads, in this process; raises UserError unless it is a whole number above 0.
+    """Use `number` threads in this process; raises UserError unless it is an integer above 0.
 
     number: None leaves it to torch.
-    deterministic: each operation gets one thread, so no sum is parted, and the same numbers come out to the
-        last bit whatever `number` is.
+    deterministic: each operation gets one thread, so no sum is split, and results are identical to the last bit
+    whatever `number` is.
 
-    Where `model` reads in both directions, half of them are for each; otherwise all are for each
-    operation. In these models operations are small, and two threads for each gain next to nothing.
+    If `model` reads in both directions, half of the threads are for each; otherwise all are for each operation. In
+    these models operations are small, and two threads for each gain next to nothing.
     """
     if number is None and not deterministic:
         return

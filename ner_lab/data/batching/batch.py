@@ -1,4 +1,4 @@
-"""Batches: which sentences go together, and what a batch holds."""
+"""Batches: how sentences are grouped, and what a batch holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,33 +14,33 @@ from ner_lab.data.batching.collate import Singletons, lay_out
 from ner_lab.data.encoding import EncodedSplit
 
 _MOST_PLACES = 2**16
-"""Of a batch (sentences times the longest of them), if more than half of them would be padding."""
+"""Maximum cells of a batch (sentences times the longest of them), if more than half would be padding."""
 
 _MOST_PAIRS = 2**25
-"""Numbers that scores of each token of an evaluation batch for each pair of tags may be: 128 MB in single precision."""
+"""Maximum size of the scores of each token of an evaluation batch for each pair of tags: 128 MB in single precision."""
 
 Item = tuple[np.ndarray, int, int, bool]
-"""A batch to be: numbers of this process's sentences, sentences and tokens over all processes, whether they count."""
+"""A planned batch: sentence indices of this process, global sentence and token counts, and whether it counts."""
 
 
 @dataclass
 class Batch:
-    """Some sentences of a split. Dimensions: batch, time, forms, letters, columns."""
+    """Some sentences of a split. Dimensions: batch, time, forms, characters, columns."""
 
     words: Tensor
     """(batch, time) word numbers, 0 at padding"""
     chars: Tensor
-    """(forms, letters) character numbers of the batch's distinct spellings, 0 behind the last letter"""
+    """(forms, characters) character numbers of the batch's distinct spellings, padded with 0"""
     char_lengths: Tensor
-    """(forms,) letters of each spelling"""
+    """(forms,) characters in each spelling"""
     forms: Tensor
     """(batch, time) row of `chars` for each token; any row at padding"""
     categories: Tensor
     """(batch, time, columns) values of the dense features, 0 at padding"""
     sparse: Tensor
-    """(active,) numbers of the sparse features of all tokens, one token after another"""
+    """(active,) numbers of the sparse features of all tokens, concatenated"""
     sparse_offsets: Tensor
-    """(batch * time,) where each token's sparse features begin in `sparse`; empty without them"""
+    """(batch * time,) start of each token's sparse features in `sparse`; empty without them"""
     tags: Tensor
     """(batch, time) gold labels, 0 at padding"""
     mask: Tensor
@@ -50,11 +50,11 @@ class Batch:
     sentences: Tensor
     """(batch,) number of each sentence in its split"""
     global_sentences: int = 0
-    """Sentences of the whole batch over all processes"""
+    """Sentences of the batch over all processes"""
     global_tokens: int = 0
-    """Tokens of the whole batch over all processes"""
+    """Tokens of the batch over all processes"""
     counts: bool = True
-    """False for a filler: a process whose part of a small batch is empty repeats a sentence, uncounted"""
+    """False for a filler: a process whose share of a small batch is empty repeats a sentence, uncounted"""
 
     def to(self, device: Any, non_blocking: bool = False) -> "Batch":
         if self.words.device == torch.device(device):
@@ -71,17 +71,17 @@ class Batch:
 
 
 class BatchPlan:
-    """An order of batches for each epoch, a function of (seed, epoch) alone.
+    """The batches of each epoch in order, a function of (seed, epoch) alone.
 
-    Sentences are shuffled, sorted by length (the shuffle decides among equal ones), cut into
-    batches of `batch_size` sentences or at most `batch_tokens` tokens, and the batches shuffled.
-    Without `group_by_length` there is no sorting; without `shuffle` batches go from long to short.
-    A batch that one very long sentence would fill with padding is parted by length: see `_without_waste`.
-    With several processes each gets its part of every batch, so `batch_size` is the global one.
+    Sentences are shuffled, sorted by length (the shuffle breaks ties), cut into batches of `batch_size` sentences or at
+    most `batch_tokens` tokens, and the batches shuffled.
+    Without `group_by_length` there is no sorting; without `shuffle` batches are ordered from long to short.
+    A batch that one very long sentence would fill with padding is split by length: see `_without_waste`.
+    With several processes each gets its share of every batch, so `batch_size` is the global one.
 
-    Yields (sentence numbers of this process, sentences of the global batch, its tokens, whether
-    they count): where a batch has fewer sentences than there are processes, the idle ones repeat
-    one of them, so that all take the same number of steps.
+    Yields (sentence indices of this process, sentences of the global batch, its tokens, whether they count). If a batch
+    has fewer sentences than there are processes, the idle ones repeat one of them, so that all take the same number of
+    steps.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class BatchPlan:
         return np.split(order, cuts)
 
     def _without_waste(self, batch: np.ndarray) -> Iterator[np.ndarray]:
-        """The batch; or, where it is large and mostly padding, its longest sentences by themselves, then the others.
+        """The batch; if it is large and mostly padding, its longest sentences as one batch and the others as another.
 
-        A sentence of 20,000 tokens beside nine others would otherwise take the memory of ten such.
+        Otherwise a sentence of 20,000 tokens among nine others would take the memory of ten of that length.
         """
         while True:
             lengths = self.lengths[batch]
@@ -162,10 +162,9 @@ class BatchPlan:
 
 
 class BatchMaker:
-    """Turns sentence numbers into batches: one, or many that are laid out together in a fraction of the time.
+    """Turns sentence indices into batches: one at a time, or many laid out together in a fraction of the time.
 
-    singleton_unk: probability with which a word that occurs once in train is shown as unknown, see
-    `Singletons`.
+    singleton_unk: probability with which a word that occurs once in train is shown as unknown, see `Singletons`.
     """
 
     def __init__(self, split: EncodedSplit, *, singleton_unk: float = 0.0, seed: int = 0) -> None:
@@ -182,13 +181,13 @@ class BatchMaker:
         return batch
 
     def lay_out(self, items: Sequence[Item]) -> "Layout":
-        """The batches of these items, at least one."""
+        """The batches of these items; at least one item."""
         arrays = lay_out(self.split, self.lengths, [sentences for sentences, *_ in items], self.singletons)
         numbers = {name: torch.from_numpy(array) for name, array in arrays.numbers.items()}
         return Layout(numbers, arrays.shapes, [item[1:] for item in items])
 
     def layouts(self, items: Iterable[Item], tokens: int = 2**13) -> Iterator["Layout"]:
-        """All items in order, in layouts of about so many tokens: what is held at once stays small."""
+        """All items in order, in layouts of about `tokens` tokens, to bound the memory in use."""
         together: list[Item] = []
         held = 0
         for item in items:
@@ -203,22 +202,22 @@ class BatchMaker:
 
 @dataclass
 class Layout:
-    """Some batches, one behind another: the numbers of all, and the shape of each batch's part of them."""
+    """Several batches, concatenated: the numbers of all, and the shape of each batch's part."""
 
     numbers: dict[str, Tensor]
     shapes: dict[str, list[tuple[int, ...]]]
     totals: list[tuple[int, int, bool]]
-    """The fields of each batch that are no tensors"""
+    """The non-tensor fields of each batch"""
 
     def to(self, device: torch.device) -> "Layout":
-        """On a device, by one copy for each field; from pinned memory a GPU copies while the processor goes on."""
+        """Move to a device with one copy per field; from pinned memory the copy to a GPU is asynchronous."""
         numbers = self.numbers
         if device.type == "cuda":
             numbers = {name: tensor.pin_memory() for name, tensor in numbers.items()}
         return replace(self, numbers={name: tensor.to(device, non_blocking=True) for name, tensor in numbers.items()})
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches; their tensors are views."""
+        """Iterate over the batches; their tensors are views."""
         fields = [self._parts(name) for name in _TENSORS]
         for totals, *tensors in zip(self.totals, *fields, strict=True):
             yield Batch(*tensors, *totals)
@@ -229,7 +228,7 @@ class Layout:
         if len(shapes[0]) == 1:
             return numbers.split(sizes)
         begins = accumulate(sizes, initial=0)
-        # one call for each batch, where a cut and a view are two
+        # one call for each batch; slicing and viewing would take two
         return (
             numbers.as_strided(shape, (prod(shape[1:]), shape[-1], 1)[-len(shape) :], begin)
             for shape, begin in zip(shapes, begins, strict=False)
@@ -240,12 +239,12 @@ _TENSORS = [field.name for field in fields(Batch) if field.type is Tensor]
 
 
 def tokens_at_once(batch_tokens: int, tags: int) -> int:
-    """Tokens of an evaluation batch: `batch_tokens`, or fewer where scores of all pairs of `tags` take much memory."""
+    """Tokens of an evaluation batch: `batch_tokens`, or fewer if scores of all pairs of `tags` need much memory."""
     return max(1, min(batch_tokens, _MOST_PAIRS // tags**2))
 
 
 def eval_batches(split: EncodedSplit, batch_tokens: int) -> Iterator[Batch]:
-    """The whole split once, grouped by length, without any randomness."""
+    """The full split once, grouped by length, without randomness."""
     maker = BatchMaker(split)
     plan = BatchPlan(maker.lengths, batch_size=None, batch_tokens=batch_tokens, shuffle=False)
     for layout in maker.layouts(plan):

@@ -1,4 +1,4 @@
-"""Batches laid out one behind another: what many batches hold, made by a few operations over whole arrays."""
+"""Lay out many batches, one after another, with a few operations over whole arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from ner_lab.data.vocab import UNK
 
 @dataclass
 class Arrays:
-    """For each field of `Batch` the numbers of all batches, flat, and the shape of each batch's part."""
+    """For each field of `Batch`, the numbers of all batches, flat, and the shape of each batch's part."""
 
     numbers: dict[str, np.ndarray]
     shapes: dict[str, list[tuple[int, ...]]]
 
 
 class Singletons:
-    """Words of train that occur once, some of them hidden (Lample et al. 2016, section 4.1).
+    """Words that occur once in train, some of them hidden (Lample et al. 2016, section 4.1).
 
-    probability: with which such a word is shown as unknown, drawn anew at each presentation. What is
-    drawn follows from seed, epoch and the token's place in the split alone: however its batch is cut,
-    parted over processes and padded, and after a resumption, the same tokens are hidden.
+    probability: with which a singleton is shown as unknown, drawn again at each presentation. The draw depends only on
+    seed, epoch and the token's position in the split, so the same tokens are hidden however a batch is cut, distributed
+    over processes or padded, and after resuming.
     """
 
     def __init__(self, probability: float, seed: int) -> None:
@@ -32,10 +32,10 @@ class Singletons:
         self._drawn = (-1, np.zeros(0, dtype=bool))
 
     def hidden(self, tokens: int) -> np.ndarray:
-        """Of a split of so many tokens -> bool for each of them."""
+        """Number of tokens in a split -> bool for each of them."""
         epoch, drawn = self._drawn
         if (epoch, len(drawn)) != (self.epoch, tokens):
-            # the 1 sets it apart from the order of batches, which is drawn from seed and epoch as well
+            # the 1 separates this stream from the order of batches, which also uses seed and epoch
             generator = np.random.default_rng([self.seed, self.epoch, 1])
             drawn = generator.random(tokens, dtype=np.float32) < self.probability
             self._drawn = self.epoch, drawn
@@ -45,7 +45,7 @@ class Singletons:
 def lay_out(
     split: EncodedSplit, lengths: np.ndarray, batches: Sequence[np.ndarray], singletons: Singletons | None
 ) -> Arrays:
-    """The numbers of the sentences of each batch -> everything a `Batch` holds.
+    """Sentence indices of each batch -> all fields of `Batch`.
 
     lengths: `split.sentence_lengths`.
     """
@@ -59,7 +59,7 @@ def lay_out(
     step = np.arange(width.sum()) - np.repeat(_begins(width), width)
     mask = step < np.repeat(own, width)
     padding = np.flatnonzero(~mask)
-    step[padding] = 0  # padding has the spelling of the sentence's first token
+    step[padding] = 0  # padding gets the spelling of the sentence's first token
     tokens = np.repeat(split.starts[sentences], width) + step
     forms = split.forms[tokens]
     words, tags, categories = split.table.words[forms], split.labels[tokens], split.categories[tokens]
@@ -107,12 +107,12 @@ def _shapes(*sizes: np.ndarray) -> list[tuple[int, ...]]:
 
 
 def _begins(counts: np.ndarray) -> np.ndarray:
-    """Where each of some runs of so many numbers begins."""
+    """The start of each run, given the lengths of the runs."""
     return np.cumsum(counts) - counts
 
 
 def _distinct(forms: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The spellings of each batch in order of their numbers, the row of each cell among them, how many there are."""
+    """The distinct spellings of each batch in numeric order, the row of each cell among them, and their count."""
     most = int(forms.max()) + 1
     keys = forms + np.repeat(np.arange(len(cells)) * most, cells)
     distinct, rows = np.unique(keys, return_inverse=True)
@@ -124,7 +124,7 @@ def _distinct(forms: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _sparse(
     split: EncodedSplit, tokens: np.ndarray, padding: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sparse features of all cells, where those of each begin within its batch, how many each batch has."""
+    """Sparse features of all cells, the start of each cell's within its batch, and the number in each batch."""
     starts = split.sparse_starts
     if not len(starts):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(len(cells), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The LightningDataModule: loaders over prepared splits, in an order Lightning never changes."""
+"""The LightningDataModule: loaders over prepared splits, in an order that Lightning does not change."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from ner_lab.data.preparation import Prepared
 class NerDataModule(pl.LightningDataModule):
     """Loaders of a prepared data set; sharding over processes is done here (exactly, nothing repeated).
 
-    `batch_size` is the global one: each process gets its part of every batch. Dev is parted
-    without repeating a sentence, so summed counts are exact.
+    `batch_size` is the global one: each process gets its share of every batch. Dev is sharded without repeating a
+    sentence, so summed counts are exact.
 
-    limit: batches of train in an epoch, a number or a share; see `BatchLoader`.
+    limit: batches of train in an epoch, a number or a fraction; see `BatchLoader`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class NerDataModule(pl.LightningDataModule):
             world=world,
         )
         loader = self._loader(maker, plan, self.limit)
-        # without a length, Lightning fetches a first batch before it sets the epoch
+        # the loader has no length, so Lightning fetches a first batch before it sets the epoch
         loader.set_epoch(getattr(self.trainer, "current_epoch", 0))
         return loader
 

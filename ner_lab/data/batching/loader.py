@@ -1,4 +1,4 @@
-"""From a plan of batches to batches on the device they are trained on."""
+"""Load planned batches onto the training device."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +15,14 @@ T = TypeVar("T")
 class BatchLoader:
     """All batches of an epoch, in the plan's order.
 
-    It has no length: Lightning would read that once, for the first epoch, and cut longer epochs to it and leave dev
-    unscored in shorter ones. Without a length it reads each epoch to its end.
+    It has no length: Lightning would read the length once, for the first epoch, cut longer epochs to it and skip the
+    dev evaluation in shorter ones. Without a length Lightning reads each epoch to its end.
 
-    limit: batches of an epoch at most (int), or the share of its batches (float, rounded down, at least one).
+    limit: maximum batches of an epoch (int), or the fraction of its batches (float, rounded down, at least one).
 
-    Many are laid out together. For a GPU that is done in a thread, while those before are trained on;
-    they are copied there in one go, and a batch is views of what lies there: a step copies nothing,
-    and waits for nothing. What is held at once is two such layouts of some 8,000 tokens each, however
-    large the corpus.
+    Many batches are laid out together. For a GPU this happens in a thread during training on the previous ones. They
+    are copied to the GPU at once, and each batch is a view of them: a step copies nothing and waits for nothing. At
+    most two layouts of about 8,000 tokens each are in memory, however large the corpus.
     """
 
     def __init__(
@@ -33,9 +32,9 @@ class BatchLoader:
         self.plan = plan
         self.device = device
         self.limit = limit
-        # where Lightning looks for a `set_epoch` to call before each epoch
+        # Lightning looks here for a `set_epoch` to call before each epoch
         self.sampler, self.batch_sampler = self, None
-        self._counted = (-1, 0)  # an epoch and the batches planned for it
+        self._counted = (-1, 0)  # an epoch and the number of batches planned for it
 
     def set_epoch(self, epoch: int) -> None:
         self.plan.set_epoch(epoch)
@@ -62,7 +61,7 @@ class BatchLoader:
 
 
 def one_ahead(values: Iterator[T]) -> Iterator[T]:
-    """The same values, each made in a thread while the one before it is used."""
+    """The same values, each made in a thread while the previous one is used."""
     end = object()
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, values, end)

@@ -1,6 +1,6 @@
-"""Why a line cannot be read as columns: the usual foreign formats and tag dialects, each with the next step.
+"""Explain why a line cannot be read as columns: the usual foreign formats and tag dialects, each with the next step.
 
-Asked only after a line was refused, so no file that can be read is touched.
+Called only after a line was refused, so it cannot affect a file that can be read.
 """
 
 import csv
@@ -13,9 +13,9 @@ from ner_lab.data.tags import OUTSIDE, split_tag
 from ner_lab.errors import shown
 
 HEAD = 200
-"""Lines from the beginning of a file that are enough to tell what it is."""
+"""Lines at the beginning of a file that are enough to recognise it."""
 _SOME_TAGS = 3
-"""Different tags of parts of speech that make a column of them"""
+"""Number of different part-of-speech tags that identify a column of them"""
 _COMMENT = re.compile(r"#+\s*[\w:.-]+\s*=|#+\s.*=|##|#\s*(begin|end) document|#\s*(newdoc|newpar|sent_id|text)\b")
 _SED = "for instance: sed -E '{}' {{name}} > NEW"
 
@@ -54,15 +54,15 @@ _DIALECTS: tuple[tuple[str, str], ...] = (
         "{tag} is no tag: its type holds a blank. Replace the blank in every tag, as in B-Drug_Name.",
     ),
 )
-"""Cells that are nearly tags: pattern of the whole cell, and what to say."""
+"""Cells that are nearly tags: pattern of the complete cell, and the message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """A line that was refused, with the beginning of its file.
+    """A refused line, with the beginning of its file.
 
-    name: of the file; number: of the line, from 1; tag: the cell that is no tag, None where the number of columns
-    was wrong; column: where tags are read, from 0; word: where words are read.
+    name: of the file; number: of the line, from 1; tag: the cell that is not a tag, None if the number of columns was
+    wrong; column: the tag column, from 0; word: the word column.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Refused:
 
 
 def diagnosis(refused: Refused) -> tuple[int, str] | None:
-    """The line that shows what is wrong with a file, and a sentence with the next step; None for no known kind."""
+    """The line that shows what is wrong with a file, and a sentence with the next step; None if unknown."""
     kinds = [_json, _comments, _csv]
     if refused.tag is not None:
         kinds += [_other_column, _header, _dialect, _plain_tags]
@@ -100,7 +100,7 @@ def is_tag(cell: str) -> bool:
 def comment_lines(rows: Sequence[tuple[int, str, list[str]]]) -> list[tuple[int, str]]:
     """Number and text of lines that begin with # and cannot be words: `# sent_id = 1`, `#begin document`, `## id`.
 
-    The word `#`, or `#tag`, in a row as wide as the others is none.
+    The word `#`, or `#tag`, in a row as wide as the others is not a comment.
     """
     widths = {len(cells) for _, line, cells in rows if not line.lstrip().startswith("#")}
     return [
@@ -111,12 +111,12 @@ def comment_lines(rows: Sequence[tuple[int, str, list[str]]]) -> list[tuple[int,
 
 
 def looks_like_comment(line: str, cells: Sequence[str]) -> bool:
-    """Whether a line is a comment, whatever the number of its cells."""
+    """Whether a line is a comment, whatever its number of cells."""
     return bool(_COMMENT.match(line)) and not (cells and is_tag(cells[-1]))
 
 
 def is_a_comment_line(line: str, how_to_remove: str) -> str:
-    """What is said of a comment line."""
+    """The message for a comment line."""
     return f"{shown(line, 40)} is a comment line, and these are not read. Remove them, for instance: {how_to_remove}"
 
 
@@ -155,7 +155,7 @@ def _csv(refused: Refused) -> tuple[int, str] | None:
     if len(rows) < 2 or len({len(cells) for cells in parsed}) > 1 or len(parsed[0]) < 2 or "\t" in rows[0][1]:
         return None
     print_row = r"print('\t'.join(r))"
-    if "sentence" in parsed[0][0].lower():  # filled in the first row of each sentence
+    if "sentence" in parsed[0][0].lower():  # set only in the first row of each sentence
         print_row = r"print('\n' * bool(r[0]) + '\t'.join(r[1:]))"
     first = 0 if is_tag(parsed[0][-1]) else 1
     return rows[0][0], (
@@ -166,7 +166,7 @@ def _csv(refused: Refused) -> tuple[int, str] | None:
 
 
 def _other_column(refused: Refused) -> tuple[int, str] | None:
-    """Tags in another column than the one that was read."""
+    """Tags in another column than the one read."""
     rows = [cells for _, _, cells in refused.rows()]
     width = max(map(len, rows))
     for column in range(width):
@@ -199,7 +199,7 @@ def _dialect(refused: Refused) -> tuple[int, str] | None:
 
 
 def _plain_tags(refused: Refused) -> tuple[int, str] | None:
-    """Types without a prefix, or tags of parts of speech."""
+    """Types without a prefix, or part-of-speech tags."""
     tag = refused.tag or ""
     column = [cells[refused.column] for _, _, cells in refused.rows() if len(cells) > refused.column]
     names = [cell for cell in dict.fromkeys(column) if cell != OUTSIDE]

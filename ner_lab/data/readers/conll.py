@@ -1,8 +1,8 @@
-"""Column files: one word a line with its columns, a blank line between sentences.
+"""Column files: one word per line with its columns, a blank line between sentences.
 
-The format of the CoNLL shared tasks, read strictly where a mistake could change a score (column
-counts, tags, encoding) and kindly where it cannot (CRLF, byte order mark, trailing blanks, blank
-lines that hold blanks, a missing last newline).
+The format of the CoNLL shared tasks. Reading is strict where a mistake could change a score (column counts, tags,
+encoding) and lenient where it cannot (CRLF, byte order mark, trailing blanks, blank lines that hold blanks, a missing
+last newline).
 """
 
 import re
@@ -22,14 +22,14 @@ from ner_lab.io.file_diagnosis import nature_of, no_text, why_no_file
 
 _BLANKS = re.compile(r"[ \t]+")
 LONGEST_LINE = 2**20
-"""Letters of a line that may still be one; behind it something else than a text was given."""
-_AT_ONCE = 2**22  # letters cut into lines at a time; no proper line is as long
-_MANY_LINES = 5000  # that are looked at to recognise predictions
+"""Maximum characters of a line; a longer one means that the input is not text."""
+_AT_ONCE = 2**22  # characters split into lines at a time; no valid line is as long
+_MANY_LINES = 5000  # lines that are examined to recognise predictions
 _SEPARATORS = {"tab": "tabs", "space": "spaces", "any": "spaces or tabs"}
 
 
 class LineError(UserError):
-    """A line that cannot be read as columns: its number, and the cell that is no tag if that is the reason."""
+    """A line that cannot be read as columns: its number, and the cell that is not a tag if that is the reason."""
 
     def __init__(self, message: str, line: int = 0, tag: str | None = None) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class ColumnFormat:
     separator: str = "auto"
     """`tab`, `space`, `any`, or `auto`: tab if the first word line has one, else blanks."""
     docstart: str = "drop"
-    """`drop` document marks, or `keep` each as a sentence of one word (documents count either way)."""
+    """`drop` document marks, or `keep` each as a one-word sentence (documents count either way)."""
 
     def __post_init__(self) -> None:
         if self.separator not in ("auto", *_SEPARATORS):
@@ -57,7 +57,7 @@ class ColumnFormat:
 
 
 def read_text(path: Path) -> str:
-    """The whole file as text. Errors name the file and, for bad bytes, the line."""
+    """The complete file as text. Errors name the file and, for bad bytes, the line."""
     if not path.is_file():
         raise UserError(f"{path}: {why_no_file(path)} A text file was expected here.")
     raw = path.read_bytes()
@@ -72,7 +72,7 @@ def read_text(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the first word line of a file settles for all that follow."""
+    """What the first word line of a file determines for all that follow."""
 
     separator: str
     """`tab`, `space` or `any`"""
@@ -81,7 +81,7 @@ class Shape:
 
 
 def shape_of(lines: Iterable[str], columns: ColumnFormat, source: str, begin: int = 1) -> Shape | None:
-    """The shape of a file, from its first lines, the first of which has the number `begin`; None without a word."""
+    """The shape of a file from its first lines, numbered from `begin`; None if there is no word."""
     for number, line in enumerate(lines, begin):
         if len(line) > LONGEST_LINE:
             raise UserError(too_long(line, source, number))
@@ -100,13 +100,13 @@ def shape_of(lines: Iterable[str], columns: ColumnFormat, source: str, begin: in
 def sentences_of(
     lines: Iterable[str], columns: ColumnFormat, source: str, *, begin: int = 1, shape: Shape | None = None
 ) -> Iterator[Sentence]:
-    """Read sentences one by one, so that a stream is never held whole.
+    """Read sentences one by one, so that a stream is never completely in memory.
 
-    `columns.tag=None` reads files without tags; every word then gets `O`. For lines from the middle of a
-    file: `begin` is the number of the first, `shape` that of the file.
+    `columns.tag=None` reads files without tags; every word then gets `O`. For lines from the middle of a file: `begin`
+    is the number of the first line, `shape` is that of the file.
     """
     rows: list[list[str]] = []
-    proper: set[str] = set()  # tags
+    proper: set[str] = set()  # valid tags
     start, document = 0, -1
     for number, line in enumerate(lines, begin):
         if len(line) > LONGEST_LINE:
@@ -129,7 +129,7 @@ def sentences_of(
             assert shape is not None
         row = text.split("\t" if shape.separator == "tab" else " ")
         if shape.separator == "any" and (len(row) != shape.width or "\t" in text or "" in row):
-            row = _cells(text, "any")  # rows with a single blank between cells need not come here
+            row = _cells(text, "any")  # rows with a single blank between cells skip this
         if len(row) != shape.width:
             raise LineError(
                 f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {shape.line} has {shape.width}. "
@@ -153,7 +153,7 @@ def sentences_of(
 
 
 def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto") -> Split:
-    """Read the split `name` from `path`; `scheme` is what its tags are written in, or `auto`."""
+    """Read the split `name` from `path`; `scheme` is the scheme of its tags, or `auto`."""
     text = read_text(path)
     sentences = read_sentences(path, columns, text)
     if not any(sentence.words != [DOCSTART] for sentence in sentences):
@@ -177,7 +177,7 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
 def _remarks_on_predictions(text: str, columns: ColumnFormat, path: Path) -> list[str]:
     """Refuse a file `token gold predicted` read by its last column, the default; a remark if that column was set.
 
-    Scores on it would be those on predictions.
+    Scores would otherwise be computed on predictions.
     """
     if columns.tag is None:
         return []
@@ -198,7 +198,7 @@ def _remarks_on_predictions(text: str, columns: ColumnFormat, path: Path) -> lis
 
 
 def read_sentences(path: Path, columns: ColumnFormat, text: str | None = None) -> list[Sentence]:
-    """The sentences of a file; `text` is its content, where that has been read. Errors say what the file is instead."""
+    """The sentences of a file; `text` is its content, if already read. Errors say what the file is instead."""
     text = read_text(path) if text is None else text
     try:
         return list(sentences_of(_lines(text), columns, str(path)))
@@ -220,7 +220,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def too_long(line: str, source: str, number: int) -> str:
-    """What is said of a line of more than LONGEST_LINE letters."""
+    """The message for a line of more than LONGEST_LINE characters."""
     return (
         f"{source}:{number}: a line of {len(line):,} letters; at most {LONGEST_LINE:,} are read. Has the file lost its "
         f"line breaks, or is it something else than a text? It begins with {shown(line, 40)}."
@@ -228,10 +228,9 @@ def too_long(line: str, source: str, number: int) -> str:
 
 
 def write_columns(out: IO[str], rows: Iterable[Sequence[Sequence[str]]]) -> None:
-    """Write sentences, each a sequence of columns of equal length, with single spaces.
+    """Write sentences, each a sequence of columns of equal length, separated by single spaces.
 
-    A blank within a word (files split by tabs may have such), and a tab, is written as `_`, so that columns stay
-    columns.
+    A blank within a word (possible in tab-separated files) and a tab are written as `_`, so that columns stay columns.
     """
     for columns in rows:
         for cells in zip(*columns, strict=True):
@@ -240,7 +239,7 @@ def write_columns(out: IO[str], rows: Iterable[Sequence[Sequence[str]]]) -> None
 
 
 def _marks_document(text: str, word: int) -> bool:
-    """Such lines need not have the columns of the others, so the mark may stand first or as the word."""
+    """Whether a line marks a document. It may have other columns, so the mark may be the first cell or the word."""
     cells = _BLANKS.split(text.strip())
     return DOCSTART in (cells[0], *cells[word:][:1])
 
@@ -255,14 +254,14 @@ def _cells(text: str, separator: str) -> list[str]:
 
 def _sentence(rows: list[list[str]], columns: ColumnFormat, document: int, line: int) -> Sentence:
     cells = list(zip(*rows, strict=True))
-    # a text says most words and tags again and again: each is kept once
+    # most words and tags repeat: each string is stored once
     tags = ["O"] * len(rows) if columns.tag is None else list(map(intern, cells[columns.tag]))
     others = {name: list(map(intern, cells[index])) for name, index in columns.others.items()}
     return Sentence(list(map(intern, cells[columns.word])), tags, others, document, line)
 
 
 def _line_of_mixture(sentences: list[Sentence]) -> int:
-    """The line by which the letters of both IOBES and BILOU have been seen."""
+    """The line by which tag prefixes of both IOBES and BILOU have been seen."""
     seen: set[str] = set()
     for sentence in sentences:
         for word, tag in enumerate(sentence.tags):
@@ -318,13 +317,13 @@ def _check_stated_scheme(sentences: list[Sentence], scheme: str, path: Path) -> 
 
 
 def diagnosed(error: LineError, text: str, columns: ColumnFormat, name: str) -> tuple[int, str] | None:
-    """What is wrong with a file, by its first lines, the refused one among them; see `diagnosis`."""
+    """What is wrong with a file, judged by its first lines and the refused one; see `diagnosis`."""
     lines = text.split("\n", max(HEAD, error.line))[: max(HEAD, error.line)]
     lines = [line.rstrip(" \t\r") for line in lines]
     separator = columns.separator
     if separator == "auto":
         separator = "tab" if "\t" in lines[error.line - 1] else "any"
-    if error.line > HEAD:  # the lines between say no more than the first ones
+    if error.line > HEAD:  # the lines between add nothing to the first ones
         lines = [line if number < HEAD or number == error.line - 1 else "" for number, line in enumerate(lines)]
     width = len(_cells(lines[error.line - 1], separator))
     refused = Refused(
@@ -340,7 +339,7 @@ def diagnosed(error: LineError, text: str, columns: ColumnFormat, name: str) -> 
 
 
 def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: ColumnFormat, path: Path) -> None:
-    """Refuse a file whose "words" only count the tokens, from each sentence's start or on through the file."""
+    """Refuse a file whose "words" only count the tokens, per sentence or through the file."""
     if (counting := first_of_running_numbers(sentences)) is None:
         return
     first = counting.line
@@ -348,7 +347,7 @@ def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: C
     cells = _cells(line, "tab" if "\t" in line else "any")
     word = columns.word % len(cells) + 1
     if columns.tag is None or word >= len(cells) or word == columns.tag % len(cells):
-        return  # no other column that could have the words
+        return  # no other column could hold the words
     tag = next((place for place in range(word + 1, len(cells)) if is_tag(cells[place])), columns.tag)
     raise UserError(
         f"{path}:{first}: column {word - 1} counts the words ({', '.join(counting.words[:3])}, ...) and is no "
@@ -357,7 +356,7 @@ def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: C
 
 
 def first_of_running_numbers(sentences: Sequence[Sentence]) -> Sentence | None:
-    """The first sentence of several words, where the "words" of nearly all such sentences only count the tokens."""
+    """The first sentence of several words, if the "words" of nearly all such sentences only count the tokens."""
     several = [sentence for sentence in sentences if len(sentence.words) > 1]
     counting = sum(map(_counts_up, several))
     if not several or counting < 0.9 * len(several) or sum(len(sentence.words) for sentence in several) < 4:
@@ -374,7 +373,7 @@ def _counts_up(sentence: Sentence) -> bool:
 
 
 def _refuse_unfit_scheme(sentences: Sequence[Sentence], scheme: str, path: Path) -> None:
-    """Refuse IOE1 and IOE2, and a file most of whose entities do not obey the scheme that its letters belong to."""
+    """Refuse IOE1 and IOE2, and a file most of whose entities break the scheme that its tag letters belong to."""
     if scheme not in ("IOBES", "BILOU"):
         return
     with_entities = [sentence for sentence in sentences if set(sentence.tags) != {"O"}]
@@ -402,7 +401,7 @@ def _refuse_unfit_scheme(sentences: Sequence[Sentence], scheme: str, path: Path)
 
 
 def _first_break(sentence: Sentence, scheme: str) -> tuple[int, str, str]:
-    """Line, tag before and tag of the first step that breaks the scheme; both ends of a sentence count as O."""
+    """Line, previous tag and tag of the first step that breaks the scheme; both ends of a sentence count as O."""
     for place, (before, after) in enumerate(pairwise(["O", *sentence.tags, "O"])):
         if not follows(before, after, scheme):
             return sentence.line_of(min(place, len(sentence.tags) - 1)), before, after

@@ -1,8 +1,8 @@
 """The readable markup of the built-in corpus: `[PER Tom Ashby] plays for [ORG Harwick Rovers].`
 
-A file is a list of documents. Each begins with a line `# name | kind`; every line after it is one
-sentence, headline, table row or list item in plain text with its entities in square brackets. The
-text is split into words by `ner_lab.data.tokenization`, as raw text is at prediction.
+A file is a list of documents. Each begins with a line `# name | kind`; every line after it is one sentence, headline,
+table row or list item in plain text with its entities in square brackets. The text is split into words by
+`ner_lab.data.tokenization`, like raw text at prediction.
 """
 
 import re
@@ -53,7 +53,7 @@ def _sentence(line: str, where: str, document: int, number: int) -> Sentence:
 
 
 def _split_markup(line: str, where: str) -> tuple[str, list[tuple[str, int, int]]]:
-    """Plain text, and (type, first character, behind the last character) of its entities."""
+    """Plain text, and (type, start, exclusive end) of its entities, in characters."""
     plain, entities, position = "", [], 0
     for match in _ENTITY.finditer(line):
         plain += line[position : match.start()]

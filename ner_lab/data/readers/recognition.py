@@ -1,4 +1,4 @@
-"""Which format an input has: the one place that decides it, by the file's name and its first lines."""
+"""Recognise the format of an input by the file's name and first lines; no other module decides this."""
 
 import re
 from collections import Counter
@@ -12,12 +12,12 @@ from ner_lab.data.tags import OUTSIDE
 FIRST_LINES = 50
 """Lines that are enough to recognise a format"""
 _RUNNING = 3
-"""Words in a cell, in the mean of its column, that make it running text"""
+"""Mean words per cell of a column from which it is running text"""
 _BY_ENDING = {
     **dict.fromkeys(
         (".conll", ".conll2003", ".conllu", ".iob", ".iob2", ".iobes", ".bio", ".bioes", ".bilou", ".tsv"), "conll"
     ),
-    ".csv": "conll",  # whose reader says what it is and how to convert it
+    ".csv": "conll",  # its reader names the format and how to convert it
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     ".tok": "tokens",
 }
@@ -31,24 +31,24 @@ _PARTS_OF_SPEECH = {
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "CONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PRT"),
     *("PUNCT", "SCONJ", "VERB", "X", "_", "O"),
 }
-"""Of the Penn Treebank and of Universal Dependencies"""
-_MOST = 0.8  # share of rows of the same width in columns with a mistake, which their reader reports
+"""From the Penn Treebank and Universal Dependencies"""
+_MOST = 0.8  # share of rows of the same width in column files with a mistake, which their reader reports
 
 _ALIKE = 0.2  # share of words with a tag in one of two columns that have the same type in both
 
 
 class Recognised(NamedTuple):
-    """What an input was recognised as."""
+    """The result of recognising an input."""
 
     kind: str
     """`text`, `tokens`, `conll` or `jsonl`"""
     reason: str
     by_name: bool = False
-    """Whether the file's name says so, whatever its content"""
+    """Whether the file's name determines it, whatever its content"""
 
 
 def recognise(name: str, lines: Sequence[str]) -> Recognised:
-    """The format of an input with this name and these first lines; running text if nothing else is found."""
+    """The format of an input with this name and these first lines; running text if nothing else matches."""
     ending = PurePath(name).suffix.lower()
     if ending == ".tsv" and _has_running_text(lines):
         return Recognised("text", "its cells hold running text")
@@ -63,11 +63,11 @@ def recognise(name: str, lines: Sequence[str]) -> Recognised:
 
 
 def predicted_beside_gold(rows: Sequence[Sequence[str]], column: int) -> int | None:
-    """The column of gold tags, if `column` of these rows holds what a system predicted for them; None if not.
+    """The column of gold tags, if `column` of these rows holds a system's predictions for them; None if not.
 
-    That is so where the column before it has tags too, and at least a fifth of the words with a tag in either column
-    have the same type in both: chunks beside entities have other types, and entities within entities other words. The
-    share is low so that a weak system's predictions are found as well.
+    This is the case if the column before it has tags too, and at least a fifth of the words with a tag in either column
+    have the same type in both: chunks beside entities have other types, and nested entities other words. The share is
+    low so that a weak system's predictions are found as well.
     """
     before = column - 1
     if before < 1 or any(len(row) <= column for row in rows):
@@ -80,8 +80,10 @@ def predicted_beside_gold(rows: Sequence[Sequence[str]], column: int) -> int | N
 
 
 def _why_columns(lines: Sequence[str]) -> str | None:
-    """What shows that lines are columns: a word each, or cells of the same number with labels; None if they are not."""
-    # comment lines are for the reader to refuse, and the word `#` shows nothing
+    """The evidence that lines are columns: one word each, or cells of the same number with labels; None if they are
+    not.
+    """
+    # the reader refuses comment lines, and the word `#` shows nothing
     lines = [line.rstrip() for line in lines if not line.startswith(("#", "-DOCSTART-"))]
     filled = [line for line in lines if line.strip()]
     by_tab = bool(filled) and all("\t" in line for line in filled)
@@ -107,7 +109,7 @@ def _why_columns(lines: Sequence[str]) -> str | None:
 
 
 def _has_running_text(lines: Sequence[str]) -> bool:
-    """Whether a cell between tabs holds a sentence, as in tables of documents, and no word or tag."""
+    """Whether a tab-separated cell holds a sentence, as in tables of documents, rather than a word or tag."""
     rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
     if len(set(map(len, rows))) != 1 or len(rows[0]) == 1:
         return False
@@ -115,14 +117,14 @@ def _has_running_text(lines: Sequence[str]) -> bool:
 
 
 def _are_tags(cells: Sequence[str]) -> bool:
-    """Whether a column has entity tags and nothing else."""
+    """Whether a column has only entity tags."""
     found = set(cells) - {OUTSIDE}
     return bool(found) and all(map(_TAG.fullmatch, found))
 
 
 def _are_labels(cells: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether cells beside `words` are labels, such as parts of speech: a small set, mostly of capitals."""
+    """Whether cells beside `words` are labels, such as parts of speech: a small set, mostly upper case."""
     found = set(cells)
     if all(map(str.isupper, words)) or not any(map(str.isalpha, found)):
-        return False  # capitals throughout, or punctuation alone
+        return False  # all upper case, or only punctuation
     return found <= _PARTS_OF_SPEECH or (2 * len(found) <= len(cells) and all(map(_CAPITALS.fullmatch, found)))

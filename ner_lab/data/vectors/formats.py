@@ -1,4 +1,4 @@
-"""File formats of word vectors: text with and without a header, word2vec's binary, packed or not."""
+"""File formats of word vectors: text with and without a header, word2vec's binary format, compressed or not."""
 
 import logging
 import re
@@ -21,11 +21,11 @@ Block = tuple[list[bytes], np.ndarray]
 """Words as they are in the file, and their vectors (words, dim) float32."""
 
 LONGEST_LINE = 1 << 22
-"""Bytes that no line of a file of vectors has."""
-_LARGEST_DIM = 99_999  # a header that says more is none; room is made for vectors as they come, one by one
+"""Bytes that exceed any line of a vector file."""
+_LARGEST_DIM = 99_999  # a larger header value is not a header; memory is allocated as vectors arrive
 _NO_LETTERS = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-"""Bytes that `is_binary` takes for a part of a number."""
-_TOGETHER = 1024  # vectors in a block
+"""Bytes that `is_binary` takes as part of a number."""
+_TOGETHER = 1024  # vectors per block
 
 
 class TextRow(NamedTuple):
@@ -39,7 +39,7 @@ class TextRow(NamedTuple):
 
 @contextmanager
 def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
-    """The bytes of a plain, .gz or .zip file. `member` names the file within a zip that holds several."""
+    """Open a plain, .gz or .zip file as bytes. `member` names the file within a zip that holds several."""
     try:
         if path.suffix == ".gz":
             with gzip_content(path) as file:
@@ -55,7 +55,7 @@ def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
 
 
 def _what_instead(path: Path) -> str:
-    """What a file is in place of the archive that its name promises."""
+    """What a file is instead of the archive that its name suggests."""
     with path.open("rb") as file:
         head = file.read(4096)
     is_archive = head.startswith({".gz": b"\x1f\x8b", ".zip": b"PK"}.get(path.suffix, head))
@@ -64,10 +64,10 @@ def _what_instead(path: Path) -> str:
 
 
 def read_text(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
-    """`word number number ...` a line; a first line of two integers is word2vec's header.
+    """Read `word number number ...` lines; a first line of two integers is word2vec's header.
 
-    Words may contain blanks (GloVe 840B has some): the last `dim` fields are the vector. Of a word that occurs
-    twice the first vector is taken.
+    Words may contain blanks (GloVe 840B has some): the last `dim` fields are the vector. If a word occurs twice, its
+    first vector is used.
     """
     wanted_bytes = None if wanted is None else {word.encode() for word in wanted}
     with open_vectors(path, member) as file, _text_lines(file, path) as lines:
@@ -87,7 +87,7 @@ def read_text(path: Path, wanted: set[str] | None, member: str | None = None) ->
 
 
 def text_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
-    """All of a text file, as `read_text` reads it, some thousand lines at a time; repeated words are kept."""
+    """A complete text file, as `read_text` reads it, about a thousand lines at a time; repeated words are kept."""
     seen: list[np.ndarray] = []
     with _text_lines(file, path) as lines:
         rows = _text_rows(lines, path)
@@ -111,7 +111,7 @@ def _warn_of_repeated(name: str, number: int) -> None:
 
 @contextmanager
 def _text_lines(file: IO[bytes], path: Path) -> Iterator[Iterator[bytes]]:
-    """The lines of a file. Where the first one shows that it is no text of vectors, each UserError says what it is."""
+    """The lines of a file. If the first one is not a line of vectors, each UserError says what the file is."""
     lines = _lines_of(file, path)
     first = next(lines, b"")
     nature = nature_of(first, path.name)
@@ -133,7 +133,9 @@ def _is_text(content: bytes) -> bool:
 
 
 def _text_rows(lines: Iterable[bytes], path: Path) -> Iterator[TextRow]:
-    """The rows of a file; raises UserError where a line has too few fields, or the file fewer rows than its header."""
+    """The rows of a file; raises UserError if a line has too few fields, or the file fewer rows than its header
+    says.
+    """
     dim = dim_line = promised = promised_dim = number = 0
     for number, line in enumerate(lines, 1):
         row = line.rstrip().replace(b"\t", b" ")
@@ -164,7 +166,7 @@ def _text_rows(lines: Iterable[bytes], path: Path) -> Iterator[TextRow]:
 
 
 def _read_quickly(rows: Sequence[TextRow]) -> np.ndarray | None:
-    """What `_vectors_of` gives, a little faster; None for anything unusual."""
+    """The result of `_vectors_of`, a little faster; None for anything unusual."""
     try:
         with np.errstate(over="ignore"):
             numbers = np.loadtxt(
@@ -181,10 +183,10 @@ def _read_quickly(rows: Sequence[TextRow]) -> np.ndarray | None:
 
 
 def _vectors_of(rows: Sequence[TextRow], path: Path) -> np.ndarray:
-    """-> (rows, dim) float32; raises UserError for a number that is damaged or not finite."""
+    """-> (rows, dim) float32; raises UserError for an invalid or non-finite number."""
     dim = rows[0].dim
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite
+        with np.errstate(over="ignore"):  # values too large become infinite
             numbers = np.array(b" ".join([row.numbers for row in rows]).split(), dtype=np.float32)
         sound = len(numbers) == len(rows) * dim and bool(np.isfinite(numbers).all())
     except ValueError:
@@ -195,7 +197,7 @@ def _vectors_of(rows: Sequence[TextRow], path: Path) -> np.ndarray:
 
 
 def _check_promise(row: bytes, dim: int, promised: int, where: str) -> None:
-    """Raise UserError where a row has other dimensions than the header says, and not only blanks in its word."""
+    """Raise UserError if a row's dimensions differ from the header's, unless blanks in its word explain it."""
     if dim > promised:
         try:
             float(row.rsplit(b" ", promised)[0].rpartition(b" ")[2])
@@ -240,7 +242,7 @@ def read_word2vec_binary(path: Path, wanted: set[str] | None, member: str | None
 
 
 def binary_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
-    """All of a file in word2vec's binary format, some thousand words at a time; the first block is empty."""
+    """A complete file in word2vec's binary format, about a thousand words at a time; the first block is empty."""
     number, dim = _binary_header(file, path)
     yield [], np.empty((0, dim), dtype=np.float32)  # a file without words has dimensions, too
     rows = _binary_rows(file, path, number, dim)
@@ -274,22 +276,22 @@ def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator
             raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
         yield word, np.frombuffer(raw, dtype="<f4")
     rest = file.read(1 << 20)
-    if rest.strip() and len(rest) < 4 * dim:  # less than another vector
+    if rest.strip() and len(rest) < 4 * dim:  # too short for another vector
         raise UserError(
             f"{path}: {len(rest):,} bytes are left after the last of {number:,} vectors, so a word before holds a "
             "blank. Write the vectors as text, or replace blanks in words by _."
         )
-    while file.read(1 << 20):  # to the end, where an archive has its sum
+    while file.read(1 << 20):  # to the end, where an archive has its checksum
         pass
 
 
 def read_any(path: Path, wanted: set[str] | None, member: str | None = None) -> Rows:
-    """Text or word2vec's binary."""
+    """Read text or word2vec's binary format."""
     return (read_word2vec_binary if is_binary(path, member) else read_text)(path, wanted, member)
 
 
 def is_binary(path: Path, member: str | None = None) -> bool:
-    """Whether a file is in word2vec's binary format, as told by the bytes behind the first word."""
+    """Whether a file is in word2vec's binary format, judged by the bytes after the first word."""
     with open_vectors(path, member) as file:
         head = file.read(4096)
     first, _, rest = head.partition(b"\n")

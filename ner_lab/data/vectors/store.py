@@ -1,9 +1,9 @@
-"""Files of vectors, kept as they were read: all their numbers as one array that is mapped, not read again.
+"""Store vector files after the first read, as one array that is memory-mapped instead of read again.
 
-A file is read whole the first time a data set needs some of it, into `CACHE/read_vectors/KEY/`:
-`vectors.npy` (words, dim) float32, `words.txt` in the same order, and the sums of both; an entry whose sums are
-wrong is named, removed and made anew. The key is made of the file's content, so a copy elsewhere is the same.
-From then on every run of every process maps the array and touches the rows it wants. An entry takes 4 bytes a
+A file is read completely the first time a data set needs part of it, into `CACHE/read_vectors/KEY/`: `vectors.npy`
+(words, dim) float32, `words.txt` in the same order, and the checksums of both. An entry with wrong checksums is
+reported, removed and made again. The key depends on the file's content, so a copy elsewhere has the same key.
+From then on every run of every process maps the array and reads only the rows it wants. An entry takes 4 bytes per
 number (160 MB for 400,000 words of 100 dimensions); it may be deleted at any time.
 """
 
@@ -32,17 +32,17 @@ from ner_lab.io.checksums import read_sealed, sealed_folder
 
 log = logging.getLogger(__name__)
 
-_LAYOUT = 3  # of an entry; raise it when its files change
+_LAYOUT = 3  # version of an entry; raise it when its files change
 _VECTORS, _WORDS = "vectors.npy", "words.txt"
 
 
 def read_stored(
     path: Path, wanted: set[str] | None, cache: Path | None, *, member: str | None = None, any_format: bool = False
 ) -> Rows:
-    """Words of a file (those `wanted`, or all) and their vectors (words, dim) float32, by way of the store in `cache`.
+    """Words of a file (those in `wanted`, or all) and their vectors (words, dim) float32, through the store in `cache`.
 
-    Without `cache`, or where the store cannot be written or a line of a text file is damaged, the file itself is
-    read: a damaged line is an error only if its word is wanted. any_format: it may be in word2vec's binary format.
+    Without `cache`, or if the store cannot be written or a line of a text file is damaged, the file itself is read: a
+    damaged line is an error only if its word is wanted. any_format: it may be in word2vec's binary format.
     """
     binary = any_format and is_binary(path, member)
     entry = None if cache is None else _entry(path, cache, member, binary)
@@ -53,7 +53,7 @@ def read_stored(
 
 
 def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[list[bytes], np.ndarray] | None:
-    """The entry of a file, made if need be; None where there can be none."""
+    """The entry of a file, made if need be; None if it cannot have one."""
     place = cache / "read_vectors" / key_of(layout=_LAYOUT, content=content_hash(path, cache), of=[member, binary])
     if (found := _found(place)) is not None:
         return found
@@ -79,7 +79,7 @@ def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[l
 
 
 def _rows(words: list[bytes], vectors: np.ndarray, wanted: set[str] | None) -> Rows:
-    """Of a word that stands twice the first is taken."""
+    """The rows of the wanted words; if a word occurs twice, the first is used."""
     if wanted is None:
         rows = {word.decode(): row for row, word in zip(range(len(words) - 1, -1, -1), reversed(words), strict=True)}
         if len(rows) == len(words):
@@ -95,7 +95,7 @@ def _rows(words: list[bytes], vectors: np.ndarray, wanted: set[str] | None) -> R
 
 
 def _found(place: Path, *, held: bool = False) -> tuple[list[bytes], np.ndarray] | None:
-    """Words, and the mapped array; None where there is no entry, or none that is whole."""
+    """Words and the mapped array; None if there is no entry, or only an incomplete one."""
     return read_sealed(place, _read, held=held)
 
 
@@ -120,7 +120,7 @@ def _write(place: Path, blocks: Iterator[Block]) -> None:
 
 
 def _head(file: IO[bytes], rows: int, dim: int) -> None:
-    """The header of an .npy file; numpy leaves room in it for any number of rows."""
+    """The header of an .npy file; numpy leaves space in it for any number of rows."""
     npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)})
 
 

@@ -1,1 +1,1 @@
-"""Character encoders: from the letters of a word to a vector, one for each distinct spelling."""
+"""Character encoders: from the characters of a word to a vector, one for each distinct spelling."""

@@ -13,7 +13,7 @@ from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
 
 
 class CharBiLSTM(nn.Module):
-    """The last state of a forward and of a backward LSTM over a word's letters, joined.
+    """The last states of a forward and a backward LSTM over a word's characters, concatenated.
 
     chars: the characters by number (padding first).
     hidden_dim: size of each direction.
@@ -56,8 +56,8 @@ class CharBiLSTM(nn.Module):
         self.output_dim = 2 * hidden_dim
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """chars (forms, letters), lengths (forms,) -> (forms, 2 hidden_dim)."""
-        letters = self.dropout(self.embedding(chars))  # (forms, letters, char_dim)
+        """chars (forms, characters), lengths (forms,) -> (forms, 2 hidden_dim)."""
+        letters = self.dropout(self.embedding(chars))  # (forms, characters, char_dim)
         turned = Turn(lengths, letters.shape[1])(letters)
         last = (lengths - 1)[:, None, None]
         ends = [

@@ -1,4 +1,4 @@
-"""Character CNN: convolution over the letters of a word, then the largest value of each filter."""
+"""Character CNN: convolution over the characters of a word, then max-pooling."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,11 +24,10 @@ class CharCNN(nn.Module):
     """Ma & Hovy 2016, section 2.1: dropout on character vectors, one convolution, max over the word.
 
     chars: the characters by number (padding first).
-    padding: letters of padding on either side; `window - 1` is the authors' `full` convolution.
+    padding: padding characters on either side; `window - 1` is the authors' `full` convolution.
     activation: between convolution and maximum: `none`, `tanh` (the authors' code) or `relu`.
-    fill_to: letters that every word is filled up to with a word-end symbol, learnt like a letter, whose
-        windows count in the maximum as well (the authors' code); null for none. A longer word stays as
-        it is.
+    fill_to: number of characters to which every word is filled with a learnt word-end symbol, whose windows count in
+    the maximum as well (the authors' code); null for none. A longer word stays unchanged.
     """
 
     def __init__(
@@ -73,61 +72,61 @@ class CharCNN(nn.Module):
 
     @property
     def input_dim(self) -> int:
-        """Dimensions of a letter as the convolution sees it."""
+        """Dimensions of a character's input to the convolution."""
         return self.embedding.embedding_dim
 
     def embed(self, chars: Tensor) -> Tensor:
-        """chars (forms, letters) -> vectors of the letters (forms, letters, input_dim)."""
+        """chars (forms, characters) -> vectors of the characters (forms, characters, input_dim)."""
         return self.embedding(chars)
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """chars (forms, letters), lengths (forms,) -> (forms, num_filters)."""
+        """chars (forms, characters), lengths (forms,) -> (forms, num_filters)."""
         if self.fill_to is not None:
             chars, lengths = self._filled(chars, lengths, self.fill_to)
         largest = self._in_a_row(chars, lengths) if chars.is_cpu else self._side_by_side(chars, lengths)
-        # all activations grow with what they take: the same behind the maximum, and fewer of them
+        # all activations are increasing: applied after the maximum they give the same, on fewer values
         return ACTIVATIONS[self.activation](largest)
 
     def _in_a_row(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """The largest value of each filter (forms, num_filters), without work for what lies behind short words.
+        """The maximum of each filter (forms, num_filters), without computation for the padding of short words.
 
-        Words stand one behind another, parted by padding that the one ends with and the next begins with.
-        A device would have to be waited for, to know how long the row is.
+        Words are concatenated, separated by padding that the one ends with and the next begins with.
+        On a device, getting the length of the row would require synchronisation.
         """
         spans = lengths + self.padding
         steps = torch.arange(chars.shape[1] + self.padding)
-        row = F.pad(chars, (0, self.padding))[steps < spans[:, None]]  # padding stands behind every word
+        row = F.pad(chars, (0, self.padding))[steps < spans[:, None]]  # padding after every word
         letters = self.dropout(self.embed(F.pad(row, (self.padding, 0))))  # (row, input_dim)
         places = letters.shape[0] - self.window + 1
-        # the convolution as one matrix product over windows: as fast on ragged shapes as on regular ones
+        # the convolution as one matrix product over windows: equally fast on ragged and regular shapes
         windows = torch.cat([letters[shift : shift + places] for shift in range(self.window)], dim=-1)
-        filtered = self.convolution(windows)  # (places, filters)
+        filtered = self.convolution(windows)  # (positions, filters)
         counts, firsts = self._places(lengths), spans.cumsum(0) - spans
         if self.padding == self.window - 1:
             return _Largest.apply(filtered, torch.arange(places), firsts)
-        # windows in which two words meet are left out, those of padding alone are shared
+        # windows across two words are left out, those of padding alone are shared
         steps = torch.arange(int(counts.max()))
         chosen = (firsts[:, None] + steps)[steps < counts[:, None]]
         return _Largest.apply(filtered, chosen, counts.cumsum(0) - counts)
 
     def _side_by_side(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """The largest value of each filter (forms, num_filters), every word as long as the longest."""
+        """The maximum of each filter (forms, num_filters), with every word as long as the longest."""
         letters = F.pad(self.dropout(self.embed(chars)), (0, 0, self.padding, self.padding))
         places = letters.shape[1] - self.window + 1
         windows = torch.cat([letters[:, shift : shift + places] for shift in range(self.window)], dim=-1)
-        filtered = self.convolution(windows)  # (forms, places, filters)
+        filtered = self.convolution(windows)  # (forms, positions, filters)
         real = torch.arange(places, device=chars.device) < self._places(lengths)[:, None]
         return filtered.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)
 
     def _places(self, lengths: Tensor) -> Tensor:
-        """lengths (forms,) -> windows of each word (forms,); what lies behind belongs to longer words."""
+        """lengths (forms,) -> number of windows of each word (forms,); later ones belong to longer words."""
         return lengths + 2 * self.padding - self.window + 1
 
     def _filled(self, chars: Tensor, lengths: Tensor, fill_to: int) -> tuple[Tensor, Tensor]:
-        """Words with their word-end symbols: chars (forms, letters), lengths (forms,) -> the same, longer.
+        """Words with their word-end symbols: chars (forms, characters), lengths (forms,) -> the same, longer.
 
-        More symbols than a window holds only repeat its values, so no more are laid out, unless dropout
-        makes each of them another.
+        More symbols than a window holds only repeat its values, so no more are added, unless dropout makes each of them
+        different.
         """
         dropping = self.training and self.dropout.p > 0
         most = fill_to if dropping else self.window
@@ -140,14 +139,14 @@ class CharCNN(nn.Module):
 
 
 class _Largest(torch.autograd.Function):
-    """The largest number of each column among the rows of each bag, on the CPU; its gradient goes to the first such.
+    """The maximum of each column among the rows of each bag, on the CPU; the gradient goes to the first maximal row.
 
-    As `embedding_bag` with mode=max, whose own gradient takes three times as long.
+    Like `embedding_bag` with mode=max, whose own gradient takes three times as long.
     """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, rows: Tensor, bags: Tensor) -> Tensor:
-        """values (places, columns); rows (chosen,), one bag's behind the other's; bags (bags,), where each begins.
+        """values (positions, columns); rows (chosen,), concatenated over bags; bags (bags,), the start of each bag.
 
         -> (bags, columns).
         """
@@ -159,6 +158,6 @@ class _Largest(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """grad (bags, columns) -> that of the values."""
+        """grad (bags, columns) -> gradient of the values."""
         (winners,) = ctx.saved_tensors
         return grad.new_zeros(ctx.places, grad.shape[1]).scatter_add_(0, winners, grad), None, None

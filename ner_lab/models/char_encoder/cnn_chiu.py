@@ -13,10 +13,10 @@ CHAR_TYPES = ("padding", "upper", "lower", "punctuation", "other")
 
 
 class ChiuCharCNN(CharCNN):
-    """Convolution and maximum over character vectors, each optionally joined by one of its type.
+    """Convolution and maximum over character vectors, each optionally concatenated with one of its type.
 
     char_type_dim: size of the vectors for upper, lower, punctuation and other; 0 for none.
-    char_range: characters start uniform in +-char_range.
+    char_range: initial character vectors are uniform in +-char_range.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ChiuCharCNN(CharCNN):
             self.convolution = linear(window * (char_dim + char_type_dim), num_filters)
 
     def embed(self, chars: Tensor) -> Tensor:
-        """chars (forms, letters) -> (forms, letters, char_dim + char_type_dim)."""
+        """chars (forms, characters) -> (forms, characters, char_dim + char_type_dim)."""
         letters = self.embedding(chars)
         if self.types is None:
             return letters

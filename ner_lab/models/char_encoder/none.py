@@ -15,5 +15,5 @@ class NoChars(nn.Module):
         super().__init__()
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
-        """chars (forms, letters), lengths (forms,) -> (forms, 0)."""
+        """chars (forms, characters), lengths (forms,) -> (forms, 0)."""
         return torch.zeros((chars.shape[0], 0), device=chars.device)

@@ -1,1 +1,1 @@
-"""Decoders: from states to tags. Each owns its projection, its loss and its search for the best tags."""
+"""Decoders: from hidden states to tags. Each owns its projection, its loss and its search for the best tags."""

@@ -1,4 +1,4 @@
-"""Which tag may follow which, for decoders that search for a whole sequence."""
+"""Which tag may follow which, for decoders that search for a complete sequence."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from ner_lab.data.tags import OUTSIDE, follows_table
 from ner_lab.errors import UserError
 
 FORBIDDEN = -1e4
-"""The score of a forbidden move in a likelihood, where -inf would have no gradient."""
+"""The score of a forbidden move in a likelihood; -inf would have no gradient."""
 
 
 def check_constraints(constraints: str, known: Sequence[str] = ("none", "decode", "always")) -> str:
-    """`constraints`, if it is known; otherwise UserError."""
+    """`constraints`, if it is valid; otherwise UserError."""
     if constraints not in known:
         listed = f"{', '.join(known[:-1])} or {known[-1]}"
         raise UserError(f"decoder.constraints is '{constraints}'. It takes {listed}.")
@@ -21,10 +21,10 @@ def check_constraints(constraints: str, known: Sequence[str] = ("none", "decode"
 
 
 def allowed_moves(tags: Sequence[str], scheme: str) -> list[list[bool]]:
-    """[before][after]: whether the scheme lets one tag follow another; the last of both is the sentence's border."""
-    return follows_table([*tags, OUTSIDE], scheme)  # a sentence's border admits what O does
+    """[before][after]: whether the scheme lets one tag follow another; the last of both is the sentence boundary."""
+    return follows_table([*tags, OUTSIDE], scheme)  # a sentence boundary allows what O does
 
 
 def penalties_of(allowed: Sequence[Sequence[bool]]) -> Tensor:
-    """0 for an allowed move, -inf for another (from, to)."""
+    """0 for an allowed move, -inf for any other (from, to)."""
     return torch.where(torch.tensor(allowed), 0.0, -torch.inf)

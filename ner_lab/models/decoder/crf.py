@@ -12,19 +12,18 @@ __all__ = ["CRF", "LinearChainCRF"]
 
 
 class CRF(nn.Module):
-    """Linear layer (optionally behind a tanh layer) and linear-chain CRF.
+    """Linear layer (optionally after a tanh layer) and linear-chain CRF.
 
-    Lample et al. 2016, section 2.2; Huang et al. 2015, section 2.4; Chiu & Nichols 2016, section 2.6.2;
-    Ma & Hovy 2016 with emission plus transition scores in place of a weight vector for each pair of
-    tags (that is `PairwiseCRF`).
+    Lample et al. 2016, section 2.2; Huang et al. 2015, section 2.4; Chiu & Nichols 2016, section 2.6.2; Ma & Hovy 2016
+    with emission plus transition scores in place of a weight vector for each pair of tags (that is `PairwiseCRF`).
 
-    tags: the tags by number; scheme: the tag scheme they belong to.
+    tags: the tags by number; scheme: their tag scheme.
     hidden_dim: size of a tanh layer before the linear one (Lample et al. 2016, section 2.3); 0 for none.
-    output: `linear`, or `per_direction`: the log-softmax of each of the encoder's directions, added
-        up (Chiu & Nichols 2016, section 2.1).
-    stop_score: whether the last tag has a score as such, as the first has (Lample et al. 2016).
-    constraints: `none`; `decode`: tags that may not follow each other in the scheme never do in the
-        result; `always`: in the likelihood neither.
+    output: `linear`, or `per_direction`: the sum of the log-softmaxes of the encoder's two directions (Chiu & Nichols
+    2016, section 2.1).
+    stop_score: whether the last tag has a stop score, as the first has a start score (Lample et al. 2016).
+    constraints: `none`; `decode`: decoding excludes transitions that the scheme forbids; `always`: so does the
+    likelihood.
     """
 
     def __init__(
@@ -59,10 +58,10 @@ class CRF(nn.Module):
         return self.chain.decode(emissions, mask, constrained=self.constraints != "none")[0]
 
     def n_best(self, hidden: Tensor, mask: Tensor, n: int, direct: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """hidden (batch, time, dim), mask (batch, time) bool -> the n best tag sequences, the best one first.
+        """hidden (batch, time, dim), mask (batch, time) bool -> the n best tag sequences, best first.
 
-        -> tags (batch, n, time), 0 at padding, and log p(tags) (batch, n), -inf where a sentence has fewer
-        sequences. With `constraints=decode` only valid sequences come, at their share among all sequences.
+        -> tags (batch, n, time), 0 at padding, and log p(tags) (batch, n), -inf if a sentence has fewer sequences. With
+        `constraints=decode` only valid sequences are returned, with their probability among all sequences.
         """
         emissions = self.projection(hidden, direct)
         paths, scores = self.chain.n_best(emissions, mask, n, constrained=self.constraints != "none")

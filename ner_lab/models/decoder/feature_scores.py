@@ -1,4 +1,4 @@
-"""The direct scores alone, for feature sets that name a tag themselves."""
+"""The direct scores alone, for feature sets that predict a tag themselves."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ner_lab.errors import UserError
 
 
 class Direct(nn.Module):
-    """Each token gets the tag with the best `direct` score, the first of equals; nothing is added to it."""
+    """Each token gets the tag with the best `direct` score, the first of equal ones; nothing is added to it."""
 
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str) -> None:
         super().__init__()

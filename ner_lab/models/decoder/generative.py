@@ -1,4 +1,4 @@
-"""What decoders that count have in common: log p(word | tag), given from outside."""
+"""Common parts of count-based decoders: log p(word | tag), given from outside."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from ner_lab.errors import UserError
 def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
     """direct (batch, time, tags), if they are log probabilities; otherwise UserError.
 
-    Only a CPU's numbers are looked at, for which nobody has to wait; scores of a trained tagger are such.
+    Values are checked on a CPU only, without synchronisation; the scores of a trained tagger are log probabilities.
     """
     if direct is None or (direct.is_cpu and bool((direct > 0).any())):
         raise UserError(
@@ -19,11 +19,11 @@ def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
 
 
 def check_smoothing(smoothing: float) -> None:
-    """Raise UserError where a count may stay zero."""
+    """Raise UserError if a count may stay zero."""
     if smoothing <= 0:
         raise UserError(f"decoder.smoothing is {smoothing}. It must be above 0: no count may be zero.")
 
 
 def gold_scores(scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-    """scores (batch, time, tags), tags (batch, time), mask -> those of the gold tags, summed (batch,)."""
+    """scores (batch, time, tags), tags (batch, time), mask -> the sum of the gold tags' scores (batch,)."""
     return (scores.gather(2, (tags * mask)[:, :, None]).squeeze(2) * mask).sum(dim=1)

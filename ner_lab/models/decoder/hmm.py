@@ -10,17 +10,17 @@ from ner_lab.models.layers.counts import CountTable, check_counts
 
 
 class HMM(nn.Module):
-    """log p(words, tags) of a first-order hidden Markov model, all by counting (Rabiner 1989).
+    """log p(words, tags) of a first-order hidden Markov model, estimated by counting (Rabiner 1989).
 
-    Tags follow each other as train counts it. What a word adds, log p(word | tag), are the `direct`
-    scores of a feature set with `wiring=counts`; the encoder's states are not looked at. Trained
-    with `optimizer=sgd_counts` (see `ner_lab.models.layers.counts`).
+    Tag transitions are counted in train. The emissions, log p(word | tag), are the `direct` scores of a feature set
+    with `wiring=counts`; the encoder's states are ignored. Trained with `optimizer=sgd_counts` (see
+    `ner_lab.models.layers.counts`).
 
     tags: the tags by number. smoothing: added to every count of a transition.
     """
 
     trained_by_counting = True
-    """Every epoch adds its counts to those before: there must be one."""
+    """Every epoch adds its counts to the previous ones: there must be exactly one."""
 
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
         super().__init__()

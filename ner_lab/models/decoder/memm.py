@@ -14,19 +14,17 @@ from ner_lab.models.layers.checks import at_least
 
 
 class MEMM(nn.Module):
-    """A softmax over each token's tags, given the tag before (McCallum, Freitag & Pereira 2000).
+    """A softmax over each token's tags, given the previous tag (McCallum, Freitag & Pereira 2000).
 
-    Normalised step by step, where a CRF is over the whole sequence: what leaves a tag always sums to
-    1, however badly the token fits (the label bias of Lafferty et al. 2001, section 2). The first
-    token's tag stands behind the sentence's border; the end has no score.
+    Normalised at each step, whereas a CRF is normalised over the sequence: the probabilities of leaving a tag always
+    sum to 1, however badly the token fits (the label bias of Lafferty et al. 2001, section 2). The first token's tag
+    follows the sentence boundary; the end has no score.
 
-    tags: the tags by number; scheme: the tag scheme they belong to.
+    tags: the tags by number; scheme: their tag scheme.
     hidden_dim: size of a tanh layer before the scores; 0 for none.
-    previous: `shared`: a score for the token and one for the pair of tags, as in a CRF; `each`: every
-        previous tag has weights of its own for the encoder's states, while scores of sparse features
-        (`direct`) stay the same behind all of them.
-    constraints: `none`, or `decode`: tags that may not follow each other in the scheme never do in the
-        result.
+    previous: `shared`: a score for the token and one for the pair of tags, as in a CRF; `each`: every previous tag has
+    its own weights for the encoder's states, while scores of sparse features (`direct`) are the same after all of them.
+    constraints: `none`, or `decode`: decoding excludes transitions that the scheme forbids.
     """
 
     penalties: Tensor
@@ -60,12 +58,12 @@ class MEMM(nn.Module):
         return best_path(self._log_probabilities(hidden, direct), mask, penalties)
 
     def _log_probabilities(self, hidden: Tensor, direct: Tensor | None) -> Tensor:
-        """-> log p(tag | tag before, token) (batch, time, tags + 1, tags)."""
+        """-> log p(tag | previous tag, token) (batch, time, tags + 1, tags)."""
         return F.log_softmax(self.projection(hidden, direct), dim=3)
 
 
 class SharedPairs(nn.Module):
-    """Emission and transition added up: a score for every pair of a tag and the one before it, or the border."""
+    """The sum of emission and transition: a score for every pair of a tag and the previous tag or the boundary."""
 
     def __init__(self, input_dim: int, num_tags: int, hidden_dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Naive Bayes: each token's tag on its own, from counts."""
+"""Naive Bayes: each token's tag independently, from counts."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from ner_lab.models.layers.counts import CountTable, check_counts
 
 
 class NaiveBayes(nn.Module):
-    """log p(tag) + log p(features | tag) for each token, all by counting.
+    """log p(tag) + log p(features | tag) for each token, estimated by counting.
 
-    The second term are the `direct` scores of a feature set with `wiring=counts`; the encoder's
-    states are not looked at. Trained with `optimizer=sgd_counts` (see `ner_lab.models.layers.counts`).
+    The second term is the `direct` scores of a feature set with `wiring=counts`; the encoder's states are ignored.
+    Trained with `optimizer=sgd_counts` (see `ner_lab.models.layers.counts`).
 
     tags: the tags by number. smoothing: added to every count of a tag.
     """
 
     trained_by_counting = True
-    """Every epoch adds its counts to those before: there must be one."""
+    """Every epoch adds its counts to the previous ones: there must be exactly one."""
 
     def __init__(self, *, input_dim: int, tags: Sequence[str], scheme: str, smoothing: float) -> None:
         super().__init__()

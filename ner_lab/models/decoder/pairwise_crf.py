@@ -12,17 +12,17 @@ from ner_lab.models.layers.checks import at_least
 
 
 class PairwiseCRF(nn.Module):
-    """score(y', y, z) = W[y', y] . z + b[y', y] for each tag y behind y' (Ma & Hovy 2016, section 2.3).
+    """score(y', y, z) = W[y', y] . z + b[y', y] for each tag y after y' (Ma & Hovy 2016, section 2.3).
 
-    The first token's tag stands behind the sentence's border; the end has no score. Sparse features
-    (`direct`) add their scores by the current tag alone.
+    The first token's tag follows the sentence boundary; the end has no score. Sparse features (`direct`) add their
+    scores by the current tag alone.
 
-    tags: the tags by number; scheme: the tag scheme they belong to.
+    tags: the tags by number; scheme: their tag scheme.
     hidden_dim: size of a tanh layer before the scores; 0 for none.
-    padding_label_in_sum: whether the border also counts as a tag that tokens may have in the partition
-        sum, though no result ever has it.
-    constraints: `none`; `decode`: tags that may not follow each other in the scheme never do in the
-        result; `always`: in the likelihood neither.
+    padding_label_in_sum: whether the boundary also counts as a tag that tokens may have in the partition sum, though no
+    result ever has it.
+    constraints: `none`; `decode`: decoding excludes transitions that the scheme forbids; `always`: so does the
+    likelihood.
     """
 
     penalties: Tensor
@@ -46,10 +46,10 @@ class PairwiseCRF(nn.Module):
         self.register_buffer("penalties", penalties_of(allowed_moves(tags, scheme)), persistent=False)
 
     def n_best(self, hidden: Tensor, mask: Tensor, n: int, direct: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """hidden (batch, time, dim), mask (batch, time) bool -> the n best tag sequences, the best one first.
+        """hidden (batch, time, dim), mask (batch, time) bool -> the n best tag sequences, best first.
 
-        -> tags (batch, n, time), 0 at padding, and log p(tags) (batch, n), -inf where a sentence has fewer
-        sequences. With `constraints=decode` only valid sequences come, at their share among all sequences.
+        -> tags (batch, n, time), 0 at padding, and log p(tags) (batch, n), -inf if a sentence has fewer sequences. With
+        `constraints=decode` only valid sequences are returned, with their probability among all sequences.
         """
         pairs = self._pairs(hidden, direct)
         penalties = None if self.constraints == "none" else self.penalties
@@ -80,9 +80,9 @@ class PairwiseCRF(nn.Module):
         return log_partition(pairs[:, 0, -1], pairs[:, :, : self.num_summed], mask)
 
     def _summed(self, pairs: Tensor, mask: Tensor) -> Tensor:
-        """The scores as the partition sum has them, under constraints that bind it.
+        """The scores in the partition sum, under constraints if they apply to it.
 
-        The border, where it is in the sum, may stand wherever a sentence may end or begin.
+        If the boundary is in the sum, it may be wherever a sentence may start or end.
         """
         if self.constraints != "always":
             return pairs

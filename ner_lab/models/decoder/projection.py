@@ -1,4 +1,4 @@
-"""From states to one score for each tag, or for each pair of neighbouring tags."""
+"""From hidden states to one score for each tag, or for each pair of neighbouring tags."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from ner_lab.models.layers.init import linear
 
 
 class Constant(nn.Module):
-    """What a linear layer is without inputs: its bias."""
+    """A linear layer without inputs: its bias."""
 
     def __init__(self, output_dim: int) -> None:
         super().__init__()
@@ -22,10 +22,10 @@ class Constant(nn.Module):
 
 
 class Projection(nn.Module):
-    """A linear layer to the tags, optionally behind a tanh layer of `hidden_dim` units.
+    """A linear layer to the tags, optionally after a tanh layer of `hidden_dim` units.
 
-    Scores of sparse features (`direct`) are added: they reach the tags past the encoder (the
-    direct connection of Huang et al. 2015, section 4.2.4).
+    Scores of sparse features (`direct`) are added: they bypass the encoder (the direct connection of Huang et al. 2015,
+    section 4.2.4).
     """
 
     def __init__(self, input_dim: int, num_tags: int, hidden_dim: int = 0) -> None:
@@ -39,10 +39,10 @@ class Projection(nn.Module):
 
 
 class PerDirection(nn.Module):
-    """The log-softmax of each direction's own linear layer, added up (Chiu & Nichols 2016, section 2.1).
+    """The sum of the log-softmaxes of one linear layer per direction (Chiu & Nichols 2016, section 2.1).
 
-    The first half of a state is the forward direction's, the second the backward direction's. The
-    sum is not normalised again. `direct` scores are added to it.
+    The first half of a state is the forward direction's, the second the backward direction's. The sum is not normalised
+    again. `direct` scores are added to it.
     """
 
     def __init__(self, input_dim: int, num_tags: int) -> None:
@@ -63,10 +63,10 @@ class PerDirection(nn.Module):
 
 
 class PairProjection(nn.Module):
-    """A linear layer to every pair of a tag and the one before it (Ma & Hovy 2016, section 2.3).
+    """A linear layer to every pair of a tag and the previous tag (Ma & Hovy 2016, section 2.3).
 
-    num_before: how many there are to come from; the last is the sentence's border. Scores of sparse
-    features (`direct`) are added by the current tag alone.
+    num_before: the number of previous tags; the last is the sentence boundary. Scores of sparse features (`direct`) are
+    added by the current tag alone.
     """
 
     def __init__(self, input_dim: int, num_before: int, num_tags: int, hidden_dim: int = 0) -> None:
@@ -81,7 +81,7 @@ class PairProjection(nn.Module):
 
 
 def projection_of(input_dim: int, num_tags: int, hidden_dim: int, output: str) -> Projection | PerDirection:
-    """The projection that `decoder.output` names: `linear` or `per_direction`."""
+    """The projection given by `decoder.output`: `linear` or `per_direction`."""
     at_least(0, "decoder", hidden_dim=hidden_dim)
     if output == "linear":
         return Projection(input_dim, num_tags, hidden_dim)

@@ -1,4 +1,4 @@
-"""The softmax decoder: every token's tag on its own."""
+"""The softmax decoder: every token's tag independently."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,14 @@ from ner_lab.models.decoder.projection import projection_of
 
 
 class Softmax(nn.Module):
-    """Linear layer (optionally behind a tanh layer) and a softmax for each token.
+    """Linear layer (optionally after a tanh layer) and a softmax for each token.
 
-    tags: the tags by number; scheme: the tag scheme they belong to.
+    tags: the tags by number; scheme: their tag scheme.
     hidden_dim: size of the tanh layer; 0 for none.
-    output: `linear`, or `per_direction`: the log-softmax of each of the encoder's directions, added
-        up (Chiu & Nichols 2016, section 2.1).
-    constraints: `none`, or `decode`: the result is the most probable sequence of those in which every
-        tag may follow the one before it (Chiu & Nichols 2016, the footnote on training without
-        transitions).
+    output: `linear`, or `per_direction`: the sum of the log-softmaxes of the encoder's two directions (Chiu & Nichols
+    2016, section 2.1).
+    constraints: `none`, or `decode`: the result is the most probable sequence in which every tag may follow the
+    previous one (Chiu & Nichols 2016, the footnote on training without transitions).
     """
 
     penalties: Tensor

@@ -1,1 +1,1 @@
-"""Encoders: from the vectors of a sentence's words to states that know their context."""
+"""Encoders: from the vectors of a sentence's words to contextual states."""

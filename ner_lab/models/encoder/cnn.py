@@ -16,13 +16,13 @@ from ner_lab.models.layers.masking import real_tokens, require_input, require_la
 class CNN(nn.Module):
     """Layers of convolution, ReLU, dropout and batch normalisation over tanh of the words' vectors.
 
-    Beyond the sentence every layer sees zeros. In training a batch is normalised by its own words, never
-    by padding; afterwards by the averages kept, so that no sentence depends on another.
+    Outside the sentence every layer sees zeros. In training a batch is normalised by its own words, never by padding;
+    afterwards by the running averages, so that no sentence depends on another.
 
     input_dim: dimensions of a word's vector.
     hidden_dim: size of the first projection and of every layer.
-    num_layers: layers of convolution.
-    window: words a convolution sees, the word itself in the middle.
+    num_layers: number of convolution layers.
+    window: words in a convolution, the word itself in the middle.
     input_dropout: on the words' vectors.
     dropout: in every layer, before its normalisation.
     """
@@ -68,7 +68,7 @@ class CNN(nn.Module):
 def _normalised(norm: Any, words: Tensor, real: Tensor) -> Tensor:
     """words (batch, time, dim), real (batch, time) -> the same, normalised over real words; anything at padding.
 
-    In training a word alone has no spread and goes by the averages.
+    In training a single word has no variance and is normalised by the averages.
     """
     if not norm.training:
         return norm(words.flatten(0, 1)).view_as(words)
@@ -83,7 +83,7 @@ def _normalised(norm: Any, words: Tensor, real: Tensor) -> Tensor:
 
 
 def _normalised_by_sums(norm: Any, words: Tensor, real: Tensor) -> Tensor:
-    """As `_normalised` in training; nothing is picked out, so that nobody has to know how many words there are."""
+    """Like `_normalised` in training, but without selecting words, so that their number need not be known."""
     keep = real[:, :, None].to(words.dtype)
     count = keep.sum()
     mean = (words * keep).sum(dim=(0, 1)) / count

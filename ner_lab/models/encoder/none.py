@@ -1,4 +1,4 @@
-"""No encoder: the decoder sees the words' own vectors."""
+"""No encoder: the decoder sees the words' vectors directly."""
 
 from torch import Tensor, nn
 
@@ -7,7 +7,7 @@ from ner_lab.models.layers.dropout import Dropout
 
 
 class NoEncoder(nn.Module):
-    """Hands its input on, with dropout."""
+    """Passes its input on, with dropout."""
 
     def __init__(self, *, input_dim: int, input_dropout: float) -> None:
         super().__init__()

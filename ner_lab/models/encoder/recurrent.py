@@ -1,4 +1,4 @@
-"""Stacked recurrent encoders, the common ground of BiLSTM, LSTM, BiRNN and RNN."""
+"""Stacked recurrent encoders, the base of BiLSTM, LSTM, BiRNN and RNN."""
 
 from typing import ClassVar
 
@@ -14,16 +14,16 @@ from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
 
 
 class RecurrentEncoder(nn.Module):
-    """Layers of a recurrent cell in one direction or two; a subclass says how many, and if it is simple.
+    """Layers of a recurrent cell in one or two directions; a subclass sets how many, and whether it is a simple RNN.
 
     input_dim: dimensions of a word's vector.
     hidden_dim: size of each direction.
     input_dropout: on the first layer's input (Ma & Hovy 2016; Lample et al. 2016).
     output_dropout: on the output of every layer (Ma & Hovy 2016; Chiu & Nichols 2016).
-    stacks: `joint`, layer n + 1 reads both directions of layer n; or `separate`, each direction is a
-        stack of its own (Chiu & Nichols 2016, section 2.1).
-    cell, clip_gradient, forget_bias, learn_initial: see `Recurrence`; a simple network is of one kind
-        and has no forget gate.
+    stacks: `joint`, layer n + 1 reads both directions of layer n; or `separate`, each direction is a stack of its own
+    (Chiu & Nichols 2016, section 2.1).
+    cell, clip_gradient, forget_bias, learn_initial: see `Recurrence`; a simple RNN has one kind of cell and no forget
+    gate.
     """
 
     simple: ClassVar[bool]

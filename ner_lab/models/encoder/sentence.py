@@ -11,25 +11,24 @@ from ner_lab.models.layers.init import embedding_uniform, linear
 from ner_lab.models.layers.masking import real_tokens, require_input
 
 AT_ONCE = 2**22
-"""Numbers the maximum over time looks at together: 16 MiB."""
+"""Numbers that the maximum over time compares at once: 16 MiB."""
 
 
 class SentenceNetwork(nn.Module):
-    """For each word to be tagged the whole sentence is read (Collobert et al. 2011, section 3.2.2).
+    """Reads the complete sentence for each word to be tagged (Collobert et al. 2011, section 3.2.2).
 
-    Every word's vector is joined by one for its distance from the word to be tagged; a convolution, the
-    largest value of each filter over the sentence, a linear layer, HardTanh. The linear layer to the
-    tags is the decoder's.
+    Every word's vector is concatenated with one for its distance from the word to be tagged; then a convolution, the
+    maximum of each filter over the sentence, a linear layer, HardTanh. The linear layer to the tags is part of the
+    decoder.
 
-    A convolution is linear: its share of the words is computed once for a sentence, its share of the
-    distances once for all. The maximum is looked for without a gradient, which then flows to what was
-    found alone.
+    A convolution is linear: the words' part is computed once for a sentence, the distances' part once for all. The
+    maximum is found without a gradient, which then flows only to the maximal values.
 
     input_dim: dimensions of a word's vector.
-    num_filters, window: of the convolution; beyond the sentence stands a learnt vector.
+    num_filters, window: of the convolution; outside the sentence there is a learnt vector.
     hidden_dim: size of the linear layer.
     distance_dim: dimensions of a distance's vector.
-    max_distance: all that is farther away counts as this far.
+    max_distance: larger distances count as this one.
     input_dropout: on the words' vectors.
     """
 
@@ -68,7 +67,7 @@ class SentenceNetwork(nn.Module):
         words = F.linear(words, weight[..., : self.input_dim].flatten(1), self.convolution.bias)
         apart = F.linear(self._apart(time), weight[..., self.input_dim :].flatten(1))  # (2 time - 1, filters)
         steps = torch.arange(time, device=inputs.device)
-        origin = time - 1 - steps[:, None]  # (target, 1): what leads from a place to its row of `apart`
+        origin = time - 1 - steps[:, None]  # (target, 1): offset from a position to its row of `apart`
         real = real_tokens(lengths, time)
         places = _largest(words.detach(), apart.detach(), steps + origin, real)  # (batch, target, filters)
         filtered = words.gather(1, places) + apart.gather(0, (places + origin).flatten(0, 1)).view_as(places)
@@ -84,13 +83,13 @@ class SentenceNetwork(nn.Module):
 
 @torch.no_grad()
 def _largest(words: Tensor, apart: Tensor, rows: Tensor, real: Tensor) -> Tensor:
-    """Where each filter is largest for each word to be tagged, some of these at a time.
+    """The position of each filter's maximum for each word to be tagged, several words at a time.
 
     words (batch, time, filters), apart (2 time - 1, filters), rows of it (target, time), real (batch, time)
-    -> places (batch, target, filters).
+    -> positions (batch, target, filters).
     """
     words = words.masked_fill(~real[:, :, None], -torch.inf)
     together = max(1, AT_ONCE // words.numel())
-    # on CPUs `max` finds a place five times as fast as `argmax`
+    # on CPUs `max` finds a position five times as fast as `argmax`
     found = [(words[:, None] + apart[some]).max(dim=2).indices for some in rows.split(together)]
     return torch.cat(found, dim=1)

@@ -12,8 +12,8 @@ from ner_lab.models.layers.recurrent import Recurrence, check_cell, reorder
 class TwoPassLSTM(nn.Module):
     """Left-to-right LSTM that reads the sentence twice (Hammerton 2003).
 
-    The second pass goes on from where the first has ended, and its states are the output: what comes
-    late in the sentence is known from the first.
+    The second pass starts from the final state of the first, and its states are the output: the end of the sentence is
+    known from the first pass.
 
     input_dim: dimensions of a word's vector.
     hidden_dim: size of the state.
@@ -54,7 +54,7 @@ class TwoPassLSTM(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, hidden_dim)."""
         steps = torch.arange(2 * inputs.shape[1], device=inputs.device)
-        # a sentence follows on its own last word, wherever that is; behind the second pass nothing is read any more
+        # the sentence follows its own last word, wherever that is; what comes after the second pass is ignored
         twice = reorder(self.input_dropout(inputs), steps % lengths[:, None])
         states = self.layer(twice)  # (batch, 2 time, hidden_dim)
         return self.output_dropout(reorder(states, lengths[:, None] + steps[: inputs.shape[1]]))

@@ -12,11 +12,11 @@ from ner_lab.models.layers.masking import require_input
 class WindowNetwork(nn.Module):
     """A word and its neighbours, one linear layer, HardTanh (Collobert et al. 2011, section 3.2.1).
 
-    The linear layer to the tags is the decoder's.
+    The linear layer to the tags is part of the decoder.
 
     input_dim: dimensions of a word's vector.
-    hidden_dim: size of the linear layer; 0 for the joined vectors themselves, which leaves a linear model.
-    window: words in all, the word itself in the middle; beyond the sentence stands a learnt vector.
+    hidden_dim: size of the linear layer; 0 for the concatenated vectors themselves, which gives a linear model.
+    window: number of words, the word itself in the middle; outside the sentence there is a learnt vector.
     input_dropout: on the words' vectors.
     """
 

@@ -1,4 +1,4 @@
-"""Words with their neighbours, as the networks of Collobert et al. 2011 read them."""
+"""Words with their neighbours, as in the networks of Collobert et al. 2011."""
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,10 @@ from ner_lab.models.layers.masking import real_tokens, require_odd
 
 
 class Windows(nn.Module):
-    """Joins each word's vector to those of the words around it; beyond the sentence stands a learnt vector.
+    """Concatenates each word's vector with those of its neighbours; outside the sentence there is a learnt vector.
 
     input_dim: dimensions of a word's vector.
-    window: words in all, the word itself in the middle.
+    window: number of words, the word itself in the middle.
     """
 
     def __init__(self, *, input_dim: int, window: int) -> None:
@@ -31,6 +31,6 @@ class Windows(nn.Module):
 
 
 def side_by_side(vectors: Tensor, places: int) -> Tensor:
-    """vectors (..., time, dim) -> (..., places, window * dim): runs of neighbours that begin at each place."""
+    """vectors (..., time, dim) -> (..., positions, window * dim): a run of neighbours from each position."""
     window = vectors.shape[-2] - places + 1
     return torch.cat([vectors[..., shift : shift + places, :] for shift in range(window)], dim=-1)

@@ -1,1 +1,1 @@
-"""Feature sets: what is read off a sentence beside its words and letters."""
+"""Feature sets: features of a sentence beyond its words and characters."""

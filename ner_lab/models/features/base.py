@@ -1,4 +1,4 @@
-"""What a feature set is: extraction from a sentence, and the layers that use what was extracted."""
+"""The base of feature sets: extraction from a sentence, and the layers that use the features."""
 
 import hashlib
 import inspect
@@ -20,29 +20,29 @@ from ner_lab.models.layers.sparse_gradients import rows_alone
 
 
 class FeatureSet:
-    """Reads features off sentences. Subclasses name their `columns` and override `dense` or `sparse`.
+    """Extracts features of sentences. Subclasses set their `columns` and override `dense` or `sparse`.
 
-    Dense features are columns of categories, one value a word; each column has an embedding table
-    and joins the encoder's input. Sparse features are any number of named on/off features a word,
-    `template=value`; each has a score for every tag and goes straight to the decoder (Huang et al.
-    2015, section 4.2.4), or wherever a `FeatureUnion` wires it.
+    Dense features are columns of categories, one value per word; each column has an embedding table and is part of the
+    encoder's input. Sparse features are any number of named on/off features per word, `template=value`; each has a
+    score for every tag and goes straight to the decoder (Huang et al. 2015, section 4.2.4), or wherever a
+    `FeatureUnion` wires it.
     """
 
     columns: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
-    """Columns of the corpus beside the words (`pos`, `chunk`) that it looks at, where they are there."""
+    """Additional columns of the corpus (`pos`, `chunk`) that it reads, if present."""
     min_count: int = 1
-    """A sparse feature seen less often in train is left out."""
+    """Sparse features with fewer occurrences in train are left out."""
 
     def learn(self, train: Sequence[Sentence]) -> Any:
-        """What it must know of train before it reads anything: plain data, kept with the checkpoint."""
+        """What the set must learn from train before it reads any sentence: plain data, stored in the checkpoint."""
         return None
 
     def remember(self, learnt: Any) -> None:
-        """Take what `learn` gave, before the first sentence is read."""
+        """Take the result of `learn`, before the first sentence is read."""
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
-        """For each column, one value a word."""
+        """For each column, one value per word."""
         return []
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
@@ -50,16 +50,16 @@ class FeatureSet:
         return []
 
     def dims(self) -> dict[str, int | None]:
-        """Size of each column's vectors; None for fixed orthogonal codes, a dimension for each value."""
+        """Size of each column's vectors; None for fixed orthogonal codes, with one dimension for each value."""
         return {}
 
     def layers(self, vocab: FeatureVocab, tags: Sequence[str]) -> "FeatureLayers":
-        """The trainable side, for these values and features."""
+        """The trainable layers for these values and features."""
         scores = SparseSum(len(vocab.sparse), len(tags)) if len(vocab.sparse) else None
         return FeatureLayers(column_sizes(vocab), self.dims(), scores=scores)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The class, its code and its settings: changes when the features would. `_names` are caches."""
+        """The class, its code and its settings: changes whenever the features would. `_names` are caches."""
         settings = {
             name: re.sub(r" at 0x\w+", "", repr(value))
             for name, value in sorted(vars(self).items())
@@ -69,21 +69,21 @@ class FeatureSet:
 
 
 def code_sum(kind: type, *read_with: ModuleType) -> str:
-    """A sum of the code of a feature set: of its own module, and of those that it reads with."""
+    """A checksum of the code of a feature set: its own module and the modules it reads with."""
     modules = [sys.modules[kind.__module__], *read_with]
     return hashlib.sha256("".join(map(inspect.getsource, modules)).encode()).hexdigest()
 
 
 def column_sizes(vocab: FeatureVocab) -> dict[str, int]:
-    """How many values each dense column has."""
+    """The number of values of each dense column."""
     return {name: len(values) for name, values in vocab.columns.items()}
 
 
 class FeatureLayers(nn.Module):
-    """Vectors of the dense columns, and what becomes of the sparse features.
+    """Vectors of the dense columns, and the use of the sparse features.
 
-    scores: from sparse features to tags, past the encoder; vectors: from sparse features to a vector
-    that joins the encoder's input. Both take numbers of features and where each token's begin.
+    scores: from sparse features to tags, bypassing the encoder; vectors: from sparse features to a vector that joins
+    the encoder's input. Both take feature numbers and the start of each token's features.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FeatureLayers(nn.Module):
         return torch.cat(parts, dim=-1)
 
     def direct(self, batch: Batch) -> Tensor | None:
-        """-> scores of sparse features (batch, time, tags), or None where none go that way."""
+        """-> scores of sparse features (batch, time, tags), or None if none go straight to the decoder."""
         return None if self.scores is None else self._each_token(self.scores, batch)
 
     def _each_token(self, layer: nn.Module, batch: Batch) -> Tensor:
@@ -127,11 +127,11 @@ class FeatureLayers(nn.Module):
 def _table(size: int, dim: int | None) -> nn.Embedding:
     if dim is not None:
         return nn.Embedding(size, dim, padding_idx=0)
-    return nn.Embedding.from_pretrained(torch.eye(size)[:, 1:], padding_idx=0)  # padding has no code of its own
+    return nn.Embedding.from_pretrained(torch.eye(size)[:, 1:], padding_idx=0)  # padding has no code
 
 
 class SparseSum(nn.Module):
-    """A row of numbers for each sparse feature, zero at first, summed over a token's features."""
+    """A vector for each sparse feature, initially zero, summed over a token's features."""
 
     def __init__(self, num_sparse: int, dim: int) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class SparseSum(nn.Module):
         self.output_dim = dim
 
     def rows_read(self, features: Tensor, offsets: Tensor) -> tuple[nn.Parameter, Tensor]:
-        """features (active,), offsets (tokens,) -> the weights, and their rows that `forward` reads (active,)."""
+        """features (active,), offsets (tokens,) -> the weights, and the rows of them that `forward` reads (active,)."""
         return self.weight, features
 
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Capitalisation of the word, the feature of Chiu & Nichols 2016, section 2.4.1."""
+"""Capitalisation of the word, a feature of Chiu & Nichols 2016, section 2.4.1."""
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.models.features.base import FeatureSet
@@ -24,7 +24,7 @@ class Caps(FeatureSet):
 
 
 def caps(word: str) -> str:
-    """The class of a word; one capital letter alone counts as upperInitial, as Collobert et al. 2011."""
+    """The class of a word; a single capital letter counts as upperInitial, as in Collobert et al. 2011."""
     letters = [letter for letter in word if letter.isalpha()]
     if not letters:
         return "noinfo"

@@ -1,4 +1,4 @@
-"""Further columns of the corpus, such as part-of-speech and chunk tags, as categories."""
+"""Additional columns of the corpus, such as part-of-speech and chunk tags, as categories."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _ABSENT = "_"
 class Columns(FeatureSet):
     """Each named column of the corpus as a dense feature.
 
-    names: columns, as `data.columns` names them; a corpus without one has the same value everywhere.
+    names: columns, as `data.columns` names them; if a corpus lacks one, its value is the same everywhere.
     dim: size of the learnt vectors; None for orthogonal codes (Hammerton 2003).
     """
 
@@ -24,7 +24,7 @@ class Columns(FeatureSet):
         self.dim = dim
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
-        """The columns as they stand in the file."""
+        """The columns as they are in the file."""
         absent = [_ABSENT] * len(sentence.words)
         return [sentence.columns.get(name, absent) for name in self.columns]
 

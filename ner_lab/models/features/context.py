@@ -12,10 +12,9 @@ _BEFORE, _BEHIND = "<s>", "</s>"
 class Context(FeatureSet):
     """N-grams around each word, on/off.
 
-    ngrams: for `word` and for each further column of the corpus, the n-grams as lists of places
-        relative to the word: `[0]` the word itself, `[-1, 0]` the bigram that ends in it. A column
-        that the corpus lacks has no features. An n-gram that lies wholly outside the sentence is
-        left out.
+    ngrams: for `word` and for each additional column of the corpus, the n-grams as lists of positions relative to the
+    word: `[0]` the word itself, `[-1, 0]` the bigram that ends in it. A column that the corpus lacks has no features.
+    An n-gram completely outside the sentence is left out.
     lowercase: words in lower case.
     """
 
@@ -55,7 +54,7 @@ class Context(FeatureSet):
 
 
 def _check(column: str, listed: object) -> None:
-    """Raise UserError where `listed` is no list of lists of whole numbers."""
+    """Raise UserError if `listed` is not a list of lists of integers."""
     for places in listed if isinstance(listed, list | tuple) else [listed]:
         if not isinstance(places, list | tuple) or not places or not all(isinstance(place, int) for place in places):
             raise UserError(

@@ -15,16 +15,16 @@ from ner_lab.models.features.lexicons import load_fragments
 
 
 class Gazetteer(FeatureSet):
-    """For each category, whether a word belongs to any phrase that its list has as a whole name.
+    """For each category, whether a word is part of any phrase that is a complete name in its list.
 
-    Phrases may overlap: every one switches all its words on. Case does not count.
+    Phrases may overlap: each one marks all its words. Case is ignored.
 
-    entries: for each category its files, one name a line.
+    entries: for each category its files, one name per line.
     dir, url: the folder of these files, or an archive, as in `LexiconFiles`.
     raw, whole_only: how they are read, as in `read_entries`.
-    dim: 0 for on/off features past the encoder; else columns `on` and `off` with vectors of that
-        size, as Collobert's look-up tables.
-    cache_dir: where what is fetched is kept; None for the usual place.
+    dim: 0 for on/off features that bypass the encoder; else columns `on` and `off` with vectors of this size, like
+    Collobert's look-up tables.
+    cache_dir: the folder for downloads; None for the default.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class Gazetteer(FeatureSet):
         self._fragments: dict[str, Fragments] = {}
 
     def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
-        """The entries of each category, for `remember`: a run needs its files no more once it is trained."""
+        """The entries of each category, for `remember`: once trained, a run no longer needs the files."""
         return {"gazetteer": self.files.to_keep()}
 
     def remember(self, learnt: dict[str, Kept]) -> None:
-        """Use these entries instead of the files; UserError where they are no entries of these categories."""
+        """Use these entries instead of the files; UserError if they are not entries of these categories."""
         self.files = self.files.with_kept("gazetteer", learnt.get("gazetteer"))
         self._fragments.clear()
 
     def dense(self, sentence: Sentence) -> list[list[str]]:
-        """For each category `on` or `off` a word, where `dim` is above 0."""
+        """For each category `on` or `off` per word, if `dim` is above 0."""
         if not self.dim:
             return []
         return [["on" if inside else "off" for inside in switches] for switches in self._switches(sentence)]
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
-        """For each word `gazetteer=PER` and so on, where `dim` is 0."""
+        """For each word `gazetteer=PER` and so on, if `dim` is 0."""
         if self.dim:
             return []
         names = [f"gazetteer={category}" for category in self.files.entries]
@@ -75,7 +75,7 @@ class Gazetteer(FeatureSet):
         return dict.fromkeys(self.columns, self.dim)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The code, the settings and the content of the files, wherever they lie."""
+        """The code, the settings and the content of the files, regardless of their paths."""
         read = [self.files.raw, self.files.whole_only, self.dim > 0]
         code = code_sum(type(self), lexicon_entries, lexicon_files, lexicon_matching)
         return {"class": "Gazetteer", "code": code, "files": self.files.hashes(), "read": read}

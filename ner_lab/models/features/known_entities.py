@@ -1,4 +1,4 @@
-"""The baseline of the CoNLL-2003 shared task: entities of train, found again."""
+"""The baseline of the CoNLL-2003 shared task: entities of train, looked up."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _COLUMN = "known_entity"
 
 
 class KnownEntities(FeatureSet):
-    """Tags each longest phrase, from the left, that train has as an entity, with its commonest type.
+    """Tags the longest phrases, from the left, that are entities in train, with their most frequent type.
 
-    Tjong Kim Sang & De Meulder 2003, section 3.3. Case counts; of types equally common the first in
-    the alphabet is taken, which gives the published figures of the English test set.
+    Tjong Kim Sang & De Meulder 2003, section 3.3. Case matters; of equally frequent types the first in alphabetical
+    order is taken, which gives the published figures of the English test set.
 
-    scheme: the tag scheme trained in.
+    scheme: the tag scheme of training.
     """
 
     columns = (_COLUMN,)
@@ -65,11 +65,11 @@ class KnownEntities(FeatureSet):
         return spans
 
     def dims(self) -> dict[str, int | None]:
-        """Orthogonal codes, beside other features."""
+        """Orthogonal codes, when combined with other features."""
         return {_COLUMN: None}
 
     def layers(self, vocab: FeatureVocab, tags: Sequence[str]) -> "KnownEntityScores":
-        """Alone, the found tags go straight to the decoder."""
+        """Used alone, the found tags go straight to the decoder."""
         values = vocab.columns[_COLUMN].items
         if missing := [value for value in values[2:] if value not in tags]:
             raise UserError(
@@ -80,7 +80,7 @@ class KnownEntities(FeatureSet):
 
 
 class KnownEntityScores(FeatureLayers):
-    """Nothing for the encoder; a score for the found tag alone, one number for all, which training scales."""
+    """Nothing for the encoder; only the found tag gets a score, one trained scale for all tags."""
 
     def __init__(self, tag_of: Sequence[int], num_tags: int) -> None:
         super().__init__({}, {})

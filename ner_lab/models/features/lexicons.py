@@ -26,19 +26,19 @@ _DEFAULTS = {"dir": None, "url": None, "raw": True, "whole_only": False, "matchi
 
 
 class Lexicons(FeatureSet):
-    """A column for each lexicon and category: where each word stands in the entry it matches.
+    """A column for each lexicon and category: the position of each word in the entry it matches.
 
     lexicons: for each lexicon by name
-        entries: for each category its files, one entry a line
+        entries: for each category its files, one entry per line
         dir, url: the folder of these files, or an archive, as in `LexiconFiles`
         raw, whole_only: how they are read, as in `read_entries`
-        matching: `exact`, `partial`, or `collobert` for the method of Collobert et al. 2011: whole
-            entries and any prefix alike
-        coding: `BIOES`, or `YN` for whether a word matches at all. `collobert` has `YN` alone, and
-            every match counts, also where they overlap
+        matching: `exact`, `partial`, or `collobert` for the method of Collobert et al. 2011: complete entries and any
+            prefix alike
+        coding: `BIOES`, or `YN` for whether a word matches at all. `collobert` allows only `YN`, and every match
+            counts, also where they overlap
     dim: size of the vectors of each column.
     single_token_partial: categories in which one word may match a part of an entry.
-    cache_dir: where what is fetched is kept; None for the usual place.
+    cache_dir: the folder for downloads; None for the default.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Lexicons(FeatureSet):
         )
 
     def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
-        """The entries of each lexicon, for `remember`: a run needs its files no more once it is trained."""
+        """The entries of each lexicon, for `remember`: once trained, a run no longer needs the files."""
         return {name: lexicon.files.to_keep() for name, lexicon in self.lexicons.items()}
 
     def remember(self, learnt: dict[str, Kept]) -> None:
-        """Use these entries instead of the files; UserError where they are no entries of these lexicons."""
+        """Use these entries instead of the files; UserError if they are not entries of these lexicons."""
         for name, lexicon in self.lexicons.items():
             lexicon.remember(name, learnt.get(name))
 
@@ -83,7 +83,7 @@ class Lexicons(FeatureSet):
         return dict.fromkeys(self.columns, self.dim)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The code, the settings of each lexicon and the content of its files, wherever they lie."""
+        """The code, the settings of each lexicon and the content of its files, regardless of their paths."""
         lexicons = {name: lexicon.fingerprint() for name, lexicon in self.lexicons.items()}
         return {
             "class": "Lexicons",
@@ -93,7 +93,7 @@ class Lexicons(FeatureSet):
 
 
 class Lexicon:
-    """One lexicon under its method; files are read when the first sentence is, unless entries are remembered."""
+    """One lexicon with its method; files are read with the first sentence, unless entries are remembered."""
 
     def __init__(
         self, name: str, given: Mapping[str, Any], single_token_partial: Sequence[str], cache_dir: str | None
@@ -114,7 +114,7 @@ class Lexicon:
         self._fragments: dict[str, Fragments] = {}
 
     def remember(self, name: str, learnt: Any) -> None:
-        """Use the entries of a checkpoint; `name`: that of the lexicon."""
+        """Use the entries of a checkpoint; `name`: of the lexicon."""
         self.files = self.files.with_kept(name, learnt)
         self._fragments.clear()
 
@@ -128,7 +128,7 @@ class Lexicon:
         return position_codes(matches, len(words))
 
     def fingerprint(self) -> dict[str, Any]:
-        """What its codes depend on."""
+        """Everything its codes depend on."""
         return {
             "files": self.files.hashes(),
             "read": [self.files.raw, self.files.whole_only],
@@ -146,7 +146,7 @@ _loaded: WeakValueDictionary[tuple[Any, ...], Fragments] = WeakValueDictionary()
 
 
 def load_fragments(files: LexiconFiles, category: str, matching: str, single_token_partial: bool) -> Fragments:
-    """Read the files of a category; feature sets of one process share what they read, as long as one uses it."""
+    """Read the files of a category; feature sets of one process share the result while one of them uses it."""
     key = (*files.identity_of(category), files.raw, files.whole_only, matching, single_token_partial)
     fragments = _loaded.get(key)
     if fragments is None:

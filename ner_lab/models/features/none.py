@@ -4,4 +4,4 @@ from ner_lab.models.features.base import FeatureSet
 
 
 class NoFeatures(FeatureSet):
-    """Reads nothing off a sentence."""
+    """Extracts no features."""

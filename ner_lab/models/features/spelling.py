@@ -19,7 +19,7 @@ class Spelling(FeatureSet):
 
 @lru_cache(maxsize=1 << 17)
 def spelling(word: str) -> list[str]:
-    """Names of the features of a word, `template=value`; the list is shared, and not to be changed."""
+    """Names of the features of a word, `template=value`; the list is shared and must not be changed."""
     letters = "".join(filter(str.isalpha, word))
     others = "".join(char for char in word if not char.isalpha())
     pattern = word_pattern(word)
@@ -45,12 +45,12 @@ def spelling(word: str) -> list[str]:
 
 
 def word_pattern(word: str) -> str:
-    """Capitals as A, small letters as a, digits as 0, all else kept: `D56y-3` -> `A00a-0`."""
+    """Upper case as A, lower case as a, digits as 0, all else kept: `D56y-3` -> `A00a-0`."""
     return "".join(
         "A" if char.isupper() else "a" if char.islower() else "0" if char.isdigit() else char for char in word
     )
 
 
 def pattern_summary(pattern: str) -> str:
-    """A pattern with runs of one character written once: `A00a-0` -> `A0a-0`."""
+    """A pattern with runs of one character collapsed: `A00a-0` -> `A0a-0`."""
     return _RUNS.sub(r"\1", pattern)

@@ -1,4 +1,4 @@
-"""Several feature sets side by side, and where their sparse features go."""
+"""Several feature sets combined, and where their sparse features go."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -18,14 +18,14 @@ WIRINGS = ("direct", "encoder", "counts")
 class FeatureUnion(FeatureSet):
     """All features of its parts.
 
-    parts: feature sets by a name of their own.
-    wiring: where sparse features go. `direct`: each has a trained score for every tag, past the
-        encoder (Huang et al. 2015, section 4.2.4); `encoder`: each has a trained vector of `dim`
-        numbers, and a token's sum joins the encoder's input; `counts`: each has
-        log p(feature | tag) for every tag, counted in train (for `decoder=hmm` and `naive_bayes`).
+    parts: feature sets, each with a name.
+    wiring: where sparse features go. `direct`: each has a trained score for every tag, bypassing the encoder (Huang et
+    al. 2015, section 4.2.4); `encoder`: each has a trained vector of `dim` numbers, and a token's sum joins the
+    encoder's input; `counts`: each has log p(feature | tag) for every tag, counted in train (for `decoder=hmm` and
+    `naive_bayes`).
     dim: size of the vectors with `wiring=encoder`.
     smoothing: added to every count with `wiring=counts`.
-    min_count: a sparse feature seen less often in train is left out.
+    min_count: sparse features with fewer occurrences in train are left out.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class FeatureUnion(FeatureSet):
             raise UserError(f"features.parts: two parts have a column of one name, among {', '.join(self.columns)}.")
 
     def learn(self, train: Sequence[Sentence]) -> dict[str, Any]:
-        """What each part must know of train."""
+        """What each part must learn from train."""
         return {name: part.learn(train) for name, part in self.parts.items()}
 
     def remember(self, learnt: dict[str, Any]) -> None:
-        """Give each part what it learnt."""
+        """Give each part the result of its `learn`."""
         for name, part in self.parts.items():
             part.remember(learnt[name])
 
@@ -70,7 +70,7 @@ class FeatureUnion(FeatureSet):
         return [values for part in self.parts.values() for values in part.dense(sentence)]
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
-        """For each word, the features that any part finds, once each."""
+        """For each word, the features of all parts, once each."""
         found = [names for part in self.parts.values() if (names := part.sparse(sentence))]
         if len(found) < 2:
             return found[0] if found else []
@@ -81,7 +81,7 @@ class FeatureUnion(FeatureSet):
         return {column: size for part in self.parts.values() for column, size in part.dims().items()}
 
     def layers(self, vocab: FeatureVocab, tags: Sequence[str]) -> FeatureLayers:
-        """Layers with the sparse features wired as stated."""
+        """Layers with the sparse features wired as set."""
         scores: nn.Module | None = None
         vectors: nn.Module | None = None
         if not len(vocab.sparse):
@@ -95,6 +95,6 @@ class FeatureUnion(FeatureSet):
         return FeatureLayers(column_sizes(vocab), self.dims(), scores=scores, vectors=vectors)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Those of the parts; the wiring changes no feature."""
+        """Fingerprints of the parts; the wiring does not change features."""
         parts = {name: part.fingerprint() for name, part in self.parts.items()}
         return {"class": "FeatureUnion", "code": code_sum(type(self)), "min_count": self.min_count, "parts": parts}

@@ -1,4 +1,4 @@
-"""The word itself, or what it looks like where train hardly knows it: what a hidden Markov model emits."""
+"""The word itself, or its surface form if rare in train: the emissions of a hidden Markov model."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,14 @@ from ner_lab.models.features.caps import caps
 
 
 class Words(FeatureSet):
-    """One sparse feature for each word: itself if train has it often enough, otherwise a signature.
+    """One sparse feature for each word: the word itself if frequent enough in train, otherwise a signature.
 
-    A signature is the word's class of capitals, whether it has a digit or a hyphen and whether it
-    opens the sentence, with its last three, two or no letters: the longest such that train's rare
-    words share. Its share is therefore estimated on words as rare as those it stands for.
+    A signature is the word's capitalisation class, whether it has a digit or a hyphen and whether it begins the
+    sentence, with its last three, two or no characters: the longest one that train's rare words share. Its share is
+    therefore estimated on words as rare as those it represents.
 
-    frequent: a word that train has so often stands for itself.
-    shared: a signature must be that of so many rare words of train.
+    frequent: occurrences in train from which a word represents itself.
+    shared: number of rare words of train that a signature must have.
     """
 
     def __init__(self, *, frequent: int, shared: int) -> None:
@@ -30,7 +30,7 @@ class Words(FeatureSet):
         self._signatures: set[str] = set()
 
     def learn(self, train: Sequence[Sentence]) -> dict[str, list[str]]:
-        """The frequent words, and the signatures of enough rare ones."""
+        """The frequent words, and the signatures of enough rare words."""
         counts = Counter(word for sentence in train for word in sentence.words)
         signatures = Counter(
             signature
@@ -50,7 +50,7 @@ class Words(FeatureSet):
         self._signatures = set(learnt["signatures"])
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
-        """For each word its one feature, `word=...`; none for a word of no known kind."""
+        """For each word its one feature, `word=...`; none for a word of unknown kind."""
         return [self._of(word, place == 0) for place, word in enumerate(sentence.words)]
 
     def _of(self, word: str, opens: bool) -> list[str]:
@@ -61,7 +61,7 @@ class Words(FeatureSet):
 
 
 def _signatures(word: str, opens: bool) -> Iterator[str]:
-    """From the most telling to the least; they begin with a blank, as no word does, so none is taken for one."""
+    """From the most to the least specific; they begin with a blank, as no word does, so none equals a word."""
     marks = ["", caps(word)]
     marks += ["digit"] if any(map(str.isdigit, word)) else []
     marks += ["hyphen"] if "-" in word else []

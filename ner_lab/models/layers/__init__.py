@@ -1,1 +1,1 @@
-"""Recurrent layers over ragged batches, and the cells they run."""
+"""Recurrent layers over ragged batches, and their cells."""

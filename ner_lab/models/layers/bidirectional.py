@@ -1,7 +1,7 @@
-"""The two directions of a layer, on the CPU each on a core of its own where there are two.
+"""The two directions of a layer, on the CPU each on its own core if there are two.
 
-A step of one direction waits for the step before it, and its matrix product is too small to be shared
-out among cores; the directions need nothing of each other.
+A step of one direction depends on the step before it, and its matrix product is too small to distribute over cores; the
+directions are independent.
 """
 
 import os
@@ -20,7 +20,7 @@ class ReadsBothWays(Protocol):
     """A part with layers in both directions."""
 
     apart: bool
-    """Whether the directions run side by side on the CPU."""
+    """Whether the directions run in parallel on the CPU."""
 
 
 def read_both_ways(
@@ -28,7 +28,7 @@ def read_both_ways(
 ) -> tuple[Tensor, Tensor]:
     """Two layers, each on its own input, (batch, time, dim) -> (batch, time, hidden_dim).
 
-    apart: at the same time, in two threads, if it is on the CPU; numbers and gradients are the same.
+    apart: run them in parallel, in two threads, if on the CPU; numbers and gradients are the same.
     """
     if not (apart and inputs.is_cpu):
         return ahead(inputs), back(turned)
@@ -41,7 +41,7 @@ def read_both_ways(
 
 
 class _Apart(torch.autograd.Function):
-    """Each direction's graph is built, and gone back through, by a thread of its own."""
+    """Runs the forward and backward pass of each direction in its own thread."""
 
     @staticmethod
     def forward(
@@ -70,7 +70,7 @@ class _Apart(torch.autograd.Function):
 
 
 def _gradients(direction: tuple[Tensor, Tensor, list[Tensor]], gradient: Tensor) -> list[Tensor | None]:
-    """Of the inputs (None if they need none), then of the weights; from the gradient of the states."""
+    """Gradients of the inputs (None if not needed), then of the weights, from the gradient of the states."""
     states, inputs, weights = direction
     wanted = [inputs, *weights] if inputs.requires_grad else weights
     found: list[Tensor | None] = list(torch.autograd.grad(states, wanted, gradient)) if wanted else []
@@ -78,13 +78,13 @@ def _gradients(direction: tuple[Tensor, Tensor, list[Tensor]], gradient: Tensor)
 
 
 def _beside(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-    """Start `work` in the other thread, in this thread's modes of torch, and on as many cores."""
+    """Start `work` in the other thread, with this thread's modes of torch and number of cores."""
     threads = torch.get_num_threads()
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
     autocast, kind = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def run() -> Any:
-        if torch.get_num_threads() != threads:  # a thread keeps the number it began with
+        if torch.get_num_threads() != threads:  # a thread keeps its initial number
             torch.set_num_threads(threads)
         with (
             torch.inference_mode(inference),
@@ -101,4 +101,4 @@ def _other_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="other direction")
 
 
-os.register_at_fork(after_in_child=_other_thread.cache_clear)  # threads do not follow into a child
+os.register_at_fork(after_in_child=_other_thread.cache_clear)  # a forked child has no threads

@@ -1,7 +1,7 @@
-"""Recurrent cells run step by step: those torch does not have, and any with gradients clipped inside.
+"""Recurrent cells run step by step: those missing from torch, and any with gradient clipping inside.
 
-Their parameters are named as in torch's own modules, but the equations' one bias is one bias here.
-`Recurrence` draws the matrices that all cells have.
+Their parameters are named as in torch's own modules, but with one bias, as in the equations. `Recurrence` initialises
+the matrices that all cells have.
 """
 
 from typing import Any
@@ -19,18 +19,18 @@ GATES = {"stock": 4, "peephole": 4, "coupled": 3}
 
 
 class SteppedLSTM(nn.Module):
-    """One layer of an LSTM in one direction; on CPUs it takes 1.5 to 2 times the time of torch's own.
+    """One layer of an LSTM in one direction; on CPUs 1.5 to 2 times slower than torch's own.
 
     cell: `stock`, as torch's.
-        `peephole`, Huang et al. 2015, section 2: input and forget gates also see the memory before, the
-        output gate the new one, each element its own. Peepholes start at zero, which is the stock cell
-        (the paper is silent).
-        `coupled`, Lample et al. 2016, section 4: no forget gate, memory = (1 - input) * before + input *
-        candidate; the input gate sees the memory before, the output gate the new one, through full
-        matrices as in the authors' code (the paper does not say of which kind).
-    clip_gradient: bound of each element of the gradient that passes, at every step, through the gates'
-        sums to the inputs, the state before and the weights, or null (Ma & Hovy 2016, code: Lasagne's
-        `grad_clipping`; peepholes stand outside of it, as there). States stay the same.
+        `peephole`, Huang et al. 2015, section 2: input and forget gates also see the previous memory, the output gate
+            the new one, element by element. Peepholes start at zero, which is the stock cell (the paper does not
+            specify this).
+        `coupled`, Lample et al. 2016, section 4: no forget gate, memory = (1 - input) * before + input * candidate; the
+            input gate sees the previous memory, the output gate the new one, through full matrices as in the authors'
+            code (the paper does not specify the kind).
+    clip_gradient: bound of each element of the gradient that passes, at every step, through the gates' sums to the
+    inputs, the previous state and the weights, or null (Ma & Hovy 2016, code: Lasagne's `grad_clipping`;
+    peepholes are excluded). States are unaffected.
     """
 
     def __init__(self, cell: str, input_dim: int, hidden_dim: int, clip_gradient: float | None) -> None:
@@ -57,7 +57,7 @@ class SteppedLSTM(nn.Module):
         return states.transpose(0, 1)
 
     def _peepholes(self) -> tuple[Tensor | None, ...]:
-        """Those of the input, forget and output gates."""
+        """Peepholes of the input, forget and output gates."""
         if self.peepholes is None:
             return None, None, None
         first, *forget, last = self.peepholes
@@ -65,7 +65,7 @@ class SteppedLSTM(nn.Module):
 
 
 class SteppedRNN(nn.Module):
-    """One layer of a simple network (tanh) in one direction, with its gradient clipped as in `SteppedLSTM`."""
+    """One layer of a simple RNN (tanh) in one direction, with gradient clipping as in `SteppedLSTM`."""
 
     def __init__(self, input_dim: int, hidden_dim: int, clip_gradient: float) -> None:
         super().__init__()
@@ -87,17 +87,17 @@ class SteppedRNN(nn.Module):
 
 
 def given_by_inputs(cell: SteppedLSTM | SteppedRNN, inputs: Tensor) -> Tensor:
-    """What the inputs add to the gates at all steps: (batch, time, input_dim) -> (time, batch, gates * dim)."""
+    """The inputs' contribution to the gates at all steps: (batch, time, input_dim) -> (time, batch, gates * dim)."""
     given = F.linear(inputs.transpose(0, 1), cell.weight_ih_l0, cell.bias_ih_l0)
     return given.to(cell.weight_hh_l0.dtype)  # under autocast the loop stays in full precision
 
 
 class ClipGradient(torch.autograd.Function):
-    """Hands values on as they are; their gradient is clipped, element by element."""
+    """Identity whose gradient is clipped, element by element."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, bound: float) -> Tensor:
-        """values of any shape -> themselves."""
+        """values of any shape -> the same values."""
         ctx.bound = bound
         return values.view_as(values)
 

@@ -1,4 +1,4 @@
-"""Bounds of the numbers that a part's constructor takes, refused by the name of the key in the config."""
+"""Check the numbers passed to a part's constructor; errors name the config key."""
 
 import math
 
@@ -6,21 +6,21 @@ from ner_lab.errors import UserError
 
 
 def at_least(least: int, group: str, *, most: int = 1_000_000, **values: int | None) -> None:
-    """UserError for the first of `values` that is no whole number from `least` to `most`; None is left out."""
+    """UserError for the first of `values` that is not an integer from `least` to `most`; None is skipped."""
     for name, value in values.items():
         if value is not None and (type(value) is not int or not least <= value <= most):
             raise UserError(f"{group}.{name} is {value}. It must be a whole number from {least:,} to {most:,}.")
 
 
 def at_least_zero(group: str, **values: float | None) -> None:
-    """UserError for the first of `values` that is negative or not finite; None is left out."""
+    """UserError for the first of `values` that is negative or not finite; None is skipped."""
     for name, value in values.items():
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise UserError(f"{group}.{name} is {value}. It must be a number, 0 or above.")
 
 
 def probability(group: str, **values: float) -> None:
-    """UserError for the first of `values` that is no probability."""
+    """UserError for the first of `values` that is not a probability."""
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise UserError(f"{group}.{name} is {value}. It is a probability, from 0 to 1.")

@@ -1,10 +1,9 @@
 """Models estimated by counting, written so that a step of gradient descent counts.
 
-The joint log-likelihood of such a model is a sum of log parameters, one for each event, so its
-derivative by a log parameter is how often the event occurred. A table here keeps the counts
-themselves and hands on their smoothed log shares, through which a gradient passes unchanged. With
-the sum of the losses, a rate of 1 and one epoch (`optimizer=sgd_counts`), plain SGD therefore adds up
-exact counts, in one process or summed over many.
+The joint log-likelihood of such a model is a sum of log parameters, one for each event, so its derivative by a log
+parameter is how often the event occurred. A table here stores the counts themselves and returns their smoothed log
+relative frequencies, through which a gradient passes unchanged. With the sum of the losses, a learning rate of 1 and
+one epoch (`optimizer=sgd_counts`), plain SGD therefore adds up exact counts, in one process or summed over many.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from ner_lab.errors import UserError
 
 
 class CountTable(nn.Module):
-    """Counts of the values of the last dimension, given those before it.
+    """Counts of the values of the last dimension, given those of the dimensions before it.
 
     smoothing: added to every count.
     """
@@ -36,7 +35,7 @@ class CountTable(nn.Module):
 class CountedScores(nn.Module):
     """log p(feature | tag) for sparse features named `template=value`, over the values of a template.
 
-    The features of a token are taken as independent of each other given its tag.
+    The features of a token are assumed independent of each other given its tag.
     """
 
     def __init__(self, names: Sequence[str], num_tags: int, smoothing: float) -> None:
@@ -61,14 +60,14 @@ class CountedScores(nn.Module):
 
 
 def through(value: Tensor, counts: Tensor) -> Tensor:
-    """`value`, whose gradient reaches `counts` unchanged."""
+    """`value`, with a straight-through gradient to `counts`."""
     return value.detach() + (counts - counts.detach())
 
 
 def check_counts(counts: Tensor, decoder: str) -> None:
-    """Raise UserError where a table holds anything but counts: some other optimizer moved it."""
+    """Raise UserError if a table holds anything but counts: another optimizer changed it."""
     counts = counts.detach()
-    rounded = 1e-5 * counts.clamp(min=1)  # a mean over seven processes may miss a whole number by its last digits
+    rounded = 1e-5 * counts.clamp(min=1)  # a mean over seven processes may differ from an integer in its last digits
     if bool(((counts < 0) | ((counts - counts.round()).abs() > rounded)).any()):
         raise UserError(
             f"decoder={decoder} holds numbers that are no counts: it is trained by counting. "

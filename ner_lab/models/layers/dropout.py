@@ -8,11 +8,11 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Sets each number to zero with probability `p` in training, and scales up the others by 1 / (1 - p).
+    """Sets each number to zero with probability `p` in training, and scales the others by 1 / (1 - p).
 
-    As `torch.nn.Dropout`, but on a CPU a number costs 16 random bits in place of a draw from a
-    Bernoulli distribution, an eighth of the time: `p` holds to 1 / 65,536, and what is kept is
-    scaled by the share that is kept.
+    Like `torch.nn.Dropout`, but on a CPU each number uses 16 random bits instead of a draw from a Bernoulli
+    distribution, an eighth of the time: `p` is accurate to 1 / 65,536, and the kept numbers are scaled by the actual
+    kept fraction.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -34,12 +34,12 @@ class Dropout(nn.Module):
 
 
 def kept(like: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
-    """What dropout multiplies by, in the shape and type of `like`, on the CPU: 0, or the scale of what is kept."""
+    """The dropout mask in the shape and type of `like`, on the CPU: 0, or the scale of the kept numbers."""
     levels = round((1 - p) * _LEVELS)
     if levels in (0, _LEVELS):
         return torch.full_like(like, levels / _LEVELS)
     count = like.numel()
     whole = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
-    draws = whole.view(torch.int16)[:count].view(like.shape)  # 4 of them in each
+    draws = whole.view(torch.int16)[:count].view(like.shape)  # 4 draws in each
     factors = torch.empty(like.shape, dtype=like.dtype)
     return torch.lt(draws, levels - _LEVELS // 2, out=factors).mul_(_LEVELS / levels)

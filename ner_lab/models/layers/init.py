@@ -1,4 +1,4 @@
-"""Random initial values, as the papers state them."""
+"""Random initial values, as in the papers."""
 
 import math
 

@@ -1,7 +1,7 @@
-"""All steps of an LSTM as one autograd function, for the cells that torch's fused kernel does not have.
+"""All steps of an LSTM as one autograd function, for cells without a fused kernel in torch.
 
-Only what runs from step to step is in the loops; slopes, and the gradients of the weights, are taken
-for all steps at once. Autograd through a plain loop gives the same in 1.4 to 2 times the time.
+Only the step-to-step recursion is in the loops; slopes and the gradients of the weights are computed for all steps at
+once. Autograd through a plain loop gives the same in 1.4 to 2 times the time.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from torch.autograd.function import once_differentiable
 
 
 class LSTMSteps(torch.autograd.Function):
-    """States of an LSTM from what its gates are given, with derivatives written out by hand.
+    """States of an LSTM from its gate inputs, with hand-written derivatives.
 
-    Gates stand in torch's order: input, forget, candidate, output. Where there are three, the forget
-    gate is missing and its place is taken by 1 - input.
-    Peepholes lead from the memory before the step to the input and forget gates, and from the new one
-    to the output gate: none, a vector (element by element) or a matrix (to, from).
+    Gates are in torch's order: input, forget, candidate, output. With three gates, the forget gate is missing and
+    replaced by 1 - input.
+    Peepholes lead from the memory before the step to the input and forget gates, and from the new one to the output
+    gate: none, a vector (element by element) or a matrix (to, from).
     """
 
     @staticmethod
@@ -34,8 +34,8 @@ class LSTMSteps(torch.autograd.Function):
     ) -> Tensor:
         """given (time, batch, gates * dim), recurrent (gates * dim, dim), state and memory (batch, dim).
 
-        -> states (time, batch, dim). clip: bound of the gradient that passes to `given` and to the state
-        before, at every step (Lasagne's `grad_clipping`); peepholes stand outside of it, as there.
+        -> states (time, batch, dim). clip: bound of the gradient that passes to `given` and to the previous state, at
+        every step (Lasagne's `grad_clipping`; peepholes are excluded).
         """
         time, batch, _ = given.shape
         dim = state.shape[1]
@@ -43,8 +43,8 @@ class LSTMSteps(torch.autograd.Function):
         states, memories = (start.new_empty(time + 1, batch, dim) for start in (state, memory))
         states[0], memories[0] = state, memory
         squashed = torch.empty_like(states[1:])  # tanh of the memories
-        # step by step, as lists: taking a row of a tensor costs as much as a small product
-        early = gates[..., : -2 * dim].unbind()  # input and forget gate, which look at the memory before
+        # lists of steps: indexing a row of a tensor costs as much as a small product
+        early = gates[..., : -2 * dim].unbind()  # input and forget gate, which see the previous memory
         enters, *forgets, news, leaves = (gate.unbind() for gate in gates.split(dim, dim=-1))
         state_at, memory_at = states.unbind(), memories.unbind()
         transposed = recurrent.t()
@@ -80,7 +80,7 @@ class LSTMSteps(torch.autograd.Function):
         enter, *forget, new, leave = by_gate.unbind(2)
         before = memories[:-1]
         keep = forget[0] if forget else 1 - enter
-        # how far each gate's sum moves the memory, and the state by way of the output gate and of the memory
+        # how each gate's sum changes the memory, and the state through the output gate and the memory
         slopes = torch.stack(
             [
                 (new if forget else new - before) * enter * (1 - enter),
@@ -123,7 +123,7 @@ class LSTMSteps(torch.autograd.Function):
 
 
 def _peep(gate: Tensor, memory: Tensor, peephole: Tensor | None) -> None:
-    """Adds to a gate's sum (batch, dim), in place, what it sees of the memory (batch, dim)."""
+    """Add a gate's peephole view of the memory (batch, dim) to its sum (batch, dim), in place."""
     if peephole is None:
         return
     if peephole.dim() == 1:
@@ -133,7 +133,7 @@ def _peep(gate: Tensor, memory: Tensor, peephole: Tensor | None) -> None:
 
 
 def _peep_back(of_memory: Tensor, of_gate: Tensor, peephole: Tensor | None) -> None:
-    """Adds to the memory's gradient (batch, dim), in place, what a gate hands back."""
+    """Add the gradient from a gate's peephole to the memory's gradient (batch, dim), in place."""
     if peephole is None:
         return
     if peephole.dim() == 1:

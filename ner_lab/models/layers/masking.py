@@ -1,4 +1,4 @@
-"""What encoders with weights of their own ask of their input."""
+"""Input checks and masks for encoders with weights."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from ner_lab.errors import UserError
 
 
 def require_input(input_dim: int) -> None:
-    """Refuses words without a vector."""
+    """Refuse words without a vector."""
     if input_dim < 1:
         raise UserError(
             "The encoder has nothing to read: word_embedding, char_encoder and features are all none. Choose one."
@@ -15,13 +15,13 @@ def require_input(input_dim: int) -> None:
 
 
 def require_layers(num_layers: int) -> None:
-    """Refuses a stack of no layers."""
+    """Refuse a stack of no layers."""
     if num_layers < 1:
         raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
 
 
 def require_odd(window: int) -> None:
-    """Refuses a window without a middle."""
+    """Refuse a window without a middle."""
     if window < 1 or window % 2 == 0:
         raise UserError(f"encoder.window is {window}. It must be odd, with the word itself in the middle.")
 

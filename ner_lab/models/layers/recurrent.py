@@ -1,8 +1,7 @@
 """Recurrent layers over ragged batches, one direction at a time and without packing.
 
-A padded batch is read forwards as it is, and backwards by turning round each sentence on its own,
-so padding always comes behind the last token and never touches a real state. On CPUs this reaches
-the fast kernels that packed sequences do not.
+A padded batch is read forwards as it is, and backwards by reversing each sentence separately, so padding always comes
+after the last token and never affects a real state. On CPUs this uses fast kernels that packed sequences do not.
 """
 
 from typing import Any
@@ -19,10 +18,10 @@ class Recurrence(nn.Module):
     """One layer in one direction. Matrices are Glorot uniform for each gate, biases zero.
 
     cell: `rnn` (tanh), or an LSTM: `stock`, `peephole` or `coupled` (see `SteppedLSTM`).
-    clip_gradient: bound inside the recurrence (see `SteppedLSTM`), or null. Without one the stock cell
-        and the simple network are torch's own.
-    forget_bias: start of the LSTM's forget gate's bias; a coupled cell and a simple network have none.
-    learn_initial: the state before the first token is learnt; otherwise it is zero.
+    clip_gradient: bound inside the recurrence (see `SteppedLSTM`), or null. Without it the stock cell and the simple
+    RNN are torch's own.
+    forget_bias: initial bias of the LSTM's forget gate; a coupled cell and a simple RNN have none.
+    learn_initial: whether the state before the first token is learnt; otherwise it is zero.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Recurrence(nn.Module):
         for name, parameter in self.cell.named_parameters():
             if name.startswith("bias"):
                 nn.init.zeros_(parameter)
-                # torch adds two biases where the equations have one: the second stays zero
+                # torch adds two biases, the equations have one: the second stays zero
                 parameter.requires_grad_(name == "bias_ih_l0")
         if cell in ("stock", "peephole"):
             with torch.no_grad():
@@ -74,7 +73,7 @@ def _cell(cell: str, input_dim: int, hidden_dim: int, clip_gradient: float | Non
 
 
 def check_cell(group: str, cell: str, clip_gradient: float | None) -> None:
-    """Refuses settings of a config group that no LSTM has."""
+    """Refuse settings of a config group that no LSTM has."""
     if cell not in GATES:
         raise UserError(f"{group}.cell is '{cell}'. It takes {', '.join(GATES)}.")
     if clip_gradient is not None and not clip_gradient > 0:
@@ -82,9 +81,9 @@ def check_cell(group: str, cell: str, clip_gradient: float | None) -> None:
 
 
 class Turn:
-    """Turns each sentence of a padded batch round in place, and leaves padding where it is.
+    """Reverses each sentence of a padded batch, and leaves padding in place.
 
-    lengths (batch,); time: places of each row. Twice is not at all.
+    lengths (batch,); time: positions in each row. Applied twice, it is the identity.
     """
 
     def __init__(self, lengths: Tensor, time: int) -> None:
@@ -96,12 +95,12 @@ class Turn:
 
 
 def _all_full(lengths: Tensor, time: int) -> bool:
-    """Whether there is no padding, if that can be known without waiting for a device."""
+    """Whether there is no padding, if known without synchronising with a device."""
     return lengths.is_cpu and bool((lengths == time).all())
 
 
 class _Turned(torch.autograd.Function):
-    """`reorder` by a reversal, whose gradient is turned round likewise: adding it up place by place takes longer."""
+    """`reorder` by a reversal, whose gradient is also a reversal: adding it up position by position takes longer."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, order: Tensor) -> Tensor:
@@ -116,12 +115,12 @@ class _Turned(torch.autograd.Function):
 
 
 def reversal(lengths: Tensor, time: int) -> Tensor:
-    """Indices (batch, time) that turn each sentence round in place and leave padding where it is."""
+    """Indices (batch, time) that reverse each sentence and leave padding in place."""
     steps = torch.arange(time, device=lengths.device)
     turned = lengths[:, None] - 1 - steps
     return torch.where(turned >= 0, turned, steps)
 
 
 def reorder(values: Tensor, order: Tensor) -> Tensor:
-    """values (batch, time, dim), order (batch, places) -> values in that order (batch, places, dim)."""
+    """values (batch, time, dim), order (batch, positions) -> values in that order (batch, positions, dim)."""
     return values.gather(1, order[:, :, None].expand(-1, -1, values.shape[2]))

@@ -1,4 +1,4 @@
-"""What kind of gradient a look-up table gets, and which of its rows are read."""
+"""The kind of gradient of a look-up table, and the rows that are read."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -6,10 +6,10 @@ from torch import Tensor, distributed, nn
 
 
 def rows_alone(table: Tensor) -> bool:
-    """Whether its gradient should be a list of the rows looked up, and not a table as large as itself.
+    """Whether the gradient should be a list of the rows looked up instead of a full table.
 
-    On a CPU a whole table of a hundred thousand rows would take most of a step; a GPU hardly
-    notices. Processes that train together can only average whole ones.
+    On a CPU a full table of a hundred thousand rows would take most of a step; on a GPU the cost is negligible.
+    Processes that train together can only average full ones.
     """
     return table.is_cpu and not (distributed.is_available() and distributed.is_initialized())
 
@@ -19,4 +19,4 @@ class RowReader(Protocol):
     """A layer whose `forward` reads some rows of one table."""
 
     def rows_read(self, *inputs: Any) -> tuple[nn.Parameter, Tensor]:
-        """What `forward` takes -> the table and the rows that `forward` will read (any shape)."""
+        """The arguments of `forward` -> the table and the rows that `forward` will read (any shape)."""

@@ -1,1 +1,1 @@
-"""Word embeddings: vectors for words, random or from a file, trained on or left alone."""
+"""Word embeddings: vectors for words, random or from a file, trainable or fixed."""

@@ -1,4 +1,4 @@
-"""What a word embedding is: where its vectors come from, and the layer that looks them up."""
+"""The base of word embeddings: the source of the vectors, and the layer that looks them up."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from ner_lab.models.layers.sparse_gradients import rows_alone
 
 
 class WordEmbedding(ABC):
-    """Settings of a word embedding; `layer` makes the trainable side once the vocabulary is known."""
+    """Settings of a word embedding; `layer` makes the trainable part once the vocabulary is known."""
 
     lookup: tuple[str, ...] = ()
     min_coverage: float = 0.0
@@ -27,32 +27,32 @@ class WordEmbedding(ABC):
     """Whether vectors are learnt from train alone"""
 
     def file(self, cache: Path, progress: Progress | None) -> Path | None:
-        """The file of vectors, fetched if need be; None for an embedding without one."""
+        """The file of vectors, downloaded if need be; None for an embedding without one."""
         return None
 
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
-        """Words of the file (those `wanted`, or all) and their vectors (words, dim) float32.
+        """Words of the file (those in `wanted`, or all) and their vectors (words, dim) float32.
 
-        cache: where what was read of a file is kept for the next time; None reads the file itself.
+        cache: the folder that stores vectors after the first read; None reads the file itself.
         """
         raise AssertionError(f"{type(self).__name__} has no file")
 
     def fingerprint(self) -> dict[str, Any]:
-        """Plain data that changes when the rows of the same file would."""
+        """Plain data that changes whenever the rows of the same file would."""
         return {"class": type(self).__qualname__, "lookup": list(self.lookup)}
 
     @abstractmethod
     def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:
-        """The layer: `num_words` trained rows, `num_known` rows kept as the file has them."""
+        """The layer: `num_words` trained rows, `num_known` rows fixed as in the file."""
 
 
 class PretrainedEmbedding(WordEmbedding):
     """Vectors from a file.
 
-    path: the file; None fetches it where it has a public place.
-    trainable: whether training moves the vectors of train's words.
-    lookup: forms under which a word is looked for, in turn (`ner_lab.data.vocab.LOOKUP_STEPS`).
-    min_coverage: least share of the corpus's words (types) that must be found.
+    path: the file; None downloads it if it has a public address.
+    trainable: whether training updates the vectors of train's words.
+    lookup: forms under which a word is looked up, in turn (`ner_lab.data.vocab.LOOKUP_STEPS`).
+    min_coverage: minimum share of the corpus's words (types) that must be found.
     """
 
     def __init__(self, *, path: str | None, trainable: bool, lookup: Sequence[str], min_coverage: float) -> None:
@@ -76,10 +76,10 @@ class PretrainedEmbedding(WordEmbedding):
 
 
 class WordTable(nn.Module):
-    """Vectors by number: a table that is trained, and behind it rows that stay as the file has them.
+    """Vectors by number: a trained table, followed by rows fixed as in the file.
 
-    Every row starts uniform in +-sqrt(3 / dim) (Ma & Hovy 2016, section 3.1), padding at zero;
-    `fill` then puts in what the file has.
+    Every row starts uniform in +-sqrt(3 / dim) (Ma & Hovy 2016, section 3.1), padding at zero; `fill` then copies the
+    vectors of the file.
     """
 
     def __init__(self, num_words: int, num_known: int, dim: int, *, trainable: bool = True) -> None:
@@ -93,7 +93,7 @@ class WordTable(nn.Module):
 
     @torch.no_grad()
     def fill(self, vectors: np.ndarray) -> None:
-        """vectors (num_words + num_known, dim), NaN where the file has none: those stay random."""
+        """vectors (num_words + num_known, dim), NaN if not in the file: those stay random."""
         given = torch.from_numpy(vectors)
         own, known = given[: len(self.table)], given[len(self.table) :]
         self.table.copy_(torch.where(own.isnan(), self.table, own))
@@ -101,7 +101,7 @@ class WordTable(nn.Module):
         self.known.copy_(known)
 
     def rows_read(self, words: Tensor) -> tuple[nn.Parameter, Tensor]:
-        """words (batch, time) -> the trained table, and its rows that `forward` reads (batch, time)."""
+        """words (batch, time) -> the trained table, and the rows of it that `forward` reads (batch, time)."""
         return self.table, words.clamp(max=len(self.table) - 1)
 
     def forward(self, words: Tensor) -> Tensor:

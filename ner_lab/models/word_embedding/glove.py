@@ -13,9 +13,9 @@ from ner_lab.models.word_embedding.base import PretrainedEmbedding
 
 
 class Glove(PretrainedEmbedding):
-    """GloVe 6B from its public place, or any file in GloVe's format.
+    """GloVe 6B from its public address, or any file in GloVe's format.
 
-    dim: dimensions; chooses `glove.6B.{dim}d.txt` in the zip and is checked against the file.
+    dim: dimensions; selects `glove.6B.{dim}d.txt` in the zip and is checked against the file.
     url, checksum: the published zip. Further arguments as in `PretrainedEmbedding`.
     """
 
@@ -35,7 +35,7 @@ class Glove(PretrainedEmbedding):
         self.download = Download(url, checksum)
 
     def file(self, cache: Path, progress: Progress | None) -> Path:
-        """The stated file, or the published zip, fetched once (862 MB)."""
+        """The given file, or the published zip, downloaded once (862 MB)."""
         if self.path is not None:
             return super().file(cache, progress)
         hint = "With a copy at hand, give word_embedding.path=FILE (text, .gz or .zip)."

@@ -1,4 +1,4 @@
-"""No word embedding: words are known by their letters and features alone."""
+"""No word embedding: words are represented by their characters and features alone."""
 
 import torch
 from torch import Tensor, nn

@@ -21,8 +21,8 @@ class Senna(PretrainedEmbedding):
     """50 dimensions for 130,000 lower-cased words, digits as 0.
 
     path: `embeddings.txt`; words: `words.lst`, None for `../hash/words.lst` or `words.lst` beside it.
-    Without a path the published archive is fetched (no sum was published for it: the one found is
-    logged). Further arguments as in `PretrainedEmbedding`.
+    Without a path the published archive is downloaded (no checksum was published for it: the actual one is logged).
+    Further arguments as in `PretrainedEmbedding`.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Senna(PretrainedEmbedding):
         self.download = Download(url)
 
     def file(self, cache: Path, progress: Progress | None) -> Path:
-        """The stated file of vectors, or the one of the published archive."""
+        """The given file of vectors, or that of the published archive."""
         if self.path is not None:
             return super().file(cache, progress)
         hint = "With a copy at hand, give word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
         return senna_folder(self.download, (_WORDS, _VECTORS), cache, hint, progress) / _VECTORS
 
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
-        """As in `WordEmbedding.rows`; the files are small, and read anew each time."""
+        """As in `WordEmbedding.rows`; the files are small, and read again each time."""
         word_list = self._word_list(path)
         words, lines = _lines_of(word_list), _lines_of(path)
         if len(words) != len(lines):
@@ -74,7 +74,7 @@ class Senna(PretrainedEmbedding):
         return [words[row] for row in chosen], matrix
 
     def fingerprint(self) -> dict[str, Any]:
-        """As in `WordEmbedding.fingerprint`; the word list counts as well."""
+        """As in `WordEmbedding.fingerprint`, with the word list."""
         stamp = None  # the published archive holds one list
         if self.path or self.words:
             word_list = self._word_list(Path(self.path or "").expanduser())

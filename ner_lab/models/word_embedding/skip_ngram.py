@@ -1,4 +1,4 @@
-"""Structured skip-n-gram vectors (Ling et al. 2015), those of Lample et al. 2016, section 4.2."""
+"""Structured skip-n-gram vectors (Ling et al. 2015), as in Lample et al. 2016, section 4.2."""
 
 from pathlib import Path
 

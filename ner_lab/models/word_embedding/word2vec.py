@@ -9,7 +9,7 @@ from ner_lab.models.word_embedding.base import PretrainedEmbedding
 
 
 class Word2Vec(PretrainedEmbedding):
-    """A file in word2vec's text or binary format, plain or packed. Arguments as in `PretrainedEmbedding`."""
+    """A file in word2vec's text or binary format, compressed or not. Arguments as in `PretrainedEmbedding`."""
 
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`."""

@@ -1,12 +1,12 @@
-"""Sums over all paths of a linear chain (Baum 1972), with their gradient in closed form.
+"""The forward-backward algorithm on a linear chain (Baum 1972), with its gradient in closed form.
 
-Two passes run side by side, one from each end of the sentences; together they say what the paths through
-each tag of each token weigh. These marginals are the gradient, so that nothing is differentiated step by step.
+Two passes run in parallel, one from each end of the sentences; together they give the weight of the paths through each
+tag of each token. These marginals are the gradient, so nothing is differentiated step by step.
 
-On a CPU the passes are products of exponentials in double precision. They are scaled only as often as the
-spread of the transitions asks for, which is seldom. Where transitions differ so much that exponentials
-vanish (forbidden ones), sums are scaled at each step and looked at: if paths may have got lost, and where
-values must not be looked at (a GPU would wait), the passes run on logs.
+On a CPU the passes are products of exponentials in double precision. They are scaled only as often as the spread of the
+transitions requires, which is rarely. If transitions differ so much that exponentials underflow (forbidden ones), sums
+are scaled at each step and checked. If paths may have been lost, or values must not be inspected (a GPU would have to
+synchronise), the passes run in log space.
 """
 
 import math
@@ -19,31 +19,33 @@ from torch.autograd.function import once_differentiable
 from ner_lab.models.decoder.chain import log_space as step_by_step
 
 WIDEST = 300.0
-"""How far sums may shrink or grow until they are scaled, as a log: a product of two still fits a double."""
+"""How far sums may shrink or grow before they are scaled, as a log: a product of two still fits a double."""
 LEAST = 1e-200
 """Sums below this may lack paths with factors too small for a double."""
 CHUNK = 2**22
-"""Pairs of tags whose exponentials are held at once, where each pair of each token needs its own."""
+"""Pairs of tags whose exponentials are in memory at once, if each pair of each token needs its own."""
 
 
 class Lattice(NamedTuple):
     """The scores of a batch in double precision, time first."""
 
-    scores: Tensor  # (time, batch, tags): emissions, with the scores of start and end in them; 0 at padding
+    scores: Tensor  # (time, batch, tags): emissions plus the scores of start and end; 0 at padding
     transitions: Tensor  # (from, to)
-    padding: Tensor  # (time, batch), True where no token stands
+    padding: Tensor  # (time, batch), True at padding
     sentences: Tensor  # (batch,), 0, 1, 2, ...
-    last: Tensor  # (batch,), where each sentence's last token stands
+    last: Tensor  # (batch,), the position of each sentence's last token
 
     ends: Tensor  # (batch,), the row of each last token in `scores.flatten(0, 1)`
 
 
 class Factors(NamedTuple):
-    """Both passes as scaled sums of exponentials. Those of one token are scaled alike, those of two tokens are not."""
+    """Both passes as scaled sums of exponentials. The scale is the same for all tags of a token, but differs between
+    tokens.
+    """
 
     log_z: Tensor  # (batch,)
     ahead: Tensor  # (time, batch, tags): the paths up to a token
-    behind: Tensor  # (time, batch, tags): the paths from a token on
+    behind: Tensor  # (time, batch, tags): the paths after a token
     weight: Tensor  # (time, batch, tags): the paths through a token
     total: Tensor  # (time, batch): the paths through any tag of a token
     moves: Tensor  # (from, to): exponentials of the transitions
@@ -60,7 +62,7 @@ class Logs(NamedTuple):
 
     log_z: Tensor  # (batch,)
     ahead: Tensor  # (time, batch, tags): the paths up to a token
-    behind: Tensor  # (time, batch, tags): the paths from a token on
+    behind: Tensor  # (time, batch, tags): the paths after a token
     weight: Tensor  # (time, batch, tags): the paths through a token
     total: Tensor  # (time, batch): the paths through any tag of a token
     moves: Tensor  # (from, to): the transitions
@@ -80,7 +82,7 @@ def log_likelihood(
     emissions: Tensor, tags: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor
 ) -> Tensor:
     """emissions (batch, time, tags), tags (batch, time), mask (batch, time) bool -> log p(tags) (batch,)."""
-    if emissions.device.type == "mps":  # it has no double precision
+    if emissions.device.type == "mps":  # no double precision there
         return step_by_step.log_likelihood(emissions, tags, mask, start, transitions, end)
     return _LogLikelihood.apply(emissions, start, transitions, end, tags, mask)
 
@@ -103,7 +105,7 @@ def lattice_of(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tens
     batch, _, num_tags = emissions.shape
     padding = ~mask.t()
     scores = emissions.transpose(0, 1).to(torch.float64, copy=True, memory_format=torch.contiguous_format)
-    scores.masked_fill_(padding[:, :, None], 0.0)  # it may hold anything
+    scores.masked_fill_(padding[:, :, None], 0.0)  # padding may hold anything
     scores[0].add_(start)
     last = mask.sum(dim=1) - 1
     sentences = torch.arange(batch, device=last.device)
@@ -113,23 +115,23 @@ def lattice_of(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tens
 
 
 def both_passes(lattice: Lattice) -> Factors | Logs:
-    """As factors where they can be scaled; otherwise as logs."""
+    """As factors if they can be scaled; otherwise as logs."""
     if lattice.scores.device.type != "cpu":
         return log_passes(lattice)
     lowest, highest = map(float, lattice.transitions.aminmax())
-    # a step multiplies a sentence's sum by something from e^lowest to as many e^highest as there are tags
+    # a step multiplies a sentence's sum by a factor between e^lowest and num_tags * e^highest
     factor = max(-lowest, highest + math.log(len(lattice.transitions)), 1e-3)
     if factor <= WIDEST:
         return factor_passes(lattice, every=int(WIDEST / factor))
     if math.isfinite(highest):
         passes = factor_passes(lattice._replace(transitions=lattice.transitions - highest), every=1)
-        if bool((passes.total + lattice.padding > LEAST).all()):  # not for nan
+        if bool((passes.total + lattice.padding > LEAST).all()):  # False for nan
             return passes._replace(log_z=passes.log_z + lattice.last * highest)
     return log_passes(lattice)
 
 
 def factor_passes(lattice: Lattice, *, every: int) -> Factors:
-    """Sums of exponentials, scaled after so many steps."""
+    """Sums of exponentials, scaled every `every` steps."""
     peaks = lattice.scores.amax(dim=2, keepdim=True)
     factors = (lattice.scores - peaks).exp_()  # (time, batch, tags), the largest of each token is 1
     moves = torch.exp(lattice.transitions)
@@ -149,14 +151,14 @@ def factor_passes(lattice: Lattice, *, every: int) -> Factors:
     weight = arriving[:, 0] * behind
     total = weight.sum(dim=2)
     log_z = total[0].log().add_(peaks.sum(dim=(0, 2)))
-    if scales:  # those that the second pass met on its way to the first token
+    if scales:  # the scales of the second pass on its way to the first token
         places = torch.arange(every, len(peaks), every)[:, None]
         log_z += torch.where(places < lattice.last, torch.cat(scales, dim=1).t().log(), 0.0).sum(dim=0)
     return Factors(log_z, reached[:, 0], behind, weight, total, moves)
 
 
 def log_passes(lattice: Lattice) -> Logs:
-    """The same recursion on logs, for any scores."""
+    """The same recursion in log space, for any scores."""
     turn = _Turn(lattice)
     reached = torch.stack([lattice.scores, turn.read(lattice.scores)], dim=1)  # (time, 2, batch, tags)
     arriving = torch.zeros_like(reached)
@@ -172,7 +174,7 @@ def log_passes(lattice: Lattice) -> Logs:
 
 
 class _Turn:
-    """Reads each sentence from its end; behind its first token the first token again."""
+    """Reads each sentence from its end; after the first token, the first token is repeated."""
 
     def __init__(self, lattice: Lattice) -> None:
         time, self._batch = lattice.padding.shape
@@ -200,7 +202,7 @@ def _batch_first(gradient: Tensor, like: Tensor) -> Tensor:
 
 
 class _LogLikelihood(torch.autograd.Function):
-    """The score of the tags less log Z (batch,); its gradient is what the tags hold less the marginals."""
+    """The score of the tags minus log Z (batch,); its gradient is the gold counts minus the marginals."""
 
     @staticmethod
     def forward(

@@ -17,13 +17,13 @@ from ner_lab.models.decoder.constraints import FORBIDDEN, penalties_of
 class LinearChainCRF(nn.Module):
     """Scores between neighbouring tags, and exact inference with them.
 
-    Parameters: `start (tags,)`, `transitions (from, to)`, `end (tags,)`, zero at first; without
-    `stop_score`, `end` is no parameter and stays zero.
-    `mask (batch, time)` is True for tokens, which stand before all padding; every sentence has at
-    least one token. Without a mask all positions are tokens.
+    Parameters: `start (tags,)`, `transitions (from, to)`, `end (tags,)`, initially zero; without `stop_score`, `end` is
+    not a parameter and stays zero.
+    `mask (batch, time)` is True for tokens, which precede all padding; every sentence has at least one token. Without a
+    mask all positions are tokens.
 
-    allowed: `allowed[i][j]` says whether tag j may follow tag i; row and column `num_tags` stand for
-        the sentence's border. It binds only calls with `constrained=True`.
+    allowed: `allowed[i][j]` says whether tag j may follow tag i; row and column `num_tags` are the sentence boundary.
+    It applies only to calls with `constrained=True`.
     """
 
     end: Tensor
@@ -47,7 +47,7 @@ class LinearChainCRF(nn.Module):
         self.register_buffer("penalties", penalties_of(allowed), persistent=False)
 
     def transition_scores(self) -> dict[str, Tensor]:
-        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`, without what constraints forbid."""
+        """-> `start (tags,)`, `matrix (from, to)`, `end (tags,)`, without the penalties of constraints."""
         return {"start": self.start.detach(), "matrix": self.transitions.detach(), "end": self.end.detach()}
 
     def log_likelihood(
@@ -83,7 +83,7 @@ class LinearChainCRF(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """emissions (batch, time, tags) -> the n best paths (batch, n, time) and their scores (batch, n), best first.
 
-        Padding has tag 0. Where a sentence has fewer than n paths, the score of what is missing is -inf.
+        Padding has tag 0. If a sentence has fewer than n paths, the missing ones have score -inf.
         """
         return n_best(emissions, self._check(emissions, mask), *self._scores(constrained), n)
 
@@ -94,7 +94,7 @@ class LinearChainCRF(nn.Module):
             return torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
         if mask.shape != emissions.shape[:2]:
             raise ValueError(f"mask is {tuple(mask.shape)}, emissions are {tuple(emissions.shape)}")
-        if mask.device.type == "cpu" and not bool(mask[:, 0].all()):  # a GPU would have to be waited for
+        if mask.device.type == "cpu" and not bool(mask[:, 0].all()):  # on a GPU this would synchronise
             raise ValueError("a sentence without a token: mask[:, 0] must be True")
         return mask.bool()
 

@@ -1,6 +1,6 @@
-"""The CRF's likelihood as its definition reads, in log space, differentiated step by step by autograd.
+"""The CRF's likelihood as defined, in log space, differentiated step by step by autograd.
 
-The reference for `forward_backward`, and what devices without double precision use.
+The reference for `forward_backward`, also used on devices without double precision.
 """
 
 import torch
@@ -34,9 +34,9 @@ def score(emissions: Tensor, tags: Tensor, mask: Tensor, start: Tensor, transiti
 def log_partition(emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor, lengths: Tensor) -> Tensor:
     """The log of the summed exponentials of all paths' scores (batch,).
 
-    transitions (from, to), or (batch, time, from, to) where each step has its own; padding must be finite.
+    transitions (from, to), or (batch, time, from, to) if each step has its own; padding must be finite.
     """
-    first, *following = emissions.unbind(dim=1)  # one cut: an index at each step would cost its whole tensor going back
+    first, *following = emissions.unbind(dim=1)  # indexing at each step would cost its full tensor in backward
     moves = transitions.unbind(dim=1)[1:] if transitions.dim() == 4 else [transitions] * len(following)
     current = start + first  # (batch, tags)
     for step, (emission, move) in enumerate(zip(following, moves, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""The n best paths through a lattice of tags: Viterbi's search with the n best ways into each tag."""
+"""The n best paths through a lattice of tags: Viterbi search with the n best paths into each tag."""
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +13,14 @@ def n_best(
 ) -> tuple[Tensor, Tensor]:
     """-> tags (batch, n, time), 0 at padding, and scores (batch, n), the best path first.
 
-    Where a sentence has fewer than n paths, those that are missing score -inf and have tag 0 everywhere; a path
-    that -inf forbids is none. Paths of equal scores come in any order. Arguments are those of `viterbi`.
+    If a sentence has fewer than n paths, the missing ones score -inf and have tag 0 everywhere; a path forbidden by
+    -inf does not count. Paths of equal scores come in any order. Arguments are those of `viterbi`.
     """
     if n < 1:
         raise ValueError(f"n is {n}. At least one path can be asked for.")
     batch, time, _ = emissions.shape
     kept, origins = _ways(emissions, start, transitions, n)
-    # all sentences go back from their own last token at once; behind the first one comes what nobody reads
+    # all sentences are traced back from their own last token at once; steps past the first token are ignored
     places = places_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
     sentences = torch.arange(batch, device=places.device)
     at_end = end.expand(batch, -1)[:, :, None]  # (batch, tags, 1)
@@ -35,10 +35,10 @@ def n_best(
 
 
 def _ways(emissions: Tensor, start: Tensor, transitions: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The n best ways into each tag of each token.
+    """The n best paths into each tag of each token.
 
-    -> their scores (time, batch, tags, n), and the way at the token before, tag * n + rank, that each comes from
-    (time, batch, tags * n); there is none at the first token.
+    -> their scores (time, batch, tags, n), and the path at the previous token, tag * n + rank, that each comes from
+    (time, batch, tags * n); the first token has none.
     """
     first, *following = emissions.unbind(1)
     batch, num_tags = first.shape

@@ -1,11 +1,11 @@
-"""Inference where every token has a score of its own for each pair of a tag and the one before it.
+"""Inference with a score at every token for each pair of a tag and the previous tag.
 
-Such scores are `pairs (batch, time, before, tags)`. The last row of `before` is the sentence's border,
-which the first token comes from; it is not read behind the first token.
+The scores are `pairs (batch, time, before, tags)`. The last row of `before` is the sentence boundary, which precedes
+the first token; it is not read after the first token.
 
-The partition function has its gradient in closed form, from two passes that run side by side from both
-ends. On a CPU they are matrix products of scaled exponentials. Where an exponential would vanish, and on
-a GPU, which would have to be waited for to know that, they run on logs, in double precision.
+The partition function has its gradient in closed form, from two passes that run in parallel from both ends. On a CPU
+they are matrix products of scaled exponentials. If an exponential would underflow, and on a GPU, which would have to
+synchronise to find out, they run in log space, in double precision.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from ner_lab.models.decoder.chain.n_best import n_best
 from ner_lab.models.decoder.chain.viterbi import viterbi
 
-WIDEST = 60.0  # of the scores of a step, for exponentials: e^-60 is far above the smallest float32
+WIDEST = 60.0  # spread of a step's scores for which exponentials are used: e^-60 is far above the smallest float32
 
 
 def gold_pairs(pairs: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
@@ -33,13 +33,13 @@ def gold_pairs(pairs: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
 def best_path(pairs: Tensor, mask: Tensor, penalties: Tensor | None = None) -> Tensor:
     """pairs (batch, time, tags + 1, tags) -> best tags (batch, time), 0 at padding.
 
-    penalties (tags + 1, tags + 1), added: from each tag or the border to each tag or the border.
+    penalties (tags + 1, tags + 1), added: from each tag or the boundary to each tag or the boundary.
     """
     return viterbi(*_lattice(pairs, mask, penalties))[0]
 
 
 def best_paths(pairs: Tensor, mask: Tensor, n: int, penalties: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The same for the n best paths -> (batch, n, time), and their scores (batch, n), -inf where there are fewer."""
+    """The same for the n best paths -> (batch, n, time), and their scores (batch, n), -inf for missing ones."""
     return n_best(*_lattice(pairs, mask, penalties), n)
 
 
@@ -56,17 +56,17 @@ def _lattice(pairs: Tensor, mask: Tensor, penalties: Tensor | None) -> tuple[Ten
 def log_partition(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     """The log of the summed exponentials of all paths' scores (batch,).
 
-    start (batch, tags): scores of the first token's tags; transitions (batch, time, from, to): entry t
-    is the step into token t, and entry 0 is not read.
+    start (batch, tags): scores of the first token's tags; transitions (batch, time, from, to): entry t is the step into
+    token t, and entry 0 is not read.
     """
     if start.is_cpu and _is_narrow(transitions.detach(), mask):
-        with torch.autocast("cpu", enabled=False):  # half precision cannot hold e^-60
+        with torch.autocast("cpu", enabled=False):  # half precision cannot represent e^-60
             return _LogPartition.apply(_at_least_single(start), _at_least_single(transitions), mask)
     return _LogPartitionByLogs.apply(start, transitions, mask)
 
 
 def _is_narrow(transitions: Tensor, mask: Tensor) -> bool:
-    """Whether no step's scores lie so far apart that an exponential would vanish."""
+    """Whether no step's scores differ so much that an exponential would underflow."""
     steps = transitions[:, 1:]
     spread = steps.amax(dim=(2, 3)) - steps.amin(dim=(2, 3))  # (batch, time - 1)
     return bool(((spread < WIDEST) | ~mask[:, 1:]).all())
@@ -85,10 +85,10 @@ class _LogPartition(torch.autograd.Function):
         largest = transitions[:, 1:].amax(dim=(2, 3), keepdim=True)
         weights = torch.exp(transitions[:, 1:] - largest)  # (batch, time - 1, from, to)
         through = torch.eye(num_tags, dtype=start.dtype, device=start.device)
-        weights = torch.where(mask[:, 1:, None, None], weights, through)  # padding hands on what it gets
+        weights = torch.where(mask[:, 1:, None, None], weights, through)  # padding passes its input on
         both = torch.cat([weights, weights.flip(1).transpose(2, 3)]).transpose(0, 1).contiguous()
-        # the upper half of the rows reads from the front, the lower half from the end; each step is
-        # scaled to a sum of 1, so that numbers neither vanish nor overflow over long sentences
+        # the upper half of the rows reads from the front, the lower half from the end; each step is scaled to a sum of
+        # 1, which avoids underflow and overflow over long sentences
         current = torch.cat([torch.softmax(start, dim=1), torch.full_like(start, 1 / num_tags)])[:, None]
         states, totals = [current], []
         for step in both:
@@ -120,14 +120,14 @@ class _LogPartition(torch.autograd.Function):
 
 
 class _LogPartitionByLogs(torch.autograd.Function):
-    """The same for any scores. Double precision holds their sums, and is left alone by autocasting."""
+    """The same for any scores. Double precision represents their sums, and autocast leaves it alone."""
 
     @staticmethod
     def forward(ctx: Any, start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
         batch, num_tags = start.shape
         first, moves = start.double(), transitions[:, 1:].double()  # (batch, tags), (batch, time - 1, from, to)
         through = torch.eye(num_tags, dtype=first.dtype, device=start.device).log()
-        moves = torch.where(mask[:, 1:, None, None], moves, through)  # padding hands on what it gets
+        moves = torch.where(mask[:, 1:, None, None], moves, through)  # padding passes its input on
         both = torch.cat([moves, moves.flip(1).transpose(2, 3)]).unbind(1)
         current = torch.cat([first, torch.zeros_like(first)])  # (2 * batch, tags)
         states = [current]

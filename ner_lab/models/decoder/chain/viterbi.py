@@ -1,7 +1,7 @@
 """The best path through a lattice of tags (Viterbi 1967).
 
-On the way ahead only the best scores are kept, which is a plain maximum; on the way back the tag before is
-looked up for the one path that is followed. Of equal scores the tag with the lowest number wins.
+The forward pass keeps only the best scores, a plain maximum; the backward pass looks up the previous tag for the one
+path that is followed. Of equal scores the tag with the lowest number wins.
 """
 
 import torch
@@ -14,15 +14,15 @@ from ner_lab.models.decoder.chain.places import places_from_the_end
 def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     """-> best tags (batch, time), 0 at padding, and their score (batch,).
 
-    emissions (batch, time, tags); mask (batch, time) bool, True for tokens, which stand before all padding;
-    start, end (tags,) or (batch, tags); transitions (from, to), or (batch, time, from, to) where they change
-    from step to step: entry t is the step into token t, and entry 0 is not read.
+    emissions (batch, time, tags); mask (batch, time) bool, True for tokens, which precede all padding; start, end
+    (tags,) or (batch, tags); transitions (from, to), or (batch, time, from, to) if they change from step to step: entry
+    t is the step into token t, and entry 0 is not read.
     """
     dtype = torch.promote_types(torch.promote_types(emissions.dtype, transitions.dtype), start.dtype)
     start, transitions = start.to(dtype), transitions.to(dtype)
     same = transitions.dim() == 2
     reached = (_reached if same else _reached_by_own_steps)(emissions, start, transitions)
-    # all sentences go back from their own last token at once; behind the first one comes what nobody reads
+    # all sentences are traced back from their own last token at once; steps past the first token are ignored
     time, batch, num_tags = reached.shape
     places = places_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
     sentences = torch.arange(batch, device=places.device)
@@ -41,7 +41,7 @@ def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor,
 def _reached(emissions: Tensor, start: Tensor, transitions: Tensor) -> Tensor:
     """The score of the best path into each tag of each token (time, batch, tags)."""
     batch, _, num_tags = emissions.shape
-    # sentences side by side fill the processor's vectors
+    # adjacent sentences fill the processor's vector units
     states = emissions.permute(1, 2, 0).to(start.dtype, copy=True, memory_format=torch.contiguous_format)
     current, *following = states.unbind()  # (tags, batch) each
     current += start[:, None] if start.dim() == 1 else start.t()

@@ -1,8 +1,8 @@
-"""Actions that read a sentence into chunks (Lample et al. 2016, section 3.1). Pure functions on strings.
+"""Actions that parse a sentence into chunks (Lample et al. 2016, section 3.1). Pure functions on strings.
 
-Words wait in a buffer. `SHIFT` moves the next one onto a stack, `OUT` writes it to the output, and
-`REDUCE(y)` empties the stack: its words become one chunk of type y, which goes to the output. All is
-done when buffer and stack are empty, after one action for each word and one for each chunk.
+Words start in a buffer. `SHIFT` moves the next one onto a stack, `OUT` writes it to the output, and `REDUCE(y)` empties
+the stack: its words become one chunk of type y, which goes to the output. Parsing ends when buffer and stack are empty,
+after one action for each word and one for each chunk.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,14 +27,14 @@ def reduce_to(entity_type: str) -> str:
 
 
 def actions_of(entity_types: Iterable[str]) -> list[str]:
-    """All actions; their places in this list are their numbers."""
+    """All actions; their indices in this list are their numbers."""
     return [SHIFT, OUT, *map(reduce_to, entity_types)]
 
 
 def is_valid(action: str, *, unread: int, held: int, out_inside: bool) -> bool:
-    """Whether `action` can be taken with `unread` words in the buffer and `held` words on the stack.
+    """Whether `action` is possible with `unread` words in the buffer and `held` words on the stack.
 
-    out_inside: OUT may pass a word by while others are on the stack (the authors' code does not forbid it).
+    out_inside: OUT may skip a word while others are on the stack (the authors' code does not forbid it).
     """
     if action == SHIFT:
         return unread > 0
@@ -44,7 +44,7 @@ def is_valid(action: str, *, unread: int, held: int, out_inside: bool) -> bool:
 
 
 def oracle(tags: Sequence[str]) -> list[str]:
-    """The actions that give the spans of `tags`, as conlleval reads them; any scheme, proper or not."""
+    """The actions that produce the spans of `tags`, as conlleval reads them; any scheme, valid or not."""
     actions: list[str] = []
     read = 0
     for entity_type, start, end in spans_of(tags):
@@ -54,7 +54,7 @@ def oracle(tags: Sequence[str]) -> list[str]:
 
 
 def chunks_by(actions: Iterable[str], length: int, *, out_inside: bool = True) -> list[Chunk]:
-    """The chunks that `actions` make of `length` words. Raises ValueError where they are not valid or stop early."""
+    """The chunks that `actions` make of `length` words. Raises ValueError if they are invalid or stop early."""
     chunks: list[Chunk] = []
     held: list[int] = []
     read = 0
@@ -74,7 +74,7 @@ def chunks_by(actions: Iterable[str], length: int, *, out_inside: bool = True) -
 
 
 def spans_by(actions: Iterable[str], length: int, *, out_inside: bool = True) -> list[Span]:
-    """The spans that `actions` make; of a chunk with gaps, each run of tokens is a span."""
+    """The spans that `actions` make; in a chunk with gaps, each run of tokens is a span."""
     spans = []
     for entity_type, tokens in chunks_by(actions, length, out_inside=out_inside):
         for _, run in groupby(enumerate(tokens), key=lambda pair: pair[1] - pair[0]):
@@ -84,5 +84,5 @@ def spans_by(actions: Iterable[str], length: int, *, out_inside: bool = True) ->
 
 
 def tags_by(actions: Iterable[str], length: int, scheme: str, *, out_inside: bool = True) -> list[str]:
-    """What `actions` make, written as tags of `scheme`."""
+    """The result of `actions`, written as tags of `scheme`."""
     return tags_of(spans_by(actions, length, out_inside=out_inside), length, scheme)

@@ -1,4 +1,4 @@
-"""From the tokens of a chunk to one vector (Lample et al. 2016, section 3.2)."""
+"""Encode the tokens of a chunk as one vector (Lample et al. 2016, section 3.2)."""
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,12 @@ from ner_lab.models.layers.recurrent import reorder, reversal
 
 
 class ChunkEncoder(nn.Module):
-    """ReLU(c + W [f; b] + R r): last states of an LSTM in either direction, and the label's vector.
+    """ReLU(c + W [f; b] + R r): last states of an LSTM in each direction, and the label's vector.
 
     token_dim: dimensions of a token's vector and of the result.
-    hidden_dim, num_layers: of each direction, a stack of layers of its own.
+    hidden_dim, num_layers: of each direction, which has its own stack of layers.
     num_labels, label_dim: labels and dimensions of their vectors.
-    dropout: on what the LSTMs read, between their layers, and on their last states.
+    dropout: on the LSTMs' inputs, between their layers, and on their last states.
     """
 
     def __init__(

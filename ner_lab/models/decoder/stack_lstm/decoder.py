@@ -1,4 +1,4 @@
-"""The Stack-LSTM decoder: a sentence is read into chunks, action by action (Lample et al. 2016, section 3)."""
+"""The Stack-LSTM decoder: parses a sentence into chunks, action by action (Lample et al. 2016, section 3)."""
 
 from collections.abc import Sequence
 
@@ -23,21 +23,21 @@ _SHIFT, _OUT, _REDUCE = 0, 1, 2  # numbers of actions; REDUCE to type y is _REDU
 class StackLSTM(nn.Module):
     """Actions chosen by four Stack-LSTMs: over buffer, stack, output and the actions so far.
 
-    Lample et al. 2016, section 3, and their code. Training follows the oracle's actions; decoding takes
-    the best action at each step. Actions: see `actions.py` beside this file. Where OUT passed words by between
-    two SHIFTs, each run of neighbouring tokens that one REDUCE took from the stack becomes a span.
+    Lample et al. 2016, section 3, and their code. Training follows the oracle's actions; decoding takes the best action
+    at each step. Actions: see `actions.py` in this folder. If OUT skipped words between two SHIFTs, each run of
+    adjacent tokens that one REDUCE took from the stack becomes a span.
 
-    tags: the tags by number; scheme: the tag scheme they belong to. Entity types are those of `tags`.
-    token_dim: a ReLU layer makes token vectors of this size from the input; chunk vectors have it as well.
+    tags: the tags by number; scheme: their tag scheme. Entity types are those of `tags`.
+    token_dim: size of the token vectors that a ReLU layer makes from the input, and of chunk vectors.
     hidden_dim, num_layers: of each Stack-LSTM.
     state_dim: of the ReLU layer over the four states; action_dim: of the vectors of actions.
     chunk_hidden_dim, chunk_layers, label_dim: see `ChunkEncoder`.
-    guard_in_chunk: the LSTMs over a chunk read the stack's guard as well (the authors' code).
-    outside: what OUT writes to the output: `token`, the token's vector (the authors' code), or
-        `composed`, that of a chunk without a type (figure 2).
+    guard_in_chunk: the LSTMs over a chunk also read the stack's guard (the authors' code).
+    outside: what OUT writes to the output: `token`, the token's vector (the authors' code), or `composed`, that of a
+    chunk without a type (figure 2).
     out_inside: OUT is allowed while words are on the stack (the authors' code).
     dropout: in all LSTMs but the output's (the authors' code); see `GuardedLSTM` and `ChunkEncoder`.
-    forget_bias: start of the forget gates' biases.
+    forget_bias: initial biases of the forget gates.
     """
 
     allowed: Tensor
@@ -70,7 +70,7 @@ class StackLSTM(nn.Module):
         at_least(1, "decoder", most=100, num_layers=num_layers, chunk_layers=chunk_layers)
         probability("decoder", dropout=dropout)
         self.span_tags = SpanTags(tags, scheme)
-        self.untyped = len(self.span_tags.types)  # the label behind those of the types
+        self.untyped = len(self.span_tags.types)  # the label after those of the types
         actions = actions_of(self.span_tags.types)
         self.guard_in_chunk = guard_in_chunk
         self.composes_outside = outside == "composed"
@@ -146,7 +146,7 @@ class StackLSTM(nn.Module):
         return self.span_tags.write(reading.chunks, reading.types) * mask
 
     def _buffer(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """-> states with 0, 1, .. words left to read (batch, time + 1, hidden_dim). The next word is on top."""
+        """-> states with 0, 1, .. unread words (batch, time + 1, hidden_dim). The next word is on top."""
         return self.buffer(reorder(tokens, reversal(mask.sum(dim=1), mask.shape[1])))
 
     def _compose(self, tokens: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class StackLSTM(nn.Module):
         return self._compose(alone, ones, ones * self.untyped).view_as(tokens)
 
     def _score(self, tops: Tensor, unread: Tensor, held: Tensor) -> Tensor:
-        """tops of buffer, stack, output, history (steps, 4 hidden_dim) -> (steps, actions), -inf where not valid."""
+        """tops of buffer, stack, output, history (steps, 4 hidden_dim) -> (steps, actions), -inf if not valid."""
         scores = self.scores(torch.relu(self.state(tops)))
         allowed = self.allowed[(unread > 0).long(), (held > 0).long()]
         return scores.masked_fill(~allowed, -torch.inf)
@@ -180,7 +180,7 @@ def _refuse(direct: Tensor | None) -> None:
 
 def _pick(states: Tensor, row: Tensor, place: Tensor) -> Tensor:
     """states (rows, places, dim), row (steps,), place (steps,) -> (steps, dim)."""
-    # `embedding` is the lookup whose gradient is fast
+    # `embedding` is the lookup with a fast gradient
     return F.embedding(row * states.shape[1] + place, states.flatten(0, 1))
 
 
@@ -192,5 +192,5 @@ def _allowed(actions: Sequence[str], out_inside: bool) -> Tensor:
     ]
     allowed = torch.tensor(table)
     if len(actions) == _REDUCE:
-        allowed[:, :, _SHIFT] = False  # without entity types nothing would take a word off the stack again
+        allowed[:, :, _SHIFT] = False  # without entity types nothing would take a word off the stack
     return allowed

@@ -1,7 +1,7 @@
-"""The oracle's actions for a batch, and where each action finds the states it is chosen by.
+"""The oracle's actions for a batch, and where to find the states from which each action is chosen.
 
-The oracle is known before any state is, so the states can be computed by a few runs over whole
-sequences and looked up afterwards. What it does is `ner_lab.models.decoder.stack_lstm.actions.oracle`, on numbers.
+The oracle is known before any state, so the states can be computed by a few runs over complete sequences and looked up
+afterwards. It does the same as `ner_lab.models.decoder.stack_lstm.actions.oracle`, on numbers.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from torch import Tensor
 
 @dataclass
 class Oracle:
-    """Index tensors of a batch. Tokens count through the padded batch, `sentence * time + place`.
+    """Index tensors of a batch. Tokens are numbered through the padded batch, `sentence * time + position`.
 
-    Row 0 of the chunks is no chunk: it has no tokens, and stands for the empty stack.
+    Row 0 of the chunks is not a chunk: it has no tokens and represents the empty stack.
     """
 
     actions: Tensor
-    """(batch, longest) what is done in each sentence, 0 behind the last action"""
+    """(batch, longest) the actions of each sentence, 0 after the last action"""
     items: Tensor
-    """(batch, longest) what goes to the output: a token's number, or that of a chunk behind all tokens'"""
+    """(batch, longest) what goes to the output: a token's number, or a chunk's, which follow all tokens'"""
     chunk_tokens: Tensor
-    """(chunks, longest) the tokens of each chunk; any token behind the last"""
+    """(chunks, longest) the tokens of each chunk; any token after the last"""
     chunk_lengths: Tensor
     """(chunks,) tokens of each chunk"""
     chunk_types: Tensor
     """(chunks,) type of each chunk"""
     action: Tensor
-    """(steps,) each action of the batch; the rest says how things stand before it"""
+    """(steps,) each action of the batch; the following fields describe the state before it"""
     sentence: Tensor
     """(steps,) the sentence it belongs to"""
     done: Tensor
@@ -42,11 +42,11 @@ class Oracle:
     chunk: Tensor
     """(steps,) the chunk that is being read"""
     held: Tensor
-    """(steps,) words on the stack: so many of that chunk's"""
+    """(steps,) words on the stack: the first words of that chunk"""
 
     @classmethod
     def of(cls, types: Tensor, starts: Tensor, mask: Tensor) -> Self:
-        """types (batch, time) entity type of each token, -1 for none; starts (batch, time): it begins a span.
+        """types (batch, time) entity type of each token, -1 for none; starts (batch, time): whether it begins a span.
 
         Action 0 is SHIFT, 1 is OUT, 2 + y is REDUCE to type y.
         """
@@ -60,11 +60,11 @@ class Oracle:
         token = place + time * torch.arange(batch, device=mask.device)[:, None]
 
         def each(taken: Tensor, reduced: Tensor) -> Tensor:
-            """A value for the action that takes each token, and one for the REDUCE behind it."""
+            """A value for the action that takes each token, and one for the REDUCE after it."""
             return torch.stack([taken, reduced], dim=2).flatten()  # (batch * time * 2,)
 
         def before(happens: Tensor) -> Tensor:
-            """How often it happened earlier in the sentence."""
+            """The number of earlier occurrences in the sentence."""
             counted = happens.view(batch, -1).long()
             return (counted.cumsum(dim=1) - counted).flatten()
 
@@ -93,7 +93,7 @@ class Oracle:
 
 
 def _chunks(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-    """First token and length of each chunk, behind those of the empty one."""
+    """First token and length of each chunk, after those of the empty one."""
     first, last = (F.pad(where.flatten().nonzero().squeeze(1), (1, 0)) for where in (starts, ends))
     lengths = last - first + 1
     lengths[0] = 0
@@ -101,7 +101,7 @@ def _chunks(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tokens(first: Tensor, lengths: Tensor, tokens: int) -> Tensor:
-    """-> (chunks, longest); behind a chunk come the tokens that follow it."""
+    """-> (chunks, longest); positions after a chunk hold the tokens that follow it."""
     steps = torch.arange(max(int(lengths.max()), 1), device=first.device)
     return (first[:, None] + steps).clamp(max=tokens - 1)
 

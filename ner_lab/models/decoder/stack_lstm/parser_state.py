@@ -1,11 +1,11 @@
-"""How far each sentence of a batch has been read, while its actions are chosen one by one."""
+"""Parsing progress of each sentence of a batch, while its actions are chosen one by one."""
 
 import torch
 from torch import Tensor
 
 
 class Reading:
-    """Words in the buffer, words on the stack, and what REDUCE made of those before.
+    """Words in the buffer, words on the stack, and the chunks made by REDUCE so far.
 
     mask (batch, time): True for tokens. Methods take the sentences that act, `rows`, without repetition.
     """
@@ -27,19 +27,21 @@ class Reading:
         return ((self.unread > 0) | self.held.any(dim=1)).nonzero().squeeze(1)
 
     def next(self, rows: Tensor) -> Tensor:
-        """Take the next word off the buffer -> its place in the sentence (rows,)."""
+        """Take the next word off the buffer -> its position in the sentence (rows,)."""
         places = self.lengths[rows] - self.unread[rows]
         self.unread[rows] -= 1
         return places
 
     def shift(self, rows: Tensor) -> Tensor:
-        """Move the next word onto the stack -> its place (rows,)."""
+        """Move the next word onto the stack -> its position (rows,)."""
         places = self.next(rows)
         self.held[rows, places] = True
         return places
 
     def reduce(self, rows: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
-        """Empty the stack into a chunk -> its places in order (rows, longest), anything behind; how many (rows,)."""
+        """Empty the stack into a chunk -> its positions in order (rows, longest), then anything; their number
+        (rows,).
+        """
         held = self.held[rows]
         self._reduced += 1
         self.chunks[rows] += self._reduced * held

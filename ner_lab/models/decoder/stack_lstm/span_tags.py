@@ -1,4 +1,4 @@
-"""Between tags' numbers and the spans they stand for, a whole batch at once."""
+"""Convert between tag numbers and the spans they represent, a full batch at once."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -14,7 +14,7 @@ from ner_lab.errors import UserError
 class SpanTags(nn.Module):
     """Reads tags of a scheme as `ner_lab.data.tags.spans_of` does, and writes them as `tags_of` does.
 
-    types: the entity types of `tags`; places in this list are their numbers.
+    types: the entity types of `tags`; their indices in this list are their numbers.
     """
 
     type_of: Tensor
@@ -40,7 +40,7 @@ class SpanTags(nn.Module):
     def write(self, spans: Tensor, types: Tensor) -> Tensor:
         """spans (batch, time) the number of each token's span, 0 for none; types (batch, time) -> tags (batch, time).
 
-        Tokens of one number that do not touch are spans of their own.
+        Tokens of one number that are not adjacent are separate spans.
         """
         before, after = F.pad(spans, (1, 0))[:, :-1], F.pad(spans, (0, 1))[:, 1:]
         first, last = (spans != before).long(), (spans != after).long()
@@ -49,12 +49,14 @@ class SpanTags(nn.Module):
 
 
 def _opens(tag: str) -> bool:
-    """Whether `tag` begins a span wherever it stands."""
+    """Whether `tag` begins a span in any position."""
     return len(spans_of([tag, tag])) == 2
 
 
 def _written(types: Sequence[str], tags: list[str], scheme: str) -> Tensor:
-    """-> (types, 2, 2, 2) tags by type, whether a token is its span's first, its last, behind a token of its type."""
+    """-> (types, 2, 2, 2) tags by type, and whether a token is first in its span, last, and after a token of its
+    type.
+    """
     table = torch.zeros(max(len(types), 1), 2, 2, 2, dtype=torch.long)
     for (number, name), first, last, touches in product(enumerate(types), (0, 1), (0, 1), (0, 1)):
         before = [Span(name, 0, 1)] if first and touches else []

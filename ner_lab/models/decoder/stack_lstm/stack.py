@@ -8,14 +8,14 @@ from ner_lab.models.layers.init import embedding_uniform, glorot
 
 
 def lstm_of(input_dim: int, hidden_dim: int, num_layers: int, dropout: float, forget_bias: float) -> nn.LSTM:
-    """Layers of an LSTM: Glorot matrices for each gate, zero biases but the forget gates', dropout between layers."""
+    """LSTM layers: Glorot matrices for each gate, zero biases except the forget gates', dropout between layers."""
     lstm = nn.LSTM(input_dim, hidden_dim, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0)
     for name, weights in lstm.named_parameters():
         if name.startswith("weight"):
             glorot(weights, parts=4)
             continue
         nn.init.zeros_(weights)
-        if name.startswith("bias_hh"):  # torch adds two biases where the equations have one
+        if name.startswith("bias_hh"):  # torch adds two biases, the equations have one
             weights.requires_grad_(False)
         else:
             nn.init.constant_(weights.data[hidden_dim : 2 * hidden_dim], forget_bias)
@@ -23,9 +23,9 @@ def lstm_of(input_dim: int, hidden_dim: int, num_layers: int, dropout: float, fo
 
 
 class GuardedLSTM(nn.Module):
-    """The states of a stack, by how many items lie on its guard.
+    """The states of a stack, by the number of items on its guard.
 
-    To pop is to go back to an earlier state: where all pushes are known, one run gives all states.
+    To pop is to return to an earlier state: if all pushes are known, one run gives all states.
 
     dropout: on the guard and the items, and between layers; the state itself is not dropped.
     """

@@ -1,6 +1,6 @@
-"""Lexicon entries: read from files of one name a line, and built from names as people write them.
+"""Lexicon entries: read from files of one name per line, and built from names in ordinary spelling.
 
-An entry is a string of tokens with one blank between them.
+An entry is a string of tokens separated by single blanks.
 """
 
 import codecs
@@ -13,11 +13,11 @@ from ner_lab.io.atomic import write_whole
 from ner_lab.io.file_diagnosis import nature_of, no_text
 
 LONGEST_NAME = 2000
-"""Letters"""
+"""Characters"""
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _TRAILING = r".,;:/\?"
 _SPECIAL = re.compile(r"[^\w\s.-]|--|\.\.\.")
-# the rules of the Penn Treebank's tokeniser for marks that stand in names
+# the rules of the Penn Treebank tokenizer for punctuation in names
 _MARKS = re.compile(r"(\.\.\.|--|[;@#$%?!()\[\]{}<>\"“”„«»]|[,:](?!\d))")
 _CLITICS = re.compile(r"(?<=[^\s'’])(['’](?:s|m|d|ll|re|ve)?|n['’]t)(?!\S)", re.IGNORECASE)
 
@@ -25,10 +25,10 @@ _CLITICS = re.compile(r"(?<=[^\s'’])(['’](?:s|m|d|ll|re|ve)?|n['’]t)(?!\S)
 def read_entries(path: Path, *, raw: bool, whole_only: bool) -> list[str]:
     """The entries of a file, case kept.
 
-    raw: lines are names as people write them, and `build_entries` makes entries of them; else the
-        tokens of an entry stand there with blanks between them.
-    whole_only: of a list in SENNA's format, only lines that are whole names; the others are there
-        because a longer name begins with them.
+    raw: lines are names in ordinary spelling, and `build_entries` makes entries of them; else the lines are entries,
+    with tokens separated by blanks.
+    whole_only: of a list in SENNA's format, only lines that are complete names; the others are in the list because a
+    longer name begins with them.
     """
     lines = read_lines(path)
     if whole_only:
@@ -41,8 +41,8 @@ def read_entries(path: Path, *, raw: bool, whole_only: bool) -> list[str]:
 def read_lines(path: Path) -> list[str]:
     """The lines of a file in UTF-8; a line that is not UTF-8 is read as Latin-1 (SENNA's lists hold both).
 
-    Raises UserError for what is no text, and for lines too long for a name: all parts of an entry may
-    become fragments, the room for which grows with the square of its length.
+    Raises UserError for a file that is not text, and for lines too long for a name: all parts of an entry may become
+    fragments, whose size grows with the square of its length.
     """
     content = path.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").removesuffix(b"\n")
     if not content:
@@ -71,7 +71,7 @@ def _decoded(line: bytes) -> str:
 
 
 def flag_file(path: Path) -> Path:
-    """The file with a byte for each line of a list: `X.dat` beside `X.lst`, or in SENNA's own folder `data`."""
+    """The file with one byte per line of a list: `X.dat` beside `X.lst`, or in SENNA's own folder `data`."""
     name = path.with_suffix(".dat").name
     beside, apart = path.with_name(name), path.parent.parent / "data" / name
     return beside if beside.exists() or not apart.exists() else apart
@@ -94,9 +94,9 @@ def _flags(path: Path, lines: int) -> bytes:
 
 
 def build_entries(names: Iterable[str]) -> list[str]:
-    """Entries from names as people write them, case kept; each once, in order (Chiu & Nichols 2016, section 2.4.2).
+    """Entries from names in ordinary spelling, case kept; each once, in order (Chiu & Nichols 2016, section 2.4.2).
 
-    Parentheses go with what they hold, then punctuation at the end; the rest is split into tokens.
+    Parentheses are removed with their content, then punctuation at the end; the rest is split into tokens.
     """
     found: dict[str, None] = {}
     for name in names:
@@ -108,7 +108,7 @@ def build_entries(names: Iterable[str]) -> list[str]:
 
 
 def _clean(name: str) -> str:
-    while "(" in name and (shorter := _PARENTHESES.sub(" ", name)) != name:  # once more for what held another
+    while "(" in name and (shorter := _PARENTHESES.sub(" ", name)) != name:  # again, for nested parentheses
         name = shorter
     name = name.rstrip()
     while name and name[-1] in _TRAILING:
@@ -117,10 +117,9 @@ def _clean(name: str) -> str:
 
 
 def tokenize_name(name: str) -> list[str]:
-    """Split a name as the Penn Treebank has it: `St. Mary's, Oxford` -> `St.` `Mary` `'s` `,` `Oxford`.
+    """Split a name like the Penn Treebank: `St. Mary's, Oxford` -> `St.` `Mary` `'s` `,` `Oxford`.
 
-    Two departures, for the sake of the corpora: quotes stay as they are written, and `&` stays
-    within a word (`AT&T`).
+    Two exceptions, to match the corpora: quotes stay as written, and `&` stays within a word (`AT&T`).
     """
     name = _MARKS.sub(r" \1 ", name)
     if "'" in name or "’" in name:
@@ -129,7 +128,7 @@ def tokenize_name(name: str) -> list[str]:
 
 
 def build_lexicon(sources: Sequence[Path], target: Path) -> int:
-    """Write the entries built from the names in `sources` to a file, one a line; gives their number."""
+    """Write the entries built from the names in `sources` to a file, one per line; returns their number."""
     entries = build_entries(name for path in sources for name in read_lines(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, "".join(f"{entry}\n" for entry in entries))

@@ -1,4 +1,4 @@
-"""Where the lists of a lexicon lie: in files given, in a folder, in SENNA's published archive, or in a checkpoint."""
+"""Locate the lists of a lexicon: in given files, in a folder, in SENNA's published archive, or in a checkpoint."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,23 +14,23 @@ from ner_lab.io.file_diagnosis import why_no_file
 from ner_lab.models.features.lexicon.entries import LONGEST_NAME, flag_file, read_entries
 
 Hashes = dict[str, list[str]]
-"""For each category, sums of the files its entries are read from."""
+"""For each category, checksums of the files its entries are read from."""
 Kept = dict[str, str]
-"""For each category its entries, one a line: what a checkpoint keeps of a lexicon."""
+"""For each category its entries, one per line: what a checkpoint stores of a lexicon."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LexiconFiles:
-    """The lists of each category, and how they are read. Nothing is looked for before it is asked for.
+    """The lists of each category, and how they are read. Nothing is opened before it is needed.
 
-    key: what goes before the names of its keys in messages, such as `lexicons.senna.`
-    entries: files of each category, within `dir` if it is stated.
-    dir: a folder with the files, or SENNA's own, which has them in `hash`; None for files given by
-        their paths, or those of the archive at `url`.
-    url: SENNA's published archive, fetched where there is no `dir`; None for a lexicon without one.
+    key: the prefix of its keys in messages, such as `lexicons.senna.`
+    entries: files of each category, within `dir` if it is set.
+    dir: a folder with the files, or SENNA's own, which has them in `hash`; None for files given by their paths, or
+    those of the archive at `url`.
+    url: SENNA's published archive, downloaded if there is no `dir`; None for a lexicon without one.
     raw, whole_only: as in `read_entries`.
-    cache_dir: where what is fetched is kept; None for the usual place.
-    kept: entries from a checkpoint, one a line, which are used instead of the files.
+    cache_dir: the folder for downloads; None for the default.
+    kept: entries from a checkpoint, one per line, which are used instead of the files.
     """
 
     key: str
@@ -43,16 +43,16 @@ class LexiconFiles:
     kept: Mapping[str, str] = field(default_factory=dict)
 
     def hashes(self) -> Hashes:
-        """What tells these files from others: SHA-256 of all that is read."""
+        """The identity of these files: SHA-256 of all that is read."""
         return {category: self.hashes_of(category) for category in self.entries}
 
     def hashes_of(self, category: str) -> list[str]:
-        """The sums of one category's files."""
+        """The checksums of one category's files."""
         cache = cache_dir(self.cache_dir)
         return [_sum(place, cache) for path in self._paths(category) for place in self._read_with(path)]
 
     def identity_of(self, category: str) -> list[str]:
-        """What tells the entries of a category from others: a sum of those kept, or those of its files."""
+        """The identity of a category's entries: a checksum of the stored ones, or the checksums of its files."""
         if category in self.kept:
             return ["kept", hashlib.sha256(self.kept[category].encode("utf-8", "surrogatepass")).hexdigest()]
         return self.hashes_of(category)
@@ -62,9 +62,9 @@ class LexiconFiles:
         return {category: "\n".join(self.read(category)) for category in self.entries}
 
     def with_kept(self, name: str, learnt: Any) -> "LexiconFiles":
-        """These lists with the entries that `to_keep` gave; `name`: of the lexicon, for messages.
+        """These lists with the entries returned by `to_keep`; `name`: of the lexicon, for messages.
 
-        Older checkpoints hold sums of the files instead: then the files are read, and must be the same.
+        Older checkpoints hold checksums of the files instead: then the files are read, and must be the same.
         """
         if not isinstance(learnt, dict) or not set(self.entries) <= learnt.keys():
             raise UserError(f"features: the checkpoint does not hold the entries of {name}. Train anew.")
@@ -94,7 +94,7 @@ class LexiconFiles:
         return entries
 
     def _paths(self, category: str) -> list[Path]:
-        """The files of a category, fetched if need be."""
+        """The files of a category, downloaded if need be."""
         return [self._find(category, name) for name in self.entries[category]]
 
     def _read_with(self, path: Path) -> list[Path]:
@@ -145,7 +145,7 @@ def files_of(
     whole_only: bool,
     cache_dir: str | None,
 ) -> LexiconFiles:
-    """From what a config says; a category may name one file or a list of them."""
+    """Make LexiconFiles from config values; a category may name one file or a list of them."""
     if not isinstance(entries, Mapping) or not entries:
         raise UserError(
             f"features: {key}entries is {entries}. It takes categories and their files, as {{PER: [people.txt]}}."
@@ -160,7 +160,7 @@ def files_of(
 
 
 def check_same(trained: Mapping[str, Hashes], found: Mapping[str, Hashes]) -> None:
-    """Raise UserError where the files at hand are not those trained with; both by lexicon."""
+    """Raise UserError if the current files differ from those used in training; both by lexicon."""
     for lexicon, hashes in found.items():
         for category, sums in hashes.items():
             if trained[lexicon][category] != sums:
@@ -173,5 +173,5 @@ def check_same(trained: Mapping[str, Hashes], found: Mapping[str, Hashes]) -> No
 def _sum(path: Path, cache: Path) -> str:
     try:
         return content_hash(path, cache)
-    except OSError:  # a cache that cannot be written
+    except OSError:  # the cache cannot be written
         return hashlib.sha256(path.read_bytes()).hexdigest()

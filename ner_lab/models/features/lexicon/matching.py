@@ -1,8 +1,7 @@
-"""Matching a sentence with the entries of one category of a lexicon (Chiu & Nichols 2016, section 2.4.2).
+"""Match a sentence with the entries of one category of a lexicon (Chiu & Nichols 2016, section 2.4.2).
 
-A *fragment* is a sequence of tokens that counts as a match: a whole entry, or a part of one. Case
-never counts; words are matched as they stand otherwise, digits included: our choice, as SENNA's own
-program does.
+A *fragment* is a sequence of tokens that counts as a match: a complete entry, or a part of one. Case is ignored; apart
+from that, words are matched unchanged, digits included: our choice, as SENNA's own program does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ CODINGS = ("BIOES", "YN")
 
 
 class Part(IntEnum):
-    """What a fragment is of its entry. One that is several, of different entries, counts as the first of these."""
+    """The part of an entry that a fragment is. If it is several, of different entries, the first of these counts."""
 
     WHOLE = 0
     PREFIX = 1
@@ -23,7 +22,7 @@ class Part(IntEnum):
 
 
 class Match(NamedTuple):
-    """Words `start .. end - 1` of a sentence are such a part of an entry."""
+    """Words `start .. end - 1` of a sentence are this part of an entry."""
 
     start: int
     end: int
@@ -32,19 +31,19 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Fragments:
-    """Everything that matches, in a form that is quick to look up."""
+    """Everything that matches, in a form with fast look-up."""
 
     parts: dict[str, Part]
-    """Lower-cased tokens with one blank between them"""
+    """Lower-cased tokens separated by single blanks"""
     longest: dict[str, int]
-    """For each first token, tokens of the longest fragment that begins with it"""
+    """For each first token, the number of tokens of the longest fragment that begins with it"""
 
 
 def fragments_of(entries: Iterable[str], *, matching: str, single_token_partial: bool) -> Fragments:
-    """What matches the entries under a method.
+    """The fragments of the entries under a method.
 
-    `exact`: whole entries. `partial`: also a prefix or suffix of at least half the entry's tokens;
-    it has two tokens or more unless `single_token_partial`. `collobert`: also any prefix.
+    `exact`: complete entries. `partial`: also a prefix or suffix of at least half the entry's tokens, with two tokens
+    or more unless `single_token_partial`. `collobert`: also any prefix.
     """
     whole = dict.fromkeys(entry.lower() for entry in entries)
     prefixes: set[str] = set()
@@ -72,8 +71,8 @@ def fragments_of(entries: Iterable[str], *, matching: str, single_token_partial:
 
 
 def find_matches(words: Sequence[str], fragments: Fragments) -> list[Match]:
-    """Every n-gram of the sentence that is a fragment, by where it starts and then by length."""
-    lowered = [word.lower().replace(" ", "\n") for word in words]  # a blank within a word parts no tokens
+    """Every n-gram of the sentence that is a fragment, sorted by start and then by length."""
+    lowered = [word.lower().replace(" ", "\n") for word in words]  # a blank within a word does not separate tokens
     parts, longest = fragments.parts, fragments.longest
     found = []
     for start, first in enumerate(lowered):
@@ -87,7 +86,7 @@ def find_matches(words: Sequence[str], fragments: Fragments) -> list[Match]:
 
 
 def without_overlaps(matches: Iterable[Match]) -> list[Match]:
-    """Where matches overlap: whole entries before parts, then longer before shorter, then earlier before later."""
+    """Resolve overlaps: complete entries before parts, then longer before shorter, then earlier before later."""
     kept: list[Match] = []
     taken: set[int] = set()
     for match in sorted(matches, key=lambda match: (match.part != Part.WHOLE, match.start - match.end, match.start)):
@@ -99,9 +98,9 @@ def without_overlaps(matches: Iterable[Match]) -> list[Match]:
 
 
 def position_codes(matches: Iterable[Match], length: int) -> list[str]:
-    """For each of `length` words, where it stands in the entry it belongs to: B, I, E, S, or O for none.
+    """For each of `length` words, its position in its entry: B, I, E, S, or O for none.
 
-    A prefix has no E and a suffix no B: the entry goes on.
+    A prefix has no E and a suffix no B: the entry continues.
     """
     codes = ["O"] * length
     for start, end, part in matches:
@@ -117,7 +116,7 @@ def position_codes(matches: Iterable[Match], length: int) -> list[str]:
 
 
 def covered(matches: Iterable[Match], length: int) -> list[bool]:
-    """For each of `length` words, whether it belongs to any of the matches."""
+    """For each of `length` words, whether it is in any of the matches."""
     inside = [False] * length
     for start, end, _ in matches:
         inside[start:end] = [True] * (end - start)
