@@ -68,3 +68,14 @@ def test_every_class_that_an_older_config_names_is_found(older: Path) -> None:
     trained = load(older)
     assert "_target_: ner_lab.encoder.bilstm.BiLSTM" in (older / "config.yaml").read_text(), "or this proves nothing"
     assert name_of(trained.tagger.encoder) == current_target("ner_lab.encoder.bilstm.BiLSTM")
+
+
+def test_a_run_that_an_older_version_was_stopped_in_within_an_epoch_is_refused_with_the_next_step(
+    tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    stopped = shutil.copytree(HERE / "stopped", tmp_path / "stopped")
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    refused = cli("train", f"resume={stopped}")
+    assert refused.code == 2, refused.said
+    assert f"ner-lab train --from {stopped}" in refused.err
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
