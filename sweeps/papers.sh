@@ -4,7 +4,7 @@
 #   sweeps/papers.sh [OVERRIDE...]
 #   SEEDS="1 2 3" PAPERS="ma_hovy2016 lample2016" sweeps/papers.sh data.dir=conll2003/ logger=none
 #
-# Plain shell is enough for a few runs. `ner-lab sweep four_papers` goes on where it was stopped, runs jobs side by side
+# Plain shell is enough for a few runs. `ner-lab sweep four_papers` resumes where it was stopped, runs jobs side by side
 # and can be reported.
 set -euo pipefail
 trap 'exit 130' INT   # Ctrl-C ends the loop, not one run alone

@@ -21,7 +21,7 @@ _KEYS = ("name", "entity", "project", "base_url")
 _SECONDS = 20.0  # timeout for the server
 _USAGE = f"""ner-lab dashboard NAME [entity=ENTITY] [project=ner_lab] [base_url={BASE_URL}]
 
-Saves at W&B, each time anew, a workspace and a report for the runs of a study: scores by configuration,
+Creates at W&B a new workspace and a report for the runs of a study: scores by configuration,
 learning curves, mistakes. NAME is a study as in `ner-lab sweep NAME`, or its folder, outputs/NAME. It takes
 a key (wandb login) and the extra ner-lab[dashboards].
 

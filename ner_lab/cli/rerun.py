@@ -62,7 +62,7 @@ def resume(folder: str, others: Sequence[str] = ()) -> None:
     """Resume a stopped or killed training in its folder; do nothing if it is finished."""
     if others:
         raise UserError(
-            f"resume={folder} takes nothing beside it ({others[0]}): training goes on as it began. "
+            f"resume={folder} takes no other arguments (got {others[0]}): training resumes with its own config. "
             f"To train with other settings: ner-lab train --from {folder} {others[0]}"
         )
     run = _run_folder(f"resume={folder}", folder)
@@ -72,7 +72,7 @@ def resume(folder: str, others: Sequence[str] = ()) -> None:
         return
     if (metrics := read_metrics(run)) is not None:
         raise UserError(
-            f"resume={folder}: {metrics.get('failure')} There is nothing to go on with; train anew with other "
+            f"resume={folder}: {metrics.get('failure')} There is nothing to resume; train again with other "
             f"settings: ner-lab train --from {folder} KEY=VALUE"
         )
     record = run.read_record()

@@ -33,7 +33,7 @@ class Chunk:
     head: Any = None
     """What the input's first lines settle for all of it"""
     lacks: str = ""
-    """Of an empty chunk: what would end the sentence that begins behind it, which is too long to be read"""
+    """For an empty chunk: the error about the sentence after it, which is too long to be read"""
 
     def lines(self, name: str) -> Iterator[str]:
         """Lines without their ends. Undecodable bytes raise an error after the lines before them."""

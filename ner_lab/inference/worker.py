@@ -18,7 +18,7 @@ class Done(NamedTuple):
     read: int
     """Bytes of the input up to its end"""
     error: UserError | None = None
-    """What is wrong behind what is in `text`"""
+    """The error in the input after `text`"""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class _Crew:
         code = process.exitcode or 0
         how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
         error = UserError(
-            f"a process that tagged was ended {how}: nothing behind its text is tagged. "
+            f"a process that tagged was ended {how}: nothing after its text is tagged. "
             "If the machine ran out of memory, fewer processes take less: threads=1."
         )
         self._done[self._at.pop(place)] = Done("", 0, error)
@@ -143,5 +143,5 @@ def _outcome(work: Work, chunk: Chunk) -> Done | BaseException:
     try:
         return work(chunk)
     except Exception as error:
-        error.add_note(f"while tagging what stands behind line {chunk.before:,}:\n{traceback.format_exc()}")
+        error.add_note(f"while tagging the text after line {chunk.before:,}:\n{traceback.format_exc()}")
         return error

@@ -57,7 +57,7 @@ def read_sealed(place: Path, read: Callable[[Path], _Read], *, held: bool = Fals
         return read(place)
     except (OSError, Damaged) as error:
         if held:
-            log.warning("%s is damaged (%s); it is made anew", place, error)
+            log.warning("%s is damaged (%s); it is created again", place, error)
             shutil.rmtree(place, ignore_errors=True)
         return None
 

@@ -131,7 +131,9 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
         continued = response.status == 206
         if continued and (not have or _first_place(response.headers) != have):
             part.unlink(missing_ok=True)
-            raise OSError("it sent another part of the file than was asked for; the next attempt begins anew")
+            raise OSError(
+                "it sent another part of the file than was asked for; the next attempt starts from the beginning"
+            )
         have = have if continued else 0
         total = have + _length(response.headers)
         with part.open("ab" if continued else "wb") as out:

@@ -30,7 +30,7 @@ def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], changed: str 
         raise UserError(
             f"{len(other)} finished jobs have another config than is asked for now. Nothing was started.\n"
             f"{_listed(other)}\n"
-            "With hydra/launcher=process, hydra.launcher.changed=redo trains them anew (and sets the old results "
+            "With hydra/launcher=process, hydra.launcher.changed=redo trains them again (and sets the old results "
             "aside), =keep takes them as they are; or give this study another folder, hydra.sweep.dir=outputs/NAME."
         )
     if other:
@@ -38,7 +38,7 @@ def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], changed: str 
     if older:
         log.warning(
             "%d finished jobs were trained by other code (commit %s); "
-            "hydra/launcher=process hydra.launcher.changed=redo trains them anew",
+            "hydra/launcher=process hydra.launcher.changed=redo trains them again",
             len(older),
             ", ".join(sorted(set(older.values()))),
         )

@@ -34,7 +34,7 @@ class JobStatus:
     tokens_per_second: float | None = None
     """While it trained, scoring and start left out."""
     tokens: float = 0.0
-    """Trained on, each epoch anew."""
+    """Tokens trained on, counted in each epoch."""
     ended: float | None = None
     """Seconds since 1970."""
     progress: dict[str, Any] = field(default_factory=dict)

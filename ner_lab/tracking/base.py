@@ -11,7 +11,7 @@ class Tracker:
     """Opens Lightning loggers for a run, receives its results, closes the loggers."""
 
     continues: bool = False
-    """Whether a run opened again goes on where it was; otherwise it is told again what it was told before."""
+    """Whether a resumed run continues its curves; if not, earlier values are logged again."""
 
     def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
         """Open loggers that write under `run`; called once, before training, only by the first process.

@@ -107,7 +107,7 @@ class TaggerModule(pl.LightningModule):
             self.log(name, figure, sync_dist=True)
 
     def dev_figures(self) -> dict[str, Tensor]:
-        """What the batches of dev came to, by the names it is logged under; counting begins anew."""
+        """Scores of the dev batches so far, by their logged names; resets the counts."""
         score = self.dev_score.compute()
         self.dev_predicted = score["predicted"]
         figures = {"dev/loss": self.dev_loss.compute() / self.dev_loss_tokens.compute()}

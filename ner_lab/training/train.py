@@ -295,7 +295,7 @@ def _sha256(content: Any) -> str:
 def _open(
     tracker: Tracker, run: RunFolder, name: str, module: TaggerModule, prepared: Prepared, epochs: EpochLog
 ) -> list[Logger]:
-    """The loggers of a run; those that begin anew are told what was logged before it was stopped."""
+    """The loggers of a run; those that start again get what was logged before the run was stopped."""
     loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared))
     if not tracker.continues:
         epochs.tell(loggers)

@@ -582,7 +582,7 @@ COMMANDS = [
     Case("data exported to nowhere", "data export output=", ("where to? Give output=DIR.",)),
     Case("a lexicon of nothing", "data lexicon input= output=x", ("Give input=FILE and output=FILE.",)),
     Case("going on with nothing", "train resume=", ("resume=: no such folder",)),
-    Case("going on with other settings", "train resume=good seed=2", ("takes nothing beside it", "--from good")),
+    Case("going on with other settings", "train resume=good seed=2", ("takes no other arguments", "--from good")),
     Case("repeating nothing", "train --from", ("no such folder", "outputs/")),
     Case("repeating with a key alone", "train --from good seed", ("'seed': expected KEY=VALUE",)),
     Case("repeating with a bracket left open", "train --from good trainer.max_epochs=[1", ("in quotes",)),

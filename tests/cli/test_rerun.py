@@ -92,7 +92,7 @@ def test_a_run_without_a_state_begins_anew(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["resume={stopped}", "seed=2"], ["resume=", "takes nothing beside it (seed=2)", "--from", "seed=2"]),
+        (["resume={stopped}", "seed=2"], ["resume=", "takes no other arguments (got seed=2)", "--from", "seed=2"]),
         (["resume={tmp}/nowhere"], ["resume=", "no such folder"]),
         (["resume={tmp}"], ["no config.yaml there"]),
         (["resume="], ["resume=: no such folder"]),

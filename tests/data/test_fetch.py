@@ -346,7 +346,9 @@ def test_another_part_than_the_one_asked_for_is_not_joined_to_what_is_there(
     (tmp_path / "corpus.txt.part").write_bytes(CONTENT[:4000])
     site.says["Content-Range"] = stated
     download = Download(site.url(), SUM)
-    assert "another part of the file than was asked for; the next attempt begins anew" in refusal(download, tmp_path)
+    assert "another part of the file than was asked for; the next attempt starts from the beginning" in refusal(
+        download, tmp_path
+    )
     assert parts(tmp_path) == []
     assert fetch(download, tmp_path, HINT).read_bytes() == CONTENT
 

@@ -115,7 +115,7 @@ def test_a_mistake_of_ours_comes_out_as_it_is_with_its_place() -> None:
     with pytest.raises(KeyError) as caught:
         list(in_processes(feed_of(LINES), stumble, 2))
     (note,) = caught.value.__notes__
-    assert "behind line " in note
+    assert "after line " in note
     assert "in stumble" in note
 
 

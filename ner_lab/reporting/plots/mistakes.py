@@ -65,7 +65,7 @@ def kinds(findings: Findings) -> Iterator[Drawing]:
     axes.set_xlabel(f"mistakes in {findings.split} (mean of a run)")
     figure.legend(loc="outside upper right", ncols=len(KINDS), handlelength=1.3, handletextpad=0.4, columnspacing=1.2)
     caption = (
-        f"Mistakes of each kind on {findings.split}, mean number of a run over {seeds_of(rows)}; the number behind a "
+        f"Mistakes of each kind on {findings.split}, mean number of a run over {seeds_of(rows)}; the number after a "
         "bar is their sum. A gold and a predicted entity that share tokens make a pair, with the wrong type, the wrong "
         "boundary or both; missed and spurious are the gold and the predicted entities left over."
     )

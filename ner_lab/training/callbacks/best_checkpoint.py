@@ -13,7 +13,7 @@ class BestEpoch(pl.callbacks.Checkpoint):
 
     last: the last epoch is kept in place of the best, whatever its score (dev is trained on).
 
-    Lightning calls callbacks of this kind behind all others: an epoch that diverged never comes here.
+    Lightning calls checkpoint callbacks after all others, so an epoch that diverged is never kept.
     """
 
     def __init__(self, run: RunFolder, *, last: bool) -> None:

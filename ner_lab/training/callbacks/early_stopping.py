@@ -15,7 +15,7 @@ _RULES = {
 
 
 class EarlyStop(pl.Callback):
-    """Ends training after a number of bad epochs, one behind another.
+    """Ends training after a number of consecutive epochs without improvement.
 
     An epoch is bad if none of the figures that the rule watches is better than in all epochs before.
     Epochs in which dev is not scored are neither good nor bad, and so are those before the first in which an entity is

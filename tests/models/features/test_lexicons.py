@@ -210,7 +210,7 @@ def test_a_checkpoint_with_sums_alone_needs_the_same_files(folder: Path, tmp_pat
     features.remember(sums)
     assert column(features, "mine.PER") == "BEOOOOE"
     (moved / "places.txt").write_text("New York City\n")
-    with pytest.raises(UserError, match=r"entries of mine\.LOC are others than those trained with.*train anew"):
+    with pytest.raises(UserError, match=r"entries of mine\.LOC are others than those trained with.*train again"):
         lexicons(mine(moved)).remember(sums)
 
 
@@ -219,7 +219,7 @@ def test_a_checkpoint_with_sums_alone_needs_the_same_files(folder: Path, tmp_pat
     [{}, {"mine": {"PER": "Anna"}}, *({"mine": {"PER": "Anna", "LOC": wrong}} for wrong in (3, "", ["x"], "x" * 2001))],
 )
 def test_what_is_no_entries_of_these_lexicons_is_refused(folder: Path, learnt: Any) -> None:
-    with pytest.raises(UserError, match=r"checkpoint.*mine.*Train anew"):
+    with pytest.raises(UserError, match=r"checkpoint.*mine.*Train again"):
         lexicons(mine(folder)).remember(learnt)
 
 

@@ -45,7 +45,7 @@ class Factors(NamedTuple):
 
     log_z: Tensor  # (batch,)
     ahead: Tensor  # (time, batch, tags): the paths up to a token
-    behind: Tensor  # (time, batch, tags): the paths after a token
+    onward: Tensor  # (time, batch, tags): the paths after a token
     weight: Tensor  # (time, batch, tags): the paths through a token
     total: Tensor  # (time, batch): the paths through any tag of a token
     moves: Tensor  # (from, to): exponentials of the transitions
@@ -54,7 +54,7 @@ class Factors(NamedTuple):
         """share (time, batch), 0 at padding -> of scores (time, batch, tags), and of transitions (from, to)."""
         share = (share / self.total)[:, :, None]
         left = (self.ahead[:-1] * share[1:]).flatten(0, 1)
-        return self.weight * share, (left.t() @ self.behind[1:].flatten(0, 1)).mul_(self.moves)
+        return self.weight * share, (left.t() @ self.onward[1:].flatten(0, 1)).mul_(self.moves)
 
 
 class Logs(NamedTuple):
@@ -62,7 +62,7 @@ class Logs(NamedTuple):
 
     log_z: Tensor  # (batch,)
     ahead: Tensor  # (time, batch, tags): the paths up to a token
-    behind: Tensor  # (time, batch, tags): the paths after a token
+    onward: Tensor  # (time, batch, tags): the paths after a token
     weight: Tensor  # (time, batch, tags): the paths through a token
     total: Tensor  # (time, batch): the paths through any tag of a token
     moves: Tensor  # (from, to): the transitions
@@ -70,7 +70,7 @@ class Logs(NamedTuple):
     def gradients(self, share: Tensor) -> tuple[Tensor, Tensor]:
         """share (time, batch), 0 at padding -> of scores (time, batch, tags), and of transitions (from, to)."""
         left = (self.ahead[:-1] - self.total[1:, :, None]).flatten(0, 1)
-        right, shares = self.behind[1:].flatten(0, 1), share[1:].flatten()
+        right, shares = self.onward[1:].flatten(0, 1), share[1:].flatten()
         pairs = torch.zeros_like(self.moves)
         for some in torch.arange(len(left), device=left.device).split(max(1, CHUNK // self.moves.numel())):
             each = torch.exp(left[some, :, None] + self.moves + right[some, None, :])  # (some, from, to)
@@ -147,14 +147,14 @@ def factor_passes(lattice: Lattice, *, every: int) -> Factors:
             scale = current.sum(dim=2, keepdim=True)
             current /= scale
             scales.append(scale[1])
-    behind = turn.back(arriving).mul_(factors)
-    weight = arriving[:, 0] * behind
+    onward = turn.back(arriving).mul_(factors)
+    weight = arriving[:, 0] * onward
     total = weight.sum(dim=2)
     log_z = total[0].log().add_(peaks.sum(dim=(0, 2)))
     if scales:  # the scales of the second pass on its way to the first token
         places = torch.arange(every, len(peaks), every)[:, None]
         log_z += torch.where(places < lattice.last, torch.cat(scales, dim=1).t().log(), 0.0).sum(dim=0)
-    return Factors(log_z, reached[:, 0], behind, weight, total, moves)
+    return Factors(log_z, reached[:, 0], onward, weight, total, moves)
 
 
 def log_passes(lattice: Lattice) -> Logs:
@@ -167,10 +167,10 @@ def log_passes(lattice: Lattice) -> Logs:
     for arrived, emitted in zip(arriving.unbind()[1:], following, strict=True):
         torch.logsumexp(current[:, :, :, None] + both, dim=2, out=arrived)
         current = emitted.add_(arrived)
-    behind = turn.back(arriving).add_(lattice.scores)
-    weight = arriving[:, 0] + behind
+    onward = turn.back(arriving).add_(lattice.scores)
+    weight = arriving[:, 0] + onward
     total = torch.logsumexp(weight, dim=2)
-    return Logs(total[0], reached[:, 0], behind, weight, total, lattice.transitions)
+    return Logs(total[0], reached[:, 0], onward, weight, total, lattice.transitions)
 
 
 class _Turn:

@@ -67,7 +67,7 @@ class LexiconFiles:
         Older checkpoints hold checksums of the files instead: then the files are read, and must be the same.
         """
         if not isinstance(learnt, dict) or not set(self.entries) <= learnt.keys():
-            raise UserError(f"features: the checkpoint does not hold the entries of {name}. Train anew.")
+            raise UserError(f"features: the checkpoint does not hold the entries of {name}. Train again.")
         kept = {category: learnt[category] for category in self.entries}
         if all(isinstance(sums, list) for sums in kept.values()):
             check_same({name: kept}, {name: self.hashes()})
@@ -76,7 +76,7 @@ class LexiconFiles:
             if not isinstance(entries, str) or not entries or max(map(len, entries.split("\n"))) > LONGEST_NAME:
                 raise UserError(
                     f"features: the checkpoint's entries of {name}.{category} are not names of at most "
-                    f"{LONGEST_NAME:,} characters, one a line. Train anew."
+                    f"{LONGEST_NAME:,} characters, one a line. Train again."
                 )
         return replace(self, kept=kept)
 
@@ -166,7 +166,7 @@ def check_same(trained: Mapping[str, Hashes], found: Mapping[str, Hashes]) -> No
             if trained[lexicon][category] != sums:
                 raise UserError(
                     f"features: the entries of {lexicon}.{category} are others than those trained with, so the tagger "
-                    "would read other features. Put the files of the training in place, or train anew."
+                    "would read other features. Put the files of the training in place, or train again."
                 )
 
 
