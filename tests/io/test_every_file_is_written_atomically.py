@@ -27,21 +27,21 @@ from ner_lab.tracking.wandb.tracker import IDENTITY, _identity
 ROOT = Path(ner_lab.__file__).parent
 WRITES = {"write_text", "write_bytes", "savefig", "save", "dump", "to_csv", "tofile", "savez", "mkstemp"}
 ALLOWED = {
-    "whole": "the way to write a file",
-    "sealed": "a folder with its sums",
-    "data.cache": "into a sealed folder; locks",
-    "word_embedding.store": "into a sealed folder",
-    "data.fetch": "FILE.part, which is continued, and gets its name when its sum is right",
-    "predicting.output": "FILE.part, which is kept, and gets its name when all is written",
-    "progress": "replaced as a whole, not flushed: nothing depends on it",
-    "run_folder": "the lock",
-    "checkpoint_file": "through whole_file",
-    "study.record": "the lock",
-    "study.processes": "the console of a job, which it appends to",
-    "cli": "/dev/null",
-    "command": "/dev/null",
-    "report.plots.style": "through whole_file",
-    "dashboard": "W&B's, by its own call",
+    "io.atomic": "the way to write a file",
+    "io.checksums": "a folder with its sums",
+    "io.cache": "into a sealed folder; locks",
+    "data.vectors.store": "into a sealed folder",
+    "io.download": "FILE.part, which is continued, and gets its name when its sum is right",
+    "inference.output": "FILE.part, which is kept, and gets its name when all is written",
+    "training.callbacks.progress_file": "replaced as a whole, not flushed: nothing depends on it",
+    "runs.folder": "the lock",
+    "runs.checkpoint": "through whole_file",
+    "studies.manifest": "the lock",
+    "studies.process_pool": "the console of a job, which it appends to",
+    "cli.main": "/dev/null",
+    "cli.app": "/dev/null",
+    "reporting.plots.style": "through whole_file",
+    "cli.dashboard": "W&B's, by its own call",
 }
 
 

@@ -117,7 +117,7 @@ BROKEN_OFF = """
 import sys
 from rich.console import Console
 from rich.text import Text
-from ner_lab import terminal
+from ner_lab.io import terminal
 terminal._console = Console(file=sys.stdout, force_terminal=True, width=80)
 show = terminal.DownloadBar()
 show(0, {total})

@@ -36,8 +36,8 @@ PATIENT = BEGIN + "(here / 'pid').write_text('0')\nwhile not (here / 'go').exist
 TIDY = (
     BEGIN
     + """
-(here / 'pid').write_text(str(os.getpid()))
 try:
+    (here / 'pid').write_text(str(os.getpid()))
     time.sleep(600)
 finally:
     time.sleep(0.3)
