@@ -29,28 +29,54 @@ from ner_lab.io.secrets import print_exception, redacted
 log = logging.getLogger(__name__)
 
 
-def keyword_arguments(arguments: Sequence[str], known: Sequence[str], usage: str) -> tuple[dict[str, str], list[str]]:
-    """Split `key=value` arguments into the command's own (`known`) and overrides of `data`.
+def keyword_arguments(
+    arguments: Sequence[str], known: Sequence[str], usage: str, positional: Sequence[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """Split arguments into a command's own settings and overrides of `data`.
 
-    `--help` prints `usage` and exits; an unknown key is an error that suggests the nearest key.
+    A setting is a long option (`--input FILE`, `--input-format=text`), or `KEY=VALUE`. Words without a key, and folders
+    whose names contain `=`, are those of `positional`, in order. `--help` prints `usage` and exits.
+
+    Args:
+        arguments: of the command line, without the command.
+        known: names of the command's settings, with underscores.
+        usage: text for `--help`, and after an error.
+        positional: settings that are given by position.
+    Returns:
+        Values of the settings by name, and the overrides of `data`.
+    Raises:
+        UserError: for an unknown key, which names the nearest, a value that is missing, or a setting given twice.
     """
     own: dict[str, str] = {}
     data: list[str] = []
-    for argument in arguments:
-        if argument in ("-h", "--help"):
+    named = {word.lstrip("-").partition("=")[0] for word in arguments if "=" in word}
+    words = iter(arguments)
+    for word in words:
+        if word in ("-h", "--help"):
             print(usage)
             raise SystemExit(0)
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise UserError(f"'{argument}': expected KEY=VALUE.\n\n{usage}")
+        key, equals, value = word.partition("=")
+        if word.startswith("--"):
+            key = key[2:].replace("-", "_")
+            if key not in known:
+                options = [f"--{name.replace('_', '-')}" for name in known]
+                raise UserError(f"unknown option '{word}'{nearest(word, options)}\n\n{usage}")
+            if not equals and (value := next(words, "")) == "":
+                raise UserError(f"{word} needs a value, {word} VALUE.\n\n{usage}")
+        elif not equals or (key not in known and ("/" in key or os.path.isdir(word))):
+            free = [name for name in positional if name not in own and name not in named]
+            if not free:
+                given = f"{' and '.join(positional)} given already" if positional else "expected KEY=VALUE"
+                raise UserError(f"'{word}': {given}.\n\n{usage}")
+            key, value = free[0], word
+        elif key == "data" or key.lstrip("+").startswith("data."):
+            data.append(word)
+            continue
+        elif key not in known:
+            raise UserError(f"unknown key '{key}'{nearest(key, [*known, 'data'])}\n\n{usage}")
         if own.get(key, value) != value:
             raise UserError(f"{key} is given twice, {key}={own[key]} and {key}={value}. Give one.\n\n{usage}")
-        if key in known:
-            own[key] = value
-        elif key == "data" or key.lstrip("+").startswith("data."):
-            data.append(argument)
-        else:
-            raise UserError(f"unknown key '{key}'{nearest(key, [*known, 'data'])}\n\n{usage}")
+        own[key] = value
     return own, data
 
 

@@ -1,8 +1,6 @@
 """`ner-lab compare A B`: compare two runs, or two configurations of a study."""
 
-import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -17,11 +15,11 @@ from ner_lab.reporting.compare.run_pairs import read_pair
 from ner_lab.reporting.compare.text import as_text
 
 _KEYS = ("a", "b", "split", "output", "show", "rounds")
-_USAGE = """ner-lab compare A B [split=test|dev] [output=FILE] [show=20] [rounds=10000]
+_USAGE = """ner-lab compare A B [--split test|dev] [--output FILE] [--show 20] [--rounds 10000]
 
 Two runs side by side: what differs in their settings, their scores and whether the difference may be
 chance, their mistakes, and the sentences that only one of them gets right. A and B are folders of
-runs, or of configurations of a study, whose runs are then paired by seed. Also: a=DIR b=DIR.
+runs, or of configurations of a study, whose runs are then paired by seed.
 
 split   the predictions to compare (test)
 output  a file to write as well: a page (.html), Markdown (.md) or all figures (.json)
@@ -30,7 +28,7 @@ rounds  of approximate randomisation (10000)"""
 
 
 def _command() -> None:
-    own, data = keyword_arguments(_named(sys.argv[1:]), _KEYS, _USAGE)
+    own, data = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["a", "b"])
     if data:
         raise UserError(f"'{data[0]}': compare takes no data options; it reads what the runs predicted.")
     if missing := [name for name in ("a", "b") if not own.get(name)]:
@@ -44,21 +42,6 @@ def _command() -> None:
     if output is not None:
         write(found, output, shown)
         show(Text(f"\nwritten to {output}"))
-
-
-def _named(arguments: Sequence[str]) -> list[str]:
-    """Write folders as `a=` and `b=`. A folder name may itself contain `=`, as in `decoder=crf/seed=1`."""
-    named = []
-    free = [name for name in ("a", "b") if not any(argument.startswith(f"{name}=") for argument in arguments)]
-    for argument in arguments:
-        key, equals, _ = argument.partition("=")
-        own = equals and key in _KEYS
-        if not own and not argument.startswith("-") and (not equals or "/" in key or os.path.isdir(argument)):
-            if not free:
-                raise UserError(f"'{argument}': two folders are compared, this is one more.\n\n{_USAGE}")
-            argument = f"{free.pop(0)}={argument}"
-        named.append(argument)
-    return named
 
 
 def _whole(own: dict[str, str], key: str, default: int, *, least: int) -> int:

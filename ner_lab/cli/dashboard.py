@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _KEYS = ("name", "entity", "project", "base_url")
 _SECONDS = 20.0  # timeout for the server
-_USAGE = f"""ner-lab dashboard NAME [entity=ENTITY] [project=ner_lab] [base_url={BASE_URL}]
+_USAGE = f"""ner-lab dashboard NAME [--entity ENTITY] [--project ner_lab] [--base-url {BASE_URL}]
 
 Creates at W&B a new workspace and a report for the runs of a study: scores by configuration,
 learning curves, mistakes. NAME is a study as in `ner-lab sweep NAME`, or its folder, outputs/NAME. It takes
@@ -66,8 +66,7 @@ def save(study: Study, entity: str | None, project: str, base_url: str) -> tuple
 
 
 def _command() -> None:
-    arguments = [word if "=" in word or word.startswith("-") else f"name={word}" for word in sys.argv[1:]]
-    own, data = keyword_arguments(arguments, _KEYS, _USAGE)
+    own, data = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["name"])
     if data or not own.get("name"):
         raise UserError(f"which study? Give its name.\n\n{_USAGE}")
     start_logging()

@@ -27,8 +27,8 @@ _USAGE = """ner-lab data ACTION [data=OPTION] [data.KEY=VALUE ...] [--config-dir
 
 stats      the table of counts: documents, sentences, tokens, entities per type
 download   fetch the corpus into the cache and say where its files lie
-export     write the splits as four columns, word POS chunk tag: output=DIR [scheme=IOB2]
-lexicon    build the entries of a lexicon from lists of names, one a line: input=FILE[,FILE...] output=FILE
+export     write the splits as four columns, word POS chunk tag: --output DIR [--scheme IOB2]
+lexicon    build the entries of a lexicon from lists of names, one a line: --input FILE[,FILE...] --output FILE
 
 --config-dir DIR   a folder with options of your own, DIR/data/NAME.yaml for data=NAME"""
 
@@ -91,9 +91,9 @@ def _export(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -
 
 def _lexicon(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
     if overrides:
-        raise UserError(f"'{overrides[0]}': a lexicon takes input=FILE,FILE and output=FILE only.\n\n{_USAGE}")
+        raise UserError(f"'{overrides[0]}': a lexicon takes --input FILE,FILE and --output FILE only.\n\n{_USAGE}")
     if not (own.get("input") and own.get("output")):
-        raise UserError(f"from what, and where to? Give input=FILE and output=FILE.\n\n{_USAGE}")
+        raise UserError(f"from what, and where to? Give --input FILE and --output FILE.\n\n{_USAGE}")
     sources = [Path(name).expanduser() for name in own["input"].split(",")]
     if missing := [source for source in sources if not source.is_file()]:
         raise UserError(f"input={missing[0]}: {why_no_file(missing[0])} Give lists of names, one a line.")

@@ -1,4 +1,4 @@
-"""`ner-lab evaluate run=DIR [data=...]`: score a run's tagger on its own or other data."""
+"""`ner-lab evaluate RUN [data=...]`: score a run's tagger on its own or other data."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from ner_lab.runs.folder import RunFolder
 log = logging.getLogger(__name__)
 
 _KEYS = ("run", "splits", "output")
-_USAGE = """ner-lab evaluate run=DIR [data=OPTION] [data.KEY=VALUE ...] [splits=dev,test] [output=DIR]
+_USAGE = """ner-lab evaluate RUN [data=OPTION] [data.KEY=VALUE ...] [--splits dev,test] [--output DIR]
                  [--config-dir DIR]
 
 Scores the best checkpoint of a run. Without `data` it is the run's own corpus, and the scores are
@@ -28,9 +28,9 @@ output        a folder for evaluation.json and predictions/SPLIT.conll; without 
 
 def _command() -> None:
     config_dirs, arguments = config_dirs_of(sys.argv[1:])
-    own, overrides = keyword_arguments(arguments, _KEYS, _USAGE)
+    own, overrides = keyword_arguments(arguments, _KEYS, _USAGE, ["run"])
     if not own.get("run"):
-        raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
+        raise UserError(f"which run? Give its folder.\n\n{_USAGE}")
     start_logging()
     splits = [name for name in own.get("splits", "").split(",") if name]
     scored = evaluate(own["run"], overrides, splits, config_dirs)

@@ -11,13 +11,13 @@ _COMMANDS = {
     "train": ("ner_lab.cli.train", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
     "check": ("ner_lab.cli.check", "try it without training:   ner-lab check --config-dir my_conf char_encoder=mine"),
     "sweep": ("ner_lab.cli.sweep", "run an ablation study:     ner-lab sweep chars_by_decoder"),
-    "evaluate": ("ner_lab.cli.evaluate", "score a run on data:       ner-lab evaluate run=DIR data=conll2003"),
-    "predict": ("ner_lab.cli.predict", "tag text with a run:       ner-lab predict run=DIR input=FILE format=jsonl"),
+    "evaluate": ("ner_lab.cli.evaluate", "score a run on data:       ner-lab evaluate RUN data=conll2003"),
+    "predict": ("ner_lab.cli.predict", "tag text with a run:       ner-lab predict RUN --input FILE --format jsonl"),
     "score": ("ner_lab.cli.score", "score any system's file:    ner-lab score FILE FILE"),
     "compare": ("ner_lab.cli.compare", "two runs side by side:     ner-lab compare DIR DIR"),
     "report": ("ner_lab.cli.report", "tables, plots and tests:   ner-lab report outputs/chars_by_decoder"),
     "results": ("ner_lab.cli.results", "keep runs in the ledger:   ner-lab results add outputs/NAME"),
-    "dashboard": ("ner_lab.cli.dashboard", "the same at W&B:           ner-lab dashboard chars_by_decoder entity=me"),
+    "dashboard": ("ner_lab.cli.dashboard", "the same at W&B:           ner-lab dashboard chars_by_decoder --entity me"),
     "data": ("ner_lab.cli.data", "count or fetch a corpus:   ner-lab data stats data=builtin"),
 }
 

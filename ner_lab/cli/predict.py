@@ -1,4 +1,4 @@
-"""`ner-lab predict run=DIR ...` and `ner_lab.load(DIR)`: tag new text with a trained tagger."""
+"""`ner-lab predict RUN ...` and `ner_lab.load(DIR)`: tag new text with a trained tagger."""
 
 import gc
 import logging
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 _KEYS = ("run", "input", "output", "format", "input_format", "threads")
 _DATA_KEYS = ("data.columns", "data.separator", "data.docstart")
 _PARTS = 2  # chunks for each process, if they can be large
-_USAGE = """ner-lab predict run=DIR [input=FILE|-] [output=FILE|-] [format=conll|jsonl|text] [input_format=...]
-                [threads=N] [data.columns.word=N] [data.separator=auto|tab|space|any]
+_USAGE = """ner-lab predict RUN [--input FILE|-] [--output FILE|-] [--format conll|jsonl|text] [--input-format ...]
+                [--threads N] [data.columns.word=N] [data.separator=auto|tab|space|any]
 
 Tags text with the best checkpoint of a run, streaming from input to output (standard ones by default).
 An output FILE is called FILE.part until all of it is written.
@@ -52,15 +52,15 @@ threads       processor cores to use, a process on each: all there are by defaul
 
 
 def _command() -> None:
-    own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE)
+    own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["run"])
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         if key not in _DATA_KEYS and not key.startswith("data.columns."):
             raise UserError(
-                f"'{override}': predict takes input=FILE and, of data, {', '.join(_DATA_KEYS)}.\n\n{_USAGE}"
+                f"'{override}': predict takes --input FILE and, of data, {', '.join(_DATA_KEYS)}.\n\n{_USAGE}"
             )
     if not own.get("run"):
-        raise UserError(f"which run? Give run=DIR.\n\n{_USAGE}")
+        raise UserError(f"which run? Give its folder.\n\n{_USAGE}")
     write = _choice(own, "format", "conll", OUTPUT_FORMATS)
     read_as = _choice(own, "input_format", "auto", {name: name for name in ("auto", *INPUT_FORMATS)})
     processes = _processes(own.get("threads"))

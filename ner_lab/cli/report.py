@@ -1,6 +1,5 @@
 """`ner-lab report FOLDER`: tables, plots and tests for a study or any tree of runs."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from ner_lab.reporting.render_html import page
 from ner_lab.reporting.study_runs import collect
 
 _KEYS = ("folder", "output", "split", "baseline", "rounds", "study")
-_USAGE = """ner-lab report FOLDER [output=DIR] [split=test|dev] [baseline=CONFIGURATION] [rounds=10000]
-ner-lab report LEDGER [study=NAME] [output=DIR] ...
+_USAGE = """ner-lab report FOLDER [--output DIR] [--split test|dev] [--baseline CONFIGURATION] [--rounds 10000]
+ner-lab report LEDGER [--study NAME] [--output DIR] ...
 
 Tables, plots and tests of the runs in a folder: a study's (outputs/NAME), or any tree of runs. Works at
 any time, also while a study is half done, and reads what the runs wrote, nothing else. A ledger (see `ner-lab results`)
@@ -96,10 +95,7 @@ def _write(findings: Findings, target: Path) -> Written:
 
 
 def _command() -> None:
-    arguments = [f"folder={word}" if _is_folder(word) else word for word in sys.argv[1:]]
-    if len(folders := [argument for argument in arguments if argument.startswith("folder=")]) > 1:
-        raise UserError(f"{' '.join(folders)}: a report is about one folder; that above both will do.")
-    own, data = keyword_arguments(arguments, _KEYS, _USAGE)
+    own, data = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["folder"])
     if data:
         raise UserError(f"'{data[0]}': report takes no data options; it reads what the runs wrote.\n\n{_USAGE}")
     if not own.get("folder"):
@@ -118,12 +114,6 @@ def _command() -> None:
         written = [report(own["folder"], own.get("output"), rounds=int(rounds), **options)]
     for one in written:
         _show(one)
-
-
-def _is_folder(word: str) -> bool:
-    """Whether an argument is a folder and not KEY=VALUE; a configuration's folder name contains `=` as well."""
-    key, equals, _ = word.partition("=")
-    return not word.startswith("-") and (not equals or (key not in _KEYS and ("/" in key or os.path.isdir(word))))
 
 
 def _show(written: Written) -> None:

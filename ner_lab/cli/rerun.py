@@ -1,4 +1,4 @@
-"""`ner-lab train resume=DIR` and `ner-lab train --from DIR`: training with the config of a run folder.
+"""`ner-lab train --resume DIR` and `ner-lab train --from DIR`: training with the config of a run folder.
 
 As in `ner_lab.cli.train`, torch is not imported before the config is checked.
 """
@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +39,24 @@ from ner_lab.runs.state import read_metrics
 
 log = logging.getLogger(__name__)
 
-_RESUME, _FROM, _FOLDER = "resume", "--from", "hydra.run.dir"
+_RESUME, _FROM, _FOLDER = "--resume", "--from", "hydra.run.dir"
 _TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "train_tokens_per_second"}
 """Figures of metrics.json that differ from one run to the next."""
 
 
 def asked_for(arguments: Sequence[str]) -> Callable[[], Any] | None:
     """The action for `ner-lab train ARGUMENTS` if a run folder gives the config; None if Hydra composes it."""
-    resumed = [one.partition("=")[2] for one in arguments if one.partition("=")[0].lstrip("+") == _RESUME]
-    if resumed:
-        others = [one for one in arguments if one.partition("=")[0].lstrip("+") != _RESUME]
-        return lambda: resume(resumed[-1], others)
-    for place, one in enumerate(arguments):
-        if one == _FROM or one.startswith(f"{_FROM}="):
-            split = one.startswith(f"{_FROM}=")
-            source = one.partition("=")[2] if split else "".join(arguments[place + 1 : place + 2])
-            rest = [*arguments[:place], *arguments[place + (1 if split else 2) :]]
-            return lambda: repeat(source, rest)
+    for option, action in ((_RESUME, resume), (_FROM, repeat)):
+        for place, one in enumerate(arguments):
+            if one == option or one.startswith(f"{option}="):
+                split = one.startswith(f"{option}=")
+                folder = one.partition("=")[2] if split else "".join(arguments[place + 1 : place + 2])
+                rest = [*arguments[:place], *arguments[place + (1 if split else 2) :]]
+                return partial(action, folder, rest)
+    resumed = [one.partition("=")[2] for one in arguments if one.partition("=")[0].lstrip("+") == "resume"]
+    if resumed:  # as it was spelt before
+        others = [one for one in arguments if one.partition("=")[0].lstrip("+") != "resume"]
+        return partial(resume, resumed[-1], others)
     return None
 
 
@@ -62,17 +64,17 @@ def resume(folder: str, others: Sequence[str] = ()) -> None:
     """Resume a stopped or killed training in its folder; do nothing if it is finished."""
     if others:
         raise UserError(
-            f"resume={folder} takes no other arguments (got {others[0]}): training resumes with its own config. "
+            f"--resume {folder} takes no other arguments (got {others[0]}): training resumes with its own config. "
             f"To train with other settings: ner-lab train --from {folder} {others[0]}"
         )
-    run = _run_folder(f"resume={folder}", folder)
+    run = _run_folder(f"--resume {folder}", folder)
     if run.is_finished():
         f1 = ((read_metrics(run) or {}).get("dev") or {}).get("f1")
         print(f"{run.path} is finished already" + (f": dev F1 {f1:.2f}" if f1 is not None else ""))
         return
     if (metrics := read_metrics(run)) is not None:
         raise UserError(
-            f"resume={folder}: {metrics.get('failure')} There is nothing to resume; train again with other "
+            f"--resume {folder}: {metrics.get('failure')} There is nothing to resume; train again with other "
             f"settings: ner-lab train --from {folder} KEY=VALUE"
         )
     record = run.read_record()

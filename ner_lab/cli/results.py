@@ -17,8 +17,8 @@ from ner_lab.reporting.study_runs import Run, StudyRuns, collect
 from ner_lab.runs.records import BROKEN, FAILED, FINISHED, MISSING
 
 _KEYS = ("ledger",)
-_USAGE = """ner-lab results add RUN_OR_STUDY... [--note TEXT] [--replace] [ledger=results]
-ner-lab results match [ledger=results]
+_USAGE = """ner-lab results add RUN_OR_STUDY... [--note TEXT] [--replace] [--ledger results]
+ner-lab results match [--ledger results]
 
 `add` puts finished runs into the ledger, a small file each: configuration, seed, scores, counts of each sentence,
 learning curve, time, machine, versions, commit, checksums of the inputs. No text of the corpus, no path.
@@ -29,7 +29,7 @@ every study of sweeps/ that has its configuration; `match` looks for these again
 
 --note TEXT   on the inputs of these runs, such as "58,513 of 400,000 vectors estimated"; may be repeated
 --replace     put a run in the place of another of its configuration, seed and commit
-ledger        the folder (results)"""
+--ledger      the folder (results)"""
 
 
 def add(
@@ -129,6 +129,8 @@ def _options(arguments: Sequence[str]) -> tuple[list[str], list[str], bool, list
             if not note.strip():
                 raise UserError(f"--note: which? Give it in quotes.\n\n{_USAGE}")
             notes.append(" ".join(note.split()))
+        elif word == "--ledger":
+            others += [word, next(words, "")]
         elif word.startswith("-") or word.partition("=")[0] in _KEYS:
             others.append(word)
         else:
@@ -150,7 +152,7 @@ def _command() -> None:
     ledger = own.get("ledger", "results")
     if arguments[0] == "match":
         if folders or notes or replace:
-            raise UserError(f"match takes ledger=DIR alone.\n\n{_USAGE}")
+            raise UserError(f"match takes --ledger DIR alone.\n\n{_USAGE}")
         _show(Added(extended=match(Path(ledger).expanduser(), studies(SWEEPS_DIR))))
         return
     if not folders:

@@ -124,7 +124,7 @@ def check_server(cfg: DictConfig, source: Path) -> None:
     if held and stated not in (None, _WANDB) and "WANDB_BASE_URL" not in os.environ:
         raise UserError(
             f"{source}: logger.base_url is {stated}, where your W&B key would be sent. If that is your server, say so: "
-            f"WANDB_BASE_URL={stated} ner-lab train resume=... Otherwise set WANDB_MODE=offline and "
+            f"WANDB_BASE_URL={stated} ner-lab train --resume ... Otherwise set WANDB_MODE=offline and "
             f"WANDB_BASE_URL={_WANDB}."
         )
 

@@ -265,10 +265,10 @@ class RunFolder:
         trained: the run must have a checkpoint. trusted: other packages whose classes it may name.
         """
         if not self.path.is_dir():
-            raise UserError(f"run={self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
+            raise UserError(f"{self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
         if not self.config.is_file() or (trained and not self.checkpoint.is_file()):
             missing = self.config if not self.config.is_file() else self.checkpoint
-            raise UserError(f"run={self.path}: no {missing.relative_to(self.path)} there. Did the run finish?")
+            raise UserError(f"{self.path}: no {missing.relative_to(self.path)} there. Did the run finish?")
         return read_config_file(self._own(self.config), trusted)
 
     def read_record(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def train(
         except Interrupted as stopped:
             if not _is_first():
                 return {}
-            raise Interrupted(f"{stopped}.\nnext\n  ner-lab train resume={_shown(run.path)}") from None
+            raise Interrupted(f"{stopped}.\nnext\n  ner-lab train --resume {_shown(run.path)}") from None
         except Exception as error:
             if run.started and not run.metrics.exists():
                 run.write_failure(*reason_of(error, _mistake_of(error)))
@@ -480,7 +480,7 @@ def _close(metrics: dict[str, Any], run: RunFolder, which: str) -> None:
     log.info(
         "trained in %.0f s, %s tokens/s\nrun folder   %s\n"
         "  metrics.json, config.yaml, checkpoints/best.ckpt, predictions/, train.log\n"
-        "next\n  ner-lab predict run=%s input=FILE\n  ner-lab evaluate run=%s\n"
+        "next\n  ner-lab predict %s --input FILE\n  ner-lab evaluate %s\n"
         "  ner-lab train char_encoder=bilstm decoder=softmax seed=2",
         metrics["train_seconds"],
         f"{metrics['train_tokens_per_second']:,.0f}",

@@ -90,7 +90,7 @@ def test_training_shows_corpus_sizes_epochs_and_scores(console_run: tuple[Path, 
         row = next(row for row in rows if row[:1] == ["all"] and row[3:4] == [f"{metrics[split]['f1']:.2f}"])
         assert row[4] == str(metrics[split]["gold"])
     assert f"best epoch {metrics['best_epoch']} of 12" in outcome.out
-    assert f"ner-lab predict run={folder.name} " in outcome.out
+    assert f"ner-lab predict {folder.name} " in outcome.out
     assert outcome.err.splitlines() == metrics["warnings"]  # those of the data alone, once
 
 
@@ -223,7 +223,7 @@ def test_bytes_that_are_not_utf8_are_named_with_file_and_line(
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_a_wrong_run_folder_is_refused(command: str, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
-    assert_refused(cli(command), "which run? Give run=DIR.")
+    assert_refused(cli(command), "which run? Give its folder.")
     assert_refused(cli(command, f"run={tmp_path / 'nowhere'}"), "no such folder")
     assert_refused(cli(command, f"run={tmp_path}"), "no config.yaml there. Did the run finish?")
     assert_refused(cli(command, "rum=x"), "unknown key 'rum'. Did you mean 'run'?")
@@ -258,7 +258,7 @@ def test_what_cannot_be_evaluated_is_refused(
         (["format=jsnl"], "format=jsnl. Did you mean 'jsonl'? It takes conll, jsonl, text."),
         (["input_format=words"], "input_format=words. It takes auto, text, tokens, conll, jsonl."),
         (["threads=many"], "threads is many. It must be a whole number, at least 1."),
-        (["data=files"], "'data=files': predict takes input=FILE and, of data"),
+        (["data=files"], "'data=files': predict takes --input FILE and, of data"),
         (["input=bad.jsonl"], "bad.jsonl:1: not JSON"),
     ],
 )
@@ -286,9 +286,9 @@ def test_what_cannot_be_tagged_is_refused(
         (["stats", "data.columns.lemma=1"], "'data.columns.lemma' is a new name there: add it with a plus sign"),
         (["stats", "data=conll2003", "data.dir=nowhere"], "data.dir=nowhere: no such folder"),
         (["export"], "where to? Give output=DIR."),
-        (["lexicon", "output=x"], "Give input=FILE and output=FILE."),
+        (["lexicon", "output=x"], "Give --input FILE and --output FILE."),
         (["lexicon", "input=/nowhere/names.txt", "output=x"], "input=/nowhere/names.txt: there is no such file"),
-        (["lexicon", "data=conll2003"], "'data=conll2003': a lexicon takes input=FILE,FILE and output=FILE only."),
+        (["lexicon", "data=conll2003"], "'data=conll2003': a lexicon takes --input FILE,FILE and --output FILE only."),
         (["export", "output=x", "scheme=IOX"], "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
         (["export", "output=/dev/null"], "/dev/null"),
     ],

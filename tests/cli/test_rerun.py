@@ -1,4 +1,4 @@
-"""`ner-lab train resume=DIR` and `ner-lab train --from DIR`."""
+"""`ner-lab train --resume DIR` and `ner-lab train --from DIR`."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def stopped(able: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_stopped_run_goes_on_in_its_folder_and_ends_as_one_never_stopped(
     stopped: Path, run: Path, cli: Callable[..., Outcome]
 ) -> None:
-    outcome = cli("train", f"resume={stopped}")
+    outcome = cli("train", "--resume", str(stopped))
     assert outcome.code == 0
     assert "resuming with epoch 5, from the checkpoint in" in outcome.out
     assert same_weights(stopped, run)
@@ -92,10 +92,13 @@ def test_a_run_without_a_state_begins_anew(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["resume={stopped}", "seed=2"], ["resume=", "takes no other arguments (got seed=2)", "--from", "seed=2"]),
-        (["resume={tmp}/nowhere"], ["resume=", "no such folder"]),
+        (
+            ["--resume", "{stopped}", "seed=2"],
+            ["--resume ", "takes no other arguments (got seed=2)", "--from", "seed=2"],
+        ),
+        (["--resume={tmp}/nowhere"], ["--resume ", "no such folder"]),
         (["resume={tmp}"], ["no config.yaml there"]),
-        (["resume="], ["resume=: no such folder"]),
+        (["resume="], ["--resume : no such folder"]),
         (["--from", "{tmp}/nowhere"], ["--from", "no such folder"]),
         (["--from"], ["--from", "no such folder"]),
         (["--from={stopped}", "optimizer.lrr=1"], ["unknown config key 'optimizer.lrr'", "optimizer.lr"]),
@@ -209,7 +212,7 @@ def test_a_scheduler_can_tell_that_a_run_is_to_be_started_again(able: list[str],
     said = process.communicate(timeout=60)[0]
     assert process.returncode == os.EX_TEMPFAIL == 75
     assert re.search(r"stopped by SIGTERM; the checkpoint (before|after) .* is kept\.", said)
-    assert "ner-lab train resume=run" in said
+    assert "ner-lab train --resume run" in said
     assert "Traceback" not in said
 
 

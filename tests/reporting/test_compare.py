@@ -448,7 +448,7 @@ def assert_refused(outcome: Outcome, *messages: str) -> None:
     [
         ([], "Give two folders of runs; a and b missing."),
         (["{a}"], "Give two folders of runs; b missing."),
-        (["{a}", "{b}", "{b}/x"], "two folders are compared, this is one more."),
+        (["{a}", "{b}", "{b}/x"], "a and b given already."),
         (["{a}", "{a}/../a"], "are the same folder. Give two different ones."),
         (["{a}", "{a}/.."], "holds runs of 2 configurations: a, b. Give the folder of one, such as"),
         (["{a}", "nowhere"], "nowhere: no such folder"),
@@ -532,7 +532,7 @@ def test_help_says_what_compare_takes(cli: Callable[..., Outcome]) -> None:
     outcome = cli("compare", "--help")
     assert outcome.code == 0
     assert outcome.out.startswith("ner-lab compare A B ")
-    for key in ("split=", "output=", "show=", "rounds="):
+    for key in ("--split ", "--output ", "--show ", "--rounds "):
         assert key in outcome.out
 
 

@@ -266,7 +266,7 @@ def test_a_damaged_record_is_named(damage: str | None, made: Path, tmp_path: Pat
     [
         ([], "There are `add` and `match`"),
         (["add"], "which runs?"),
-        (["match", "RUN"], "match takes ledger=DIR alone"),
+        (["match", "RUN"], "match takes --ledger DIR alone"),
         (["add", "nowhere"], "no such folder"),
         (["add", "RUN", "--note"], "--note: which?"),
         (["add", "RUN", "--replcae"], "--replcae"),

@@ -90,7 +90,7 @@ def test_a_study_half_done_is_reported_and_its_state_said(tmp_path: Path, cli: C
         (["study", "rounds=0"], "rounds=0: expected a whole number"),
         (["study", "baseline=cnn + srf"], "Did you mean 'cnn + crf'?"),
         (["study", "data=builtin"], "report takes no data options"),
-        (["study", "study"], "one folder"),
+        (["study", "study"], "folder given already"),
         (["study", "output=/dev/null/x"], "/dev/null/x"),
     ],
 )

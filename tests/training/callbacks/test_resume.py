@@ -252,7 +252,7 @@ def test_a_run_told_to_stop_finishes_the_step_and_resumes_at_the_start_of_an_epo
     monkeypatch.setattr(TaggerModule, "training_step", told)
     with pytest.raises(
         Interrupted,
-        match=rf"stopped by {sign.name}; the checkpoint {kept} is kept\.\nnext\n  ner-lab train resume=",
+        match=rf"stopped by {sign.name}; the checkpoint {kept} is kept\.\nnext\n  ner-lab train --resume ",
     ):
         train(config(overrides), tmp_path)
     assert signal.getsignal(sign) == before
