@@ -226,11 +226,13 @@ def place_examples(command: Command) -> None:
     """The files and corpora that a command line mentions."""
     if command.stdin is not None:
         place_file(Path(command.stdin), command)
-    for word in command.arguments:
+    for word, after in zip(command.arguments, [*command.arguments[1:], ""], strict=True):
         key, equals, value = word.partition("=")
-        if key == "data.dir":
+        if word == "--input":
+            place_file(Path(after), command)
+        elif key == "data.dir":
             place_corpus(Path(value))
-        elif key in ("input", "data.train", "data.dev", "data.test", "word_embedding.path"):
+        elif key in ("data.train", "data.dev", "data.test", "word_embedding.path"):
             place_file(Path(value), command)
         elif not equals and command.name == "score" and not word.startswith("-"):
             place_file(Path(word), command)
@@ -241,8 +243,8 @@ def limits_of(command: Command) -> list[str] | None:
     arguments = command.arguments
     if command.name == "data":
         return ["data.verify=false"] if value_of(arguments, "data.dir") else []
-    is_training = command.name in ("train", "sweep", "stack", "check") and arguments and not FLAGS & set(arguments)
-    if not is_training or value_of(arguments, "resume"):
+    is_training = command.name in ("train", "sweep", "check") and arguments and not FLAGS & set(arguments)
+    if not is_training or "--resume" in arguments:
         return []
     if "--from" in arguments:
         return [*LIMITS, *own_folder(command)]
