@@ -27,7 +27,7 @@ def usage() -> str:
     lines = [f"  {name:<9} {text}" for name, (_, text) in _COMMANDS.items()]
     return "\n".join(
         [
-            "ner-lab COMMAND [KEY=VALUE ...]: the laboratory for neural named entity recognition",
+            "ner-lab COMMAND [KEY=VALUE ...]: an experiment framework for named entity recognition",
             "",
             *lines,
             "",

@@ -51,7 +51,7 @@ def check_contract(
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Put the generators of random numbers of Python, NumPy and torch (on the CPU) back."""
+    """Restore the random generators of Python, NumPy and torch (CPU) on leaving."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:

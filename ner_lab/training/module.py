@@ -36,7 +36,7 @@ class TaggerModule(pl.LightningModule):
         self.dev_score = SpanF1(labels, self.vocabs.tags.scheme)
         self.dev_loss, self.dev_loss_tokens = SumMetric(nan_strategy="disable"), SumMetric(nan_strategy="disable")
         self.dev_predicted: object = 0
-        """Entities predicted on dev when it was scored last."""
+        """Number of entities predicted on dev at its latest scoring."""
         self._reset()
 
     def on_fit_start(self) -> None:
@@ -47,18 +47,18 @@ class TaggerModule(pl.LightningModule):
         self._reset()
 
     def _reset(self) -> None:
-        """What `averages` are of: sums over the epoch's steps, and what they are divided by."""
+        """Reset the sums over the epoch's steps and their divisors."""
         self._steps = self._tokens = self._norms = 0
         self._window = (0, 0)  # sentences and tokens since the last step
         self._loss: Tensor | float = 0.0
         self._norm: Tensor | float = 0.0
         self.batch_loss = torch.zeros(())
-        """Summed over the sentences of this process in the latest batch."""
+        """Loss of the latest batch, summed over the sentences of this process."""
         self.batch_norm: Tensor | None = None
         """Norm of the gradient at the latest step before clipping, where it was measured."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The part of this process in the loss of the global batch."""
+        """This process's share of the loss of the global batch."""
         losses = self.tagger(batch)
         if not batch.counts:
             losses = losses * 0
@@ -85,11 +85,11 @@ class TaggerModule(pl.LightningModule):
         self._log_epoch()
 
     def _log_epoch(self) -> None:
-        """What curves go over, counted from 1; without it Lightning counts from 0."""
+        """Log the epoch, counted from 1, as the x-axis of curves; Lightning counts from 0."""
         self.log("epoch", float(self.current_epoch + 1), sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count spans and sum the loss; what they come to is computed when all of dev is through.
+        """Count spans and sum the loss; scores are computed after the last dev batch.
 
         A tag that train lacks has no likelihood: sentences with one are left out of the loss.
         """

@@ -1,4 +1,4 @@
-"""The signals that ask a training to stop: Ctrl-C, and those of a scheduler that wants its machine back."""
+"""The signals that stop a training: Ctrl-C, and those of a scheduler."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals:
-    """Takes the signals while it is entered, in the main thread; others never get any.
+    """Handles the signals within a `with` block, in the main thread only.
 
     Outside of training there is nothing to save, and one raises `Interrupted` where it arrives. While
     `training` is set it is noted in `asked`, so that the step under way is finished; a second one does not
@@ -37,7 +37,7 @@ class StopSignals:
             signal.signal(sign, handler)
 
     def take(self) -> None:
-        """Take the signals again, whoever took them meanwhile."""
+        """Install the handlers again, after another library replaced them."""
         for sign in self._before:
             signal.signal(sign, self._note)
 

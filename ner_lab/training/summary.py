@@ -7,7 +7,7 @@ from ner_lab.io.terminal import table
 from ner_lab.models.tagger import Tagger
 
 _MOST_COLUMNS = 10
-"""Entity types that are still columns of the table of counts"""
+"""Maximum number of entity types shown as columns of the table of counts"""
 _STEPS = {
     "exact": "found as it stands",
     "lower": "found lower-cased",
@@ -20,7 +20,7 @@ _STEPS = {
 def counts_table(counts: dict[str, Counts], schemes: dict[str, str], longest: dict[str, int]) -> str:
     """A row for each split: what it holds and how its file is written.
 
-    Types are columns; where they are many, they are the rows of a second table.
+    Types are columns; if there are many, they are the rows of a second table.
     """
     types = sorted({entity_type for count in counts.values() for entity_type in count.per_type})
     in_rows = types if len(types) > _MOST_COLUMNS else []
@@ -84,7 +84,7 @@ def coverage_table(coverage: dict[str, dict[str, int]]) -> str:
 
 
 def parameter_table(tagger: Tagger) -> str:
-    """Trained and kept numbers of each part."""
+    """Trained and fixed parameters of each part."""
     counts = tagger.parameter_counts()
     rows: list[list[object]] = [[part, trained, whole] for part, (trained, whole) in counts.items()]
     rows.append(["all", sum(t for t, _ in counts.values()), sum(w for _, w in counts.values())])

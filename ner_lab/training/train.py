@@ -1,6 +1,6 @@
 """`ner-lab train`: train a tagger, keep the best epoch by dev F1, score dev and test with it.
 
-Where dev is trained on (`data.train_on`), its F1 chooses nothing: the last epoch is kept.
+If dev is part of the training data (`data.train_on`), its F1 cannot choose an epoch, and the last one is kept.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def train(
     choices: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Train as `cfg` says, write everything to `folder`, and give what stands in metrics.json.
+    """Train as configured, write everything to `folder`, and return the content of metrics.json.
 
     choices, overrides: option of each group and what was overridden, for the record of the run.
 
@@ -102,7 +102,7 @@ def train(
 
 
 def _mistake_of(error: Exception) -> str | None:
-    """What the user can put right, in words; None for an error of this package."""
+    """The message for a mistake of the user; None for a bug."""
     if (mistake := user_error_behind(error)) is not None:
         return str(mistake)
     return in_words(error) if isinstance(error, OSError) else None
@@ -114,12 +114,12 @@ def _is_first() -> bool:
 
 
 def tracker_of(cfg: DictConfig) -> Tracker:
-    """The experiment tracker that `cfg.logger` says."""
+    """The experiment tracker of `cfg.logger`."""
     return instantiate(cfg.logger)
 
 
 def check_values(cfg: DictConfig) -> None:
-    """Refuse what cannot be, as far as that can be known before anything is read or written."""
+    """Check all settings that can be checked before anything is read or written."""
     check_seed(cfg)
     check_settings(cfg)
     check_parts(cfg)
@@ -145,7 +145,7 @@ def check_counting(cfg: DictConfig) -> None:
 
 
 def check_seed(cfg: DictConfig) -> None:
-    """Refuse what is no seed for all generators."""
+    """Check that the seed is valid for all random generators."""
     if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
 
@@ -238,7 +238,7 @@ def _train(
 
 
 def why_dev_cannot_choose(prepared: Prepared) -> str | None:
-    """Why dev F1 is 0 whatever is learnt, in one line with the consequence; None where it can choose an epoch."""
+    """Explain in one line why dev F1 cannot choose an epoch, and what follows; None if it can."""
     train, dev = (prepared.counts[split].per_type for split in ("train", "dev"))
     if any(dev[name] for name in dev if train.get(name)):
         return None
@@ -288,7 +288,7 @@ def _check_resumable(state: Mapping[str, Any], about: Mapping[str, Any], module:
 
 
 def _sha256(content: Any) -> str:
-    """Of plain data."""
+    """SHA-256 of plain data, as JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -303,7 +303,7 @@ def _open(
 
 
 def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
-    """The tagger as it is before training: what is random follows from the seed alone."""
+    """The tagger before training; its random weights depend on the seed alone."""
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     module = TaggerModule(plain, prepared.vocabs.to_plain(), prepared.labels)
@@ -314,7 +314,7 @@ def untrained_module(cfg: DictConfig, prepared: Prepared) -> TaggerModule:
 
 
 def try_parts(cfg: DictConfig, prepared: Prepared) -> list[tuple[str, str, str, str]]:
-    """Check the contract of all parts in a tagger that is made for it (`ner_lab.training.contract`).
+    """Check the contract of all parts in a separate tagger (`ner_lab.training.contract`).
 
     Returns (group, class, its size, what was checked) of each; UserError for the first one broken.
     """
@@ -329,7 +329,7 @@ def config_of(module: TaggerModule) -> dict[str, Any]:
 
 
 def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger, data_seconds: float) -> None:
-    """Log what the data and the tagger are."""
+    """Log summaries of the data and the tagger."""
     trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
     log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
     log.info("%s\n", data_summary(prepared))
@@ -341,7 +341,7 @@ def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger
 def figures_of(
     cfg: DictConfig, options: DataOptions, prepared: Prepared, epochs: EpochLog, tagger: Tagger
 ) -> dict[str, Any]:
-    """What metrics.json says of the training itself, but for the time it took."""
+    """The entries of metrics.json about the training, without times."""
     return {
         "seed": cfg.seed,
         "train_on": options.train_on,
@@ -356,7 +356,7 @@ def figures_of(
 
 
 def fail(run: RunFolder, tracker: Tracker, failure: str, figures: dict[str, Any], epochs: EpochLog) -> None:
-    """Leave what a run that diverged leaves."""
+    """Write the metrics of a run that diverged."""
     metrics = {"status": "failed", "failure": failure, **figures, "history": epochs.history}
     run.write_metrics(metrics)
     tracker.finish(run.path, metrics)
@@ -372,7 +372,7 @@ def finish(
     figures: dict[str, Any],
     untrained: dict[str, Tensor] | None,
 ) -> dict[str, Any]:
-    """Score the epoch kept and leave what a run that came to its end leaves; gives what stands in metrics.json.
+    """Score the epoch kept, write the results of a finished run, and return the content of metrics.json.
 
     untrained: transition scores before training.
     """
@@ -399,12 +399,12 @@ def finish(
 
 
 def _parameters(tagger: Tagger) -> dict[str, int]:
-    """Numbers in each part."""
+    """Number of parameters of each part."""
     return {part: whole for part, (_, whole) in tagger.parameter_counts().items()}
 
 
 def facts_of(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
-    """What a tracker is told beside the config."""
+    """What a tracker gets besides the config."""
     record = run.read_record()
     facts = {name: record[name] for name in ("choices", "versions", "code")}
     commit = (record["git"] or {}).get("commit")
@@ -412,7 +412,7 @@ def facts_of(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, An
 
 
 def stopping_of(cfg: DictConfig, options: DataOptions) -> EarlyStop:
-    """The rule for ending early; what it may not be beside data that is trained on, and other limits, checked."""
+    """The early stopping rule, checked against `data.train_on`; also checks `fail_below`."""
     patience, limit = cfg.early_stopping.patience, cfg.fail_below
     if options.trains_on_dev and patience is not None:
         raise UserError(
@@ -425,14 +425,14 @@ def stopping_of(cfg: DictConfig, options: DataOptions) -> EarlyStop:
 
 
 def _failure(dev_f1: float, least: float | None) -> str | None:
-    """Why a run that ran to its end counts as failed (Chiu & Nichols 2016, section 3.4); None if it does not."""
+    """Why a finished run counts as failed (Chiu & Nichols 2016, section 3.4); None if it does not."""
     return f"dev F1 {dev_f1:.2f} is below fail_below={least:g}" if least is not None and dev_f1 < least else None
 
 
 def _transitions(
     tags: list[str], before: dict[str, Tensor] | None, after: dict[str, Tensor] | None
 ) -> dict[str, dict[str, Any]]:
-    """Scores between neighbouring tags before training and in the epoch kept, where one matrix holds them."""
+    """Transition scores before training and in the epoch kept, if the decoder has one matrix of them."""
     if before is None or after is None or len(tags) > _MOST_TAGS_SHOWN:
         return {}
     scores = {name: {"before": _rounded(before[name]), "after": _rounded(after[name])} for name in after}
@@ -440,7 +440,7 @@ def _transitions(
 
 
 def _rounded(scores: Tensor) -> Any:
-    """Numbers as lists, to four places; those that are not finite are null."""
+    """Numbers as lists, rounded to four decimals; None for those that are not finite."""
     if scores.dim() > 1:
         return [_rounded(row) for row in scores]
     return [round(score, 4) if math.isfinite(score) else None for score in scores.tolist()]
@@ -491,13 +491,13 @@ def _close(metrics: dict[str, Any], run: RunFolder, which: str) -> None:
 
 
 def _shown(path: Path) -> Path:
-    """From here, if it lies here."""
+    """The path relative to the working folder, if it is inside."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def check_parts(cfg: DictConfig) -> None:
-    """Refuse what cannot be in any part, as far as it can be known before data are read: UserError."""
+    """Check the settings of all parts, as far as possible before data are read; UserError for an invalid one."""
     for group in ("data", "char_encoder", "encoder", "decoder", "logger"):
         check_part(cfg, group)
     for group, kind in (("word_embedding", WordEmbedding), ("features", FeatureSet), ("optimizer", OptimizerRecipe)):

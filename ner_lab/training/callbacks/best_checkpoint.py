@@ -24,7 +24,7 @@ class BestEpoch(pl.callbacks.Checkpoint):
         self._best = -math.inf
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge the epoch just scored; of equal ones the first is kept."""
+        """Compare the epoch just scored; among equal ones the first is kept."""
         if not self.last and (f1 := float(trainer.callback_metrics["dev/f1"])) > self._best:
             self._best = f1
             self._keep(trainer, pl_module)
@@ -46,7 +46,7 @@ class BestEpoch(pl.callbacks.Checkpoint):
 
 
 def checkpoint_of(module: pl.LightningModule, epoch: int, steps: int) -> dict[str, Any]:
-    """What best.ckpt holds: weights and what the tagger is rebuilt from, under Lightning's names.
+    """The content of best.ckpt: weights and what the tagger is rebuilt from, under Lightning's keys.
 
     epoch: as Lightning counts them, from 0. steps: of the optimizer so far.
     """

@@ -1,4 +1,4 @@
-"""Finds the step at which a loss is no number any more, or far too large a one."""
+"""Detects a NaN, infinite or exploding loss."""
 
 import math
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Step:
 
 
 class Divergence:
-    """Looks at the losses of steps, a number of steps at a time: where they lie on a GPU, looking means waiting for it.
+    """Checks losses several steps at a time, since reading a loss from a GPU waits for it.
 
-    above: the largest loss of a token that is none.
+    above: the largest loss per token that is not divergence.
     """
 
     def __init__(self, above: float) -> None:
@@ -33,11 +33,11 @@ class Divergence:
         self._steps: list[Step] = []
 
     def add(self, step: Step) -> None:
-        """Remember a step for the next look."""
+        """Keep a step for the next check."""
         self._steps.append(step)
 
     def first(self) -> Step | None:
-        """The first bad one of the steps added since the last look."""
+        """The first bad step since the last check."""
         steps, self._steps = self._steps, []
         if not steps:
             return None
@@ -45,7 +45,7 @@ class Divergence:
         return next((step for step, loss in zip(steps, losses, strict=True) if not loss <= self.above), None)
 
     def describe(self, step: Step, norm: float | None, norm_before: float | None) -> str:
-        """What happened at a bad step, and what to do about it.
+        """Describe a bad step and what to do about it.
 
         norm: of its gradient, if known. norm_before: the last one measured before.
         """

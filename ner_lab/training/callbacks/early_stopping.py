@@ -1,4 +1,4 @@
-"""When training ends before its last epoch."""
+"""Early stopping."""
 
 import math
 from typing import Any
@@ -11,13 +11,13 @@ _RULES = {
     "f1": {"dev/f1": 1},
     "loss_and_accuracy": {"dev/loss": -1, "dev/accuracy": 1},
 }
-"""The figures a rule watches: 1 where more is better, -1 where less is."""
+"""The metrics of each rule: 1 if higher is better, -1 if lower is."""
 
 
 class EarlyStop(pl.Callback):
     """Ends training after a number of consecutive epochs without improvement.
 
-    An epoch is bad if none of the figures that the rule watches is better than in all epochs before.
+    An epoch improves if one of the rule's metrics is better than in all epochs before.
     Epochs in which dev is not scored are neither good nor bad, and so are those before the first in which an entity is
     predicted on dev: their F1 is 0 however much is learnt.
 
@@ -49,7 +49,7 @@ class EarlyStop(pl.Callback):
         self.has_predicted = state_dict["has_predicted"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge the epoch just scored."""
+        """Compare the epoch just scored with the best."""
         better = False
         for name, sign in self._signs.items():
             figure = sign * float(trainer.callback_metrics[name])

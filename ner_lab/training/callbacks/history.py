@@ -1,4 +1,4 @@
-"""What a person sees of training, and the history of it: one entry for each epoch."""
+"""Progress display and history of a training, with one entry per epoch."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ _INTERVAL = 1.0  # seconds between two looks at the loss: a GPU has to be waited
 
 
 class Diverged(UserError):
-    """The loss of training is no number any more."""
+    """The training loss is NaN, infinite or too large."""
 
 
 def _per_type(numbers: Mapping[str, float]) -> dict[str, float]:
@@ -31,13 +31,13 @@ def _per_type(numbers: Mapping[str, float]) -> dict[str, float]:
 
 
 def curves_of_training(entry: Mapping[str, Any]) -> dict[str, float]:
-    """What trackers are told of the training in an epoch of the history."""
+    """The training metrics of an epoch, as logged to trackers."""
     curves = {f"train/{name}": entry[name] for name in ("tokens_per_second", "learning_rate", "gradient_norm")}
     return {**curves, "train/loss": entry["train_loss"], "epoch": entry["epoch"]}
 
 
 def curves_of(entry: Mapping[str, Any]) -> dict[str, float]:
-    """All that trackers are told of an epoch of the history."""
+    """All metrics of an epoch, as logged to trackers."""
     curves = {f"dev/{name}": value for name, value in entry["dev"].items() if name != "per_type"}
     curves |= {f"dev/{name}/f1": value for name, value in entry["dev"]["per_type"].items()}
     curves |= {"dev/loss": entry["dev_loss"], **curves_of_training(entry)}
@@ -45,7 +45,7 @@ def curves_of(entry: Mapping[str, Any]) -> dict[str, float]:
 
 
 class EpochLog(pl.Callback):
-    """A bar over all epochs with loss, dev F1 and time left; without a terminal a line an epoch.
+    """A progress bar over all epochs with loss, dev F1 and time left; without a terminal, one line per epoch.
 
     trained_on_dev: dev is training data. keeps_last: the last epoch is kept, since dev chooses none.
     """
@@ -60,10 +60,10 @@ class EpochLog(pl.Callback):
         self.trained = 0
         """Number of the last epoch trained, scored or not."""
         self.unscored: list[int] = []
-        """Epochs that were trained to their end and due to be scored on dev, and were not."""
+        """Epochs that should have been scored on dev and were not."""
         self.tokens = 0
         self.training_seconds = 0.0
-        """Spent in training steps: without dev scoring and checkpoints."""
+        """Time in training steps, without dev scoring and checkpoints."""
         self._bar = bar(TextColumn("{task.fields[loss]}  {task.fields[f1]}"))
         self._task: Any = None
         self._started = 0.0
@@ -89,7 +89,7 @@ class EpochLog(pl.Callback):
         self.tokens, self.training_seconds = state_dict["tokens"], state_dict["training_seconds"]
 
     def tell(self, loggers: Sequence[Logger]) -> None:
-        """Tell all epochs of the history, as they were told one by one."""
+        """Log all epochs of the history, as they were logged one by one."""
         for entry, step in zip(self.history, self.steps, strict=True):
             for logger in loggers:
                 logger.log_metrics(curves_of(entry), step)

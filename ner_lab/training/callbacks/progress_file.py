@@ -1,4 +1,4 @@
-"""How far training is, as a file that whoever waits for it can read."""
+"""Writes the progress of a training to a file, for `ner-lab sweep --status`."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _INTERVAL = 1.0  # seconds between two writings
 class ProgressFile(pl.Callback):
     """Keeps `progress.json` of a run folder: epoch begun, epochs in all, share of all steps done, dev F1 and the best.
 
-    The share is of `max_epochs`: a run that stops early jumps to its end.
+    Progress is relative to `max_epochs`; early stopping jumps to 100 %.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class ProgressFile(pl.Callback):
             self._best = max(self._f1, self._best if self._best is not None else self._f1)
 
     def _write(self, trainer: pl.Trainer, steps: int) -> None:
-        """Replaced as a whole, and not flushed to the disk: nothing depends on it."""
+        """Replaced atomically, without flushing to disk: nothing depends on it."""
         now = time.monotonic()
         if not trainer.is_global_zero or now - self._written < _INTERVAL:
             return
