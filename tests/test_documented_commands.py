@@ -226,7 +226,7 @@ def place_examples(command: Command) -> None:
     """The files and corpora that a command line mentions."""
     if command.stdin is not None:
         place_file(Path(command.stdin), command)
-    for word, after in zip(command.arguments, [*command.arguments[1:], ""], strict=True):
+    for word, after in zip(command.arguments, [*command.arguments[1:], ""], strict=False):
         key, equals, value = word.partition("=")
         if word == "--input":
             place_file(Path(after), command)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, RangeSweep
@@ -116,6 +117,7 @@ def test_a_job_of_an_agent_lies_where_the_study_looks_for_it(
     for name, value in (("SWEEP_ID", "s"), ("RUN_ID", "given"), ("SWEEP_PARAM_PATH", str(params))):
         monkeypatch.setenv(f"WANDB_{name}", value)
     monkeypatch.chdir(tmp_path)
+    wandb.teardown()  # an earlier test of this process may have read the environment, which W&B does once
     outcome = cli(*arguments("chars_by_decoder", chosen)[1:])
     assert outcome.code == 0, outcome.said
     folder = tmp_path / "outputs/chars_by_decoder/char_encoder=cnn,decoder=softmax/seed=2"
