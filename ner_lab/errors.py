@@ -18,7 +18,7 @@ def shown(text: str | bytes, most: int = 60) -> str:
 
 
 class Interrupted(BaseException):
-    """Training was told to stop; the message says by what, and which checkpoint is kept.
+    """A signal stopped the training; the message names it and the checkpoint that is kept.
 
     The command line exits with code 75 (`EX_TEMPFAIL`: try again later), on which schedulers can requeue.
     """

@@ -127,7 +127,7 @@ class _Crew:
 
 
 def _serve(work: Work, place: Connection, inherited: list[Connection]) -> None:
-    """Main loop of a worker process, until it is told to end or its parent has exited."""
+    """Main loop of a worker process, until it gets the end message or its parent has exited."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for connection in inherited:

@@ -130,7 +130,7 @@ class RunFolder:
         write_whole(self.failure, json.dumps(failure, indent=2) + "\n")
 
     def may_resume(self) -> bool:
-        """Whether a stopped or killed training left a checkpoint; `begin` resumes it if its config is the same."""
+        """Whether a stopped or killed training left a checkpoint; `hold` returns it if its config is the same."""
         return not self.metrics.exists() and (self.state.exists() or self.state_before.exists())
 
     def read_state(self) -> dict[str, Any] | None:

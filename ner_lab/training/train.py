@@ -26,7 +26,7 @@ from ner_lab.config.untrusted import packages_of
 from ner_lab.data.batching.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.preparation import Prepared, prepare
-from ner_lab.errors import Interrupted, UserError, reason_of, user_error_behind
+from ner_lab.errors import Interrupted, UserError, reason_of
 from ner_lab.evaluation.conlleval import score_table
 from ner_lab.evaluation.scoring import score
 from ner_lab.inference.trained_tagger import load
@@ -103,8 +103,8 @@ def train(
 
 def _mistake_of(error: Exception) -> str | None:
     """The message for a mistake of the user; None for a bug."""
-    if (mistake := user_error_behind(error)) is not None:
-        return str(mistake)
+    if isinstance(error, UserError):
+        return str(error)
     return in_words(error) if isinstance(error, OSError) else None
 
 

@@ -1,4 +1,4 @@
-"""Writes a checkpoint after each epoch, resumes from it, and stops a training that is told to stop or diverges."""
+"""Writes a checkpoint after each epoch, resumes from it, and stops a training on a signal or when it diverges."""
 
 import time
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class ResumeCallback(pl.callbacks.Checkpoint):
     explode_above: loss of a token at which training is stopped.
     resumed: the checkpoint that Lightning resumes from. about: further facts for each checkpoint.
 
-    Several processes check after the same steps and act alike: one that was told to stop, or whose loss is not a
+    Several processes check after the same steps and act alike: one that got a signal, or whose loss is not a
     number, stops the others as well.
     """
 
@@ -123,7 +123,7 @@ class ResumeCallback(pl.callbacks.Checkpoint):
         self.signals.training = False
 
     def _agreed(self, trainer: pl.Trainer, bad: bool = False) -> tuple[bool, bool]:
-        """Whether any of the processes was told to stop, and whether any has a bad loss."""
+        """Whether any of the processes got a stop signal, and whether any has a bad loss."""
         asked = self.signals.asked is not None or trainer.received_sigterm
         if trainer.world_size == 1:
             return asked, bad
