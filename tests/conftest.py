@@ -13,12 +13,21 @@ import numpy as np
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hypothesis import settings
 from omegaconf import DictConfig
 from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, Outcome, marked, write_corpus
 
 from ner_lab.cli import main as command_line
 from ner_lab.config.compose import compose_config
 from ner_lab.training.train import train
+
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("soak", deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The suite tries the same examples each time; `make soak` tries new ones."""
+    settings.load_profile("soak" if config.getoption("markexpr") == "soak" else "suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

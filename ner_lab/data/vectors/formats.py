@@ -72,15 +72,18 @@ def read_text(path: Path, wanted: set[str] | None, member: str | None = None) ->
     wanted_bytes = None if wanted is None else {word.encode() for word in wanted}
     with open_vectors(path, member) as file, _text_lines(file, path) as lines:
         found: dict[bytes, TextRow] = {}
-        repeated = dim = 0
+        repeated: list[TextRow] = []
+        dim = 0
         for row in _text_rows(lines, path):
             dim = row.dim
             if wanted_bytes is None or row.word in wanted_bytes:
                 if row.word in found:
-                    repeated += 1
+                    repeated.append(row)
                 else:
                     found[row.word] = row
-        _warn_of_repeated(str(path), repeated)
+        if repeated:
+            _vectors_of(repeated, path)  # a damaged line is refused even if its vector is not used
+        _warn_of_repeated(str(path), len(repeated))
         rows = list(found.values())
         matrix = _vectors_of(rows, path) if rows else np.zeros((0, dim), dtype=np.float32)
         return [_decode(row.word, path, row.line) for row in rows], matrix

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ner_lab.data.vectors import formats, store
@@ -109,6 +109,7 @@ words_and_numbers = st.integers(2, 4).flatmap(
 
 
 @settings(max_examples=60, deadline=None)
+@example([("a", ["0.0", "0.0"]), ("a", ["0.0", "0x10"])], b"\n", False, 1)  # a damaged line of a repeated word
 @given(words_and_numbers, st.sampled_from([b"\n", b"\r\n", b" \n"]), st.booleans(), st.sampled_from([1, 3, 1024]))
 def test_blocks_of_any_text_hold_what_the_careful_reader_gives(
     tmp_path_factory: pytest.TempPathFactory,
