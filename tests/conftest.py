@@ -15,6 +15,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
 from omegaconf import DictConfig
+from preloaded import Preloaded
 from sample import DEV, NO_DROPOUT, SMALL, TEST, TRAIN, Outcome, marked, write_corpus
 
 from ner_lab.cli import main as command_line
@@ -125,11 +126,18 @@ def run(able: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def subprocess_cli() -> Callable[..., Outcome]:
-    """`ner-lab ...` as a person calls it; takes seconds to start, so only where a process of its own is the point."""
-    program = Path(sys.executable).with_name("ner-lab")
+def preloaded(_alone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """The programs `python` and `ner-lab` as forks of a process that has imported everything."""
+    programs = Preloaded(tmp_path_factory.mktemp("preloaded"))
+    yield programs
+    programs.close()
 
-    def call(*arguments: str, **options: Any) -> Outcome:
+
+@pytest.fixture(scope="session")
+def subprocess_cli(preloaded: Preloaded) -> Callable[..., Outcome]:
+    """`ner-lab ...` in a process of its own, where that is the point; `program` replaces the forked `ner-lab`."""
+
+    def call(*arguments: str, program: Path = preloaded.ner_lab, **options: Any) -> Outcome:
         options = {"stdin": subprocess.DEVNULL, "timeout": 300} | options
         done = subprocess.run([program, *arguments], capture_output=True, encoding="utf-8", **options)
         return Outcome(done.returncode, done.stdout, done.stderr)
@@ -181,5 +189,6 @@ def console_run(
         env={**os.environ, "HOME": str(home), "PYTHONHASHSEED": "7"},
         preexec_fn=lambda: os.close(0),
         stdin=None,
+        program=Path(sys.executable).with_name("ner-lab"),
     )
     return home / "run", outcome

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from preloaded import Preloaded
 from sample import DEV, TEST, TRAIN, Outcome, marked, write_corpus
 
 from ner_lab.cli.app import config_dirs_of
@@ -188,7 +189,7 @@ def one_job(command: Command) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workplace(tmp_path: Path, run: Path, preloaded: Preloaded, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with the files that the pages show, and finished runs under the names pages give them."""
     for block in BLOCKS:
         if (name := named_file(block)) is not None:
@@ -198,6 +199,7 @@ def workplace(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         shutil.copytree(run, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "executable", str(preloaded.python))  # of a sweep's jobs
     before = set(sys.modules)
     yield tmp_path
     for name in [name for name in set(sys.modules) - before if name.partition(".")[0] == "my_lab"]:
