@@ -1,4 +1,4 @@
-"""The client of `preloaded`: has its server run this command, forwards signals, and ends as the command ends."""
+"""The client of `preloaded`: has its server run a command, forwards signals, and ends as the command ends."""
 
 import array
 import contextlib
@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 
 _NUMBER = struct.Struct("<q")
 
 
 def run(address: str, arguments: list[str]) -> None:
+    if "LOCAL_RANK" in os.environ:  # Lightning reads the rank when it is imported
+        os.execv(sys.executable, [sys.executable, *arguments])
     server = socket.socket(socket.AF_UNIX)
     for _ in range(1200):
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
