@@ -127,7 +127,7 @@ def _size(study: DictConfig) -> tuple[int, int]:
         swept = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
         values[override.key_or_group] = len(swept)
     seeds = values.pop("seed", 1)
-    return max(1, len(OmegaConf.select(sweeper, "rows", default={}))) * prod(values.values()), seeds
+    return max(1, len(OmegaConf.select(sweeper, "variants", default={}))) * prod(values.values()), seeds
 
 
 def _comment(file: Path) -> list[str]:

@@ -183,8 +183,8 @@ def one_job(command: Command) -> list[str]:
         params = {key: str(value) for key, value in (sweeper.get("params") or {}).items()}
         taken = {word.partition("=")[0] for word in given}
         limits += first_values([f"{key}={value}" for key, value in params.items() if key not in taken])
-        if rows := list(sweeper.get("rows") or {}):
-            limits.append(f"hydra.sweeper.only=[{rows[0]}]")
+        if variants := list(sweeper.get("variants") or {}):
+            limits.append(f"hydra.sweeper.include=[{variants[0]}]")
     return limits
 
 

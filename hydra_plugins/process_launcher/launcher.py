@@ -24,11 +24,21 @@ class ProcessLauncher(Launcher):
     to it. So `trainer=ddp` works within a job, and a failing job does not affect others.
     """
 
-    def __init__(self, *, n_jobs: int | None, gpus: Sequence[Any] | None, jobs_per_gpu: int, changed: str) -> None:
+    def __init__(
+        self,
+        *,
+        n_jobs: int | None,
+        gpus: Sequence[Any] | None,
+        jobs_per_gpu: int,
+        on_config_change: str,
+        changed: str | None = None,
+    ) -> None:
+        """`changed` is the former name of `on_config_change`."""
         self.n_jobs = n_jobs
         self.gpus = gpus
         self.jobs_per_gpu = jobs_per_gpu
-        self.changed = changed
+        self.on_config_change = changed or on_config_change
+        self.deprecated = {"hydra.launcher.changed": changed} if changed else {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
@@ -36,9 +46,11 @@ class ProcessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run unfinished jobs; a job's value is its dev F1, or an error with the reason if it failed."""
+        from ner_lab.config.renames import with_current_keys
         from ner_lab.studies.launcher import launch
         from ner_lab.studies.manifest import recorded
 
+        with_current_keys(self.deprecated)
         load = self.hydra_context.config_loader.load_sweep_config
         batch, new = self._named(job_overrides)
         jobs = [(overrides, load(self.config, overrides)) for overrides in batch]
@@ -50,7 +62,7 @@ class ProcessLauncher(Launcher):
                 n_jobs=self.n_jobs,
                 gpus=self.gpus,
                 jobs_per_gpu=self.jobs_per_gpu,
-                changed=self.changed,
+                on_config_change=self.on_config_change,
             )
         returns = []
         for (overrides, cfg), value in zip(jobs, values, strict=True):

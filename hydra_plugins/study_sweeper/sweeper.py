@@ -19,7 +19,7 @@ from hydra_plugins.process_launcher.launcher import ProcessLauncher
 
 
 class StudySweeper(Sweeper):
-    """Sweeps over all combinations of values, or over rows and seeds; settings as in `conf/hydra/sweeper/study.yaml`.
+    """Sweeps over all combinations of values, or over variants and seeds; settings of `conf/hydra/sweeper/study.yaml`.
 
     Passes all jobs to the launcher at once, whichever it is, each with a folder named by its choices, and
     writes `study.yaml`, the record that `ner-lab sweep --status` and `ner-lab report` read.
@@ -29,12 +29,16 @@ class StudySweeper(Sweeper):
         self,
         *,
         params: Mapping[str, Any] | None,
-        rows: Mapping[str, Mapping[str, Any]] | None,
-        only: Sequence[str] | None,
+        variants: Mapping[str, Mapping[str, Any]] | None,
+        include: Sequence[str] | None,
+        rows: Mapping[str, Mapping[str, Any]] | None = None,
+        only: Sequence[str] | None = None,
     ) -> None:
+        """`rows` and `only` are the former names of `variants` and `include`."""
         self.params = params or {}
-        self.rows = rows or {}
-        self.only = only
+        self.variants = variants or rows or {}
+        self.include = include if only is None else only
+        self.deprecated = {"hydra.sweeper.rows": rows, "hydra.sweeper.only": only}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from ner_lab.config.compose import override_parser
@@ -49,16 +53,18 @@ class StudySweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the jobs; raises `JobsFailed` when all have ended and some failed."""
         from ner_lab.config.compose import readable
-        from ner_lab.config.grid import chosen_rows, expand
+        from ner_lab.config.grid import expand, included_variants
+        from ner_lab.config.renames import with_current_keys
         from ner_lab.errors import JobElsewhere, JobsFailed, UserError
         from ner_lab.io.terminal import start_logging
         from ner_lab.studies.closing import say_how_it_went
         from ner_lab.studies.manifest import recorded
 
         start_logging()
-        rows = chosen_rows(self.rows, self.only)
-        study = expand(self.parse, self.params, self.rows, arguments, self.config.seed)
-        jobs = [job for job in study if job.label is None or job.label in rows]
+        with_current_keys({key: value for key, value in self.deprecated.items() if value is not None})
+        variants = included_variants(self.variants, self.include)
+        study = expand(self.parse, self.params, self.variants, arguments, self.config.seed)
+        jobs = [job for job in study if job.label is None or job.label in variants]
         folder = Path(self.config.hydra.sweep.dir).absolute()
         batch = [[*readable(job.overrides), f"hydra.sweep.subdir='{job.folder}'"] for job in jobs]
         refusals = (UserError, HydraException, OmegaConfBaseException)

@@ -90,7 +90,6 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     record = run.read_record()
     choices = dict(record["choices"])
     cfg, reset = from_stranger(run.read_config(trained=False))
-    cfg.state_every = None  # a number in older runs, where nobody need have set it
     config_dirs, others = config_dirs_of(overrides)
     if flags := [one for one in others if one.startswith("-")]:
         raise UserError(

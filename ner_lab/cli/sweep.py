@@ -33,7 +33,7 @@ stopped or killed, repeats what failed, and adds what is new, such as further se
 
 It is `ner-lab train -m --config-dir sweeps --config-name NAME`, and takes whatever that takes.
 hydra.launcher.n_jobs   jobs at once                    hydra.launcher.gpus=[0,1]      GPUs to deal out
-hydra.launcher.changed  finished jobs of another config: refuse, keep or redo          hydra.sweep.dir=DIR"""
+hydra.launcher.on_config_change  finished jobs of another config: refuse, keep or redo          hydra.sweep.dir=DIR"""
 
 
 def study_file(name: str) -> Path:

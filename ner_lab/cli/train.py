@@ -29,6 +29,7 @@ from ner_lab.config.compose import (
     study_name,
     told_twice,
 )
+from ner_lab.config.renames import current_words, rename_keys
 from ner_lab.errors import JobFailed, UserError
 from ner_lab.runs.folder import RunFolder
 from ner_lab.studies.other_launchers import finished_value, note_failure, refuse_processes
@@ -48,6 +49,7 @@ def _job(cfg: DictConfig) -> float:
     try:
         for twice in told_twice(told):
             log.warning("%s", twice)
+        rename_keys(cfg)
         check_keys(cfg, dict(runtime.choices), extra)
         if in_sweep:
             refuse_processes(cfg)
@@ -81,7 +83,7 @@ def _checked_job() -> None:
             f"{shown.pop()} shows the config of one job: leave out --multirun, and give each key one value."
         )
     check_words(sys.argv[1:])
-    sys.argv[1:] = readable(flags_last(sys.argv[1:]))
+    sys.argv[1:] = readable(flags_last(current_words(sys.argv[1:])))
     with files_named(dirs), new_folders_removed_if_empty():
         _job()
 

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from ner_lab.config.naming import SEED, job_folder
+from ner_lab.config.renames import current_words, rename_keys
 from ner_lab.errors import UserError, nearest
 from ner_lab.version import PACKAGE
 
@@ -163,7 +164,10 @@ def compose_config(
     """
     with _hydra_of(str(CONF_DIR), config_dirs):
         path = [f"hydra.searchpath=[{','.join(map(_quoted_place, config_dirs))}]"] if config_dirs else []
-        return compose(name, overrides=[*readable(overrides), *path], return_hydra_config=with_hydra)
+        words = readable(current_words(overrides))
+        cfg = compose(name, overrides=[*words, *path], return_hydra_config=with_hydra)
+    rename_keys(cfg)
+    return cfg
 
 
 @contextmanager
@@ -188,7 +192,8 @@ def compose_study(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, dic
     folder = str(file.parent.absolute())
     with _hydra_of(folder, [folder]):
         path = f"hydra.searchpath=[{_quoted_place(str(CONF_DIR))}]"
-        cfg = compose(file.stem, overrides=[*overrides, path], return_hydra_config=True)
+        cfg = compose(file.stem, overrides=[*current_words(overrides), path], return_hydra_config=True)
+    rename_keys(cfg)
     choices = {str(key): str(value) for key, value in cfg.hydra.runtime.choices.items()}
     with open_dict(cfg):
         del cfg["hydra"]
@@ -242,7 +247,7 @@ def apply_overrides(
         UserError: for a group, option or key that does not exist, and for values of the wrong type for the key.
     """
     check_words(overrides)
-    parsed = override_parser()(list(overrides))
+    parsed = override_parser()(current_words(overrides))
     for override in parsed:
         if override.is_sweep_override():
             raise UserError(f"'{override.input_line}' gives several values, and this is one run. Give one.")

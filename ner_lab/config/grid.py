@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ner_lab.config.naming import SEED, configuration_name, job_folder
+from ner_lab.config.renames import with_current_keys
 from ner_lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Job:
     """One training: its overrides in Hydra's grammar, and what distinguishes it from the other jobs.
 
-    choices: value of each swept key, without the seed. label: name of its row in a study of rows.
+    choices: value of each swept key, without the seed. label: its variant, in a study of variants.
     """
 
     overrides: tuple[str, ...]
@@ -31,32 +32,39 @@ class Job:
         object.__setattr__(self, "folder", job_folder(self.choices, self.seed))
 
 
-def chosen_rows(rows: Mapping[str, Mapping[str, Any]], only: Sequence[str] | None) -> dict[str, Mapping[str, Any]]:
-    """The rows with these labels; all if none are named."""
-    for label in only or ():
-        if label not in rows:
-            raise UserError(f"hydra.sweeper.only: no row '{label}'{nearest(label, rows)} Rows: {', '.join(rows)}.")
-    return {label: row for label, row in rows.items() if only is None or label in only}
+def included_variants(
+    variants: Mapping[str, Mapping[str, Any]], include: Sequence[str] | None
+) -> dict[str, Mapping[str, Any]]:
+    """The variants with these labels; all if none are named."""
+    for label in include or ():
+        if label not in variants:
+            raise UserError(
+                f"hydra.sweeper.include: no variant '{label}'{nearest(label, variants)} "
+                f"Variants: {', '.join(variants)}."
+            )
+    return {label: variant for label, variant in variants.items() if include is None or label in include}
 
 
 def expand(
     parse: "Callable[[list[str]], list[Override]]",
     params: Mapping[str, Any],
-    rows: Mapping[str, Mapping[str, Any]],
+    variants: Mapping[str, Mapping[str, Any]],
     arguments: Sequence[str],
     seed: int,
 ) -> list[Job]:
-    """All jobs, in the order of rows and parameters, the last parameter changing fastest.
+    """All jobs, in the order of variants and parameters, the last parameter changing fastest.
 
-    parse: Hydra's parser of overrides. params: `hydra.sweeper.params`, swept or fixed. rows: label to overrides.
+    parse: Hydra's parser of overrides. params: `hydra.sweeper.params`, swept or fixed. variants: label to
+    overrides.
     arguments: overrides from the command line, which take precedence over params of the same key.
     seed: of jobs that sweep over none.
     """
     swept: dict[str, list[str]] = {}
     fixed: dict[str, str] = {}
-    stated = parse([f"{key}={_as_override(value)}" for key, value in params.items()])
-    factors = {key_of(override) for override in stated}
-    for override in [*stated, *parse(list(arguments))]:
+    given = parse([f"{key}={_as_override(value)}" for key, value in with_current_keys(params).items()])
+    variants = {label: with_current_keys(variant) for label, variant in variants.items()}
+    factors = {key_of(override) for override in given}
+    for override in [*given, *parse(list(arguments))]:
         key = key_of(override)
         values = _values(override)
         if values is None and key not in factors:
@@ -65,18 +73,18 @@ def expand(
         else:
             swept[key] = values if values is not None else [str(override.get_value_element_as_str())]
             fixed.pop(key, None)
-    _check_rows(parse, rows, {key.lstrip("+~") for key in (*swept, *fixed)})
+    _check_variants(parse, variants, {key.lstrip("+~") for key in (*swept, *fixed)})
     axes = [[(key, value) for value in values] for key, values in swept.items()]
     jobs: dict[str, Job] = {}
-    for label, row in rows.items() if rows else [(None, {})]:
-        chosen = [(str(key), _as_override(value)) for key, value in row.items()]
+    for label, variant in variants.items() if variants else [(None, {})]:
+        chosen = [(str(key), _as_override(value)) for key, value in variant.items()]
         for combination in itertools.product(*axes):
             pairs = dict([*chosen, *combination])
             job = Job(
                 overrides=(*fixed.values(), *(f"{key}={value}" for key, value in pairs.items())),
                 choices={key: value.strip("'\"") for key, value in pairs.items() if key != SEED},
                 seed=number(pairs.get(SEED, seed)),
-                label=label if rows else None,
+                label=label if variants else None,
             )
             _check_twin(job, jobs.setdefault(job.folder, job))
     return list(jobs.values())
@@ -102,31 +110,32 @@ def _values(override: "Override") -> list[str] | None:
 def _check_twin(job: Job, twin: Job) -> None:
     """Refuse different jobs with the same folder."""
     if job.label != twin.label:
-        raise UserError(f"rows '{twin.label}' and '{job.label}' make the same choices: {job.folder}.")
+        raise UserError(f"variants '{twin.label}' and '{job.label}' make the same choices: {job.folder}.")
     for key, value in job.choices.items():
         if twin.choices[key] != value:
             raise UserError(f"{key}: '{twin.choices[key]}' and '{value}' are too alike to name folders: {job.folder}.")
 
 
-def _check_rows(
-    parse: "Callable[[list[str]], list[Override]]", rows: Mapping[str, Mapping[str, Any]], others: set[str]
+def _check_variants(
+    parse: "Callable[[list[str]], list[Override]]", variants: Mapping[str, Mapping[str, Any]], others: set[str]
 ) -> None:
-    stated = [set(map(str, row)) for row in rows.values()]
-    for label, keys in zip(rows, stated, strict=True):
-        for override in parse([f"{key}={_as_override(value)}" for key, value in rows[label].items()]):
+    keys_of = [set(map(str, variant)) for variant in variants.values()]
+    for label, keys in zip(variants, keys_of, strict=True):
+        for override in parse([f"{key}={_as_override(value)}" for key, value in variants[label].items()]):
             if override.is_sweep_override():
-                raise UserError(f"hydra.sweeper.rows: '{label}' states several values: {override.input_line}.")
-        if keys != stated[0]:
-            odd = ", ".join(sorted(keys ^ stated[0]))
+                raise UserError(f"hydra.sweeper.variants: '{label}' gives several values: {override.input_line}.")
+        if keys != keys_of[0]:
+            odd = ", ".join(sorted(keys ^ keys_of[0]))
             raise UserError(
-                f"hydra.sweeper.rows: '{label}' and '{next(iter(rows))}' differ in the keys they state: {odd}."
+                f"hydra.sweeper.variants: '{label}' and '{next(iter(variants))}' must set the same keys; "
+                f"only one of them sets {odd}."
             )
         if SEED in keys:
-            raise UserError(f"hydra.sweeper.rows: '{label}' states a seed. Seeds belong in hydra.sweeper.params.")
+            raise UserError(f"hydra.sweeper.variants: '{label}' sets the seed. Seeds belong in hydra.sweeper.params.")
         if both := sorted(keys & others):
             raise UserError(
-                f"{both[0]} is what the rows of this study choose; it cannot be set beside them. "
-                "Choose rows with hydra.sweeper.only=[LABEL], or take another study."
+                f"{both[0]} is set by the variants of this study and cannot be set beside them. "
+                "Choose variants with hydra.sweeper.include=[LABEL], or use another study."
             )
 
 

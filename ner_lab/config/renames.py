@@ -1,8 +1,12 @@
-"""Class names in older run folders, and the current names."""
+"""Names of classes and keys in older run folders, study files and command lines, and the current names."""
 
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+log = logging.getLogger(__name__)
 
 _MODULES = {
     "word_embedding.file": "models.word_embedding.pretrained",
@@ -24,6 +28,17 @@ _MODULES = {
 }
 """Module or package below `ner_lab` -> its current path; the first match counts."""
 
+_KEYS: dict[str, str | None] = {
+    "explode_above": "max_loss",
+    "fail_below": "min_dev_score",
+    "state_every": None,
+    "optimizer.clip_at": "optimizer.clip_value",
+    "hydra.launcher.changed": "hydra.launcher.on_config_change",
+    "hydra.sweeper.rows": "hydra.sweeper.variants",
+    "hydra.sweeper.only": "hydra.sweeper.include",
+}
+"""Key -> its current name in the same section; None if it has no effect any more."""
+
 
 def current_target(target: str) -> str:
     """The current name of a class (`_target_`)."""
@@ -33,13 +48,73 @@ def current_target(target: str) -> str:
     return target
 
 
+def current_words(words: Sequence[str]) -> list[str]:
+    """Command-line overrides with the current names of their keys; one warning for each old name."""
+    return [word for given in words if (word := _current_word(given)) is not None]
+
+
+def _current_word(word: str) -> str | None:
+    key, equals, value = word.partition("=")
+    name = key.lstrip("+~")
+    if name not in _KEYS:
+        return word
+    _warn(name)
+    new = _KEYS[name]
+    return None if new is None else f"{key.removesuffix(name)}{new}{equals}{value}"
+
+
+def with_current_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by full key, as a study's file gives them, with current keys; one warning for each old name."""
+    named = {}
+    for key, value in values.items():
+        if key in _KEYS:
+            _warn(key)
+        if (name := _KEYS.get(key, key)) is not None:
+            named[name] = value
+    return named
+
+
+def rename_keys(cfg: DictConfig) -> None:
+    """Give keys of a composed config, or of a study's file, their current names; one warning for each old name."""
+    for old, new in _KEYS.items():
+        place, _, name = old.rpartition(".")
+        section = OmegaConf.select(cfg, place) if place else cfg
+        if not isinstance(section, DictConfig) or name not in section:
+            continue
+        _warn(old)
+        with open_dict(section):
+            value = section.pop(name)
+            if new is not None:
+                section[new.rpartition(".")[2]] = value
+
+
+def _warn(old: str) -> None:
+    new = _KEYS[old]
+    advice = "has no effect; leave it out" if new is None else f"use {new}"
+    log.warning("%s is deprecated: %s", old, advice)
+
+
 def with_current_names(config: Any) -> Any:
-    """A config as read from a run folder, plain or OmegaConf's, with current class names."""
+    """A config as read from a run folder, plain or OmegaConf's, with the current names of classes and keys."""
     if OmegaConf.is_config(config):
         return OmegaConf.create(with_current_names(OmegaConf.to_container(config, resolve=False)))
+    if not isinstance(config, dict):
+        return config
+    named = _with_current_targets(config)
+    for old, new in _KEYS.items():
+        place, _, name = old.rpartition(".")
+        section = named.get(place) if place else named
+        if isinstance(section, dict) and name in section:
+            value = section.pop(name)
+            if new is not None:
+                section.setdefault(new.rpartition(".")[2], value)
+    return named
+
+
+def _with_current_targets(config: Any) -> Any:
     if isinstance(config, dict):
         return {
-            key: current_target(value) if key == "_target_" and isinstance(value, str) else with_current_names(value)
+            key: current_target(value) if key == "_target_" and isinstance(value, str) else _with_current_targets(value)
             for key, value in config.items()
         }
-    return [with_current_names(value) for value in config] if isinstance(config, list) else config
+    return [_with_current_targets(value) for value in config] if isinstance(config, list) else config

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.config.compose import CONF_DIR, override_parser, read_config_text
 from ner_lab.config.grid import Job, expand
+from ner_lab.config.renames import rename_keys
 from ner_lab.errors import UserError
 
 SWEEPS_DIR = CONF_DIR.parent / "sweeps"
@@ -30,7 +31,8 @@ def read_study_file(file: Path) -> DictConfig:
         raise UserError(f"{file}: {kind}, and a study has keys: defaults: [config, _self_], study, hydra.")
     if not isinstance(study := found.get("study", OmegaConf.create({})), DictConfig):
         raise UserError(f"{file}: study is '{study}'. It has keys of its own: name, question, factors, baseline.")
-    for place in ("study.factors", "study.published", "hydra.sweeper.rows", "hydra.sweeper.params"):
+    rename_keys(found)
+    for place in ("study.factors", "study.published", "hydra.sweeper.variants", "hydra.sweeper.params"):
         if (stated := OmegaConf.select(found, place)) is not None and not isinstance(stated, DictConfig):
             raise UserError(f"{file}: {place} is '{stated}'. It has keys of its own, KEY: VALUE, a line each.")
     return found
@@ -41,5 +43,5 @@ def jobs_of(study: DictConfig) -> list[Job]:
     if any("optuna" in str(entry) for entry in study.get("defaults") or ()):
         return []
     params = OmegaConf.select(study, "hydra.sweeper.params") or {}
-    rows = OmegaConf.select(study, "hydra.sweeper.rows") or {}
-    return expand(override_parser(), params, rows, [], seed=1)
+    variants = OmegaConf.select(study, "hydra.sweeper.variants") or {}
+    return expand(override_parser(), params, variants, [], seed=1)

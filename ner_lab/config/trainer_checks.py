@@ -31,7 +31,7 @@ _CLUSTERS = ("NODE_RANK", "GROUP_RANK", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse invalid settings outside the parts, before anything is read or written."""
-    _require("explode_above", cfg.explode_above, lambda value: _number(value) and value > 0, _LOSS)
+    _require("max_loss", cfg.max_loss, lambda value: _number(value) and value > 0, _LOSS)
     for key in ("factors", "published"):
         _require(f"study.{key}", cfg.study.get(key), lambda value: isinstance(value, DictConfig), "{KEY: VALUE, ...}")
     check_trainer(cfg.trainer)

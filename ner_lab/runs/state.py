@@ -17,7 +17,7 @@ DONE, FAILED, RUNNING, UNFINISHED, NEW = "done", "failed", "running", "unfinishe
 """done: metrics.json without failure. failed: it ended, and says why. running: a process holds the folder.
 unfinished: begun, then killed. left: not begun."""
 
-_INDIFFERENT = {"study", "logger", "run_name", "state_every"}  # a result is the same whatever they are, and
+_INDIFFERENT = {"study", "logger", "run_name"}  # a result is the same whatever they are, and
 _INDIFFERENT_ANYWHERE = "cache_dir"
 _NUMBERS = ("train_seconds", "data_seconds", "train_tokens_per_second")
 _LARGEST = 100_000_000  # maximum size of metrics.json in bytes

@@ -19,7 +19,7 @@ from ner_lab.studies.progress_view import SweepView
 
 log = logging.getLogger(__name__)
 
-_CHANGED = (REFUSE, KEEP, REDO)
+_ON_CHANGE = (REFUSE, KEEP, REDO)
 _OF_THE_SWEEP = (
     "hydra.mode",
     "hydra.sweep",
@@ -38,15 +38,18 @@ def launch(
     n_jobs: int | None,
     gpus: Sequence[Any] | None,
     jobs_per_gpu: int,
-    changed: str,
+    on_config_change: str,
 ) -> list[float | Exception]:
     """Run jobs, each given by its overrides and its config with its `hydra` node; return dev F1 or the error of each.
 
     master: the config of the multirun. The settings are those of `conf/hydra/launcher/process.yaml`.
     """
     start_logging()
-    if changed not in _CHANGED:
-        raise UserError(f"hydra.launcher.changed={changed}{nearest(changed, _CHANGED)} It takes {', '.join(_CHANGED)}.")
+    if on_config_change not in _ON_CHANGE:
+        raise UserError(
+            f"hydra.launcher.on_config_change must be one of {', '.join(_ON_CHANGE)}; got '{on_config_change}'"
+            f"{nearest(on_config_change, _ON_CHANGE)}"
+        )
     if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be 1 or more, or null for what the machine takes.")
     at_hand = gpus_to_deal(gpus)
@@ -65,7 +68,7 @@ def launch(
         for overrides, cfg in jobs
         for folder in [Path(cfg.hydra.sweep.dir).absolute() / cfg.hydra.sweep.subdir]
     ]
-    needed = are_due([job.run for job in launches], [cfg for _, cfg in jobs], changed)
+    needed = are_due([job.run for job in launches], [cfg for _, cfg in jobs], on_config_change)
     by_folder = {job.run.path: job for job, is_due in zip(launches, needed, strict=True) if is_due}
     due = list(by_folder.values())  # a search may request the same job twice
     if due:

@@ -17,32 +17,32 @@ REFUSE, KEEP, REDO = "refuse", "keep", "redo"
 _SHOWN = 5  # maximum number of changed jobs and keys that are listed
 
 
-def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], changed: str = REFUSE) -> list[bool]:
+def are_due(runs: Sequence[RunFolder], cfgs: Sequence[DictConfig], on_change: str = REFUSE) -> list[bool]:
     """Which jobs to run: neither finished nor running elsewhere. Finished jobs must have the requested config.
 
-    cfgs: of the jobs, with their `hydra` node. changed: one of the words above.
+    cfgs: of the jobs, with their `hydra` node. on_change: one of the words above.
     """
     states = [state_of(run) for run in runs]
     finished = [(run, cfg) for run, cfg, state in zip(runs, cfgs, states, strict=True) if state == DONE]
     other = {job_name(run): found for run, cfg in finished if (found := differences(run, _without_hydra(cfg)))}
     older = {job_name(run): commit for run, _ in finished if (commit := other_code(run)) is not None}
-    if other and changed == REFUSE:
+    if other and on_change == REFUSE:
         raise UserError(
-            f"{len(other)} finished jobs have another config than is asked for now. Nothing was started.\n"
+            f"{len(other)} finished jobs have another config than the one requested. Nothing was started.\n"
             f"{_listed(other)}\n"
-            "With hydra/launcher=process, hydra.launcher.changed=redo trains them again (and sets the old results "
-            "aside), =keep takes them as they are; or give this study another folder, hydra.sweep.dir=outputs/NAME."
+            "With hydra/launcher=process, hydra.launcher.on_config_change=redo trains them again (and sets the old "
+            "results aside), =keep accepts them; or use another folder for this study, hydra.sweep.dir=outputs/NAME."
         )
     if other:
-        log.warning("%d finished jobs have another config than is asked for now:\n%s", len(other), _listed(other))
+        log.warning("%d finished jobs have another config than the one requested:\n%s", len(other), _listed(other))
     if older:
         log.warning(
             "%d finished jobs were trained by other code (commit %s); "
-            "hydra/launcher=process hydra.launcher.changed=redo trains them again",
+            "hydra/launcher=process hydra.launcher.on_config_change=redo trains them again",
             len(older),
             ", ".join(sorted(set(older.values()))),
         )
-    redo = (set(other) | set(older)) if changed == REDO else set()
+    redo = (set(other) | set(older)) if on_change == REDO else set()
     for run, state in zip(runs, states, strict=True):
         half_written = state == UNFINISHED and run.metrics.exists()
         if half_written or job_name(run) in redo:  # otherwise the job would consider it a finished run

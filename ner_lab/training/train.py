@@ -182,8 +182,6 @@ def _train(
         keeps_last, stopping = True, EarlyStop(rule=cfg.early_stopping.rule, patience=None)
         if first:
             log.warning("%s", reason)
-    if first and cfg.state_every is not None:
-        log.warning("state_every is deprecated and has no effect: each epoch ends with a checkpoint. Leave it out.")
     if first and (note := note_on_precision(cfg.trainer.precision)) is not None:
         log.warning("%s", note)
     epochs = EpochLog(trained_on_dev=options.trains_on_dev, keeps_last=keeps_last)
@@ -194,7 +192,7 @@ def _train(
         "code": code_sum(),
         "versions": versions(),
     }
-    resume = ResumeCallback(run, signals, best, explode_above=cfg.explode_above, resumed=state, about=about)
+    resume = ResumeCallback(run, signals, best, max_loss=cfg.max_loss, resumed=state, about=about)
     if state is not None:
         _check_resumable(state, about, module, run)
         epochs.load_state_dict(state["callbacks"][epochs.state_key])
@@ -382,7 +380,7 @@ def finish(
         raise UserError("no epoch was trained to its end: raise trainer.max_epochs, trainer.max_steps or max_time.")
     tagger = load(run.path, trust=packages_of(cfg)).tagger  # as any later reader will
     splits = score_kept(tagger, run, prepared, options.eval_batch_tokens)
-    failure = epochs.unscored_failure or _failure(splits["dev"]["f1"], cfg.fail_below)
+    failure = epochs.unscored_failure or _failure(splits["dev"]["f1"], cfg.min_dev_score)
     metrics = {
         "status": "ok" if failure is None else "failed",
         "failure": failure,
@@ -412,21 +410,21 @@ def facts_of(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, An
 
 
 def stopping_of(cfg: DictConfig, options: DataOptions) -> EarlyStop:
-    """The early stopping rule, checked against `data.train_on`; also checks `fail_below`."""
-    patience, limit = cfg.early_stopping.patience, cfg.fail_below
+    """The early stopping rule, checked against `data.train_on`; also checks `min_dev_score`."""
+    patience, limit = cfg.early_stopping.patience, cfg.min_dev_score
     if options.trains_on_dev and patience is not None:
         raise UserError(
             f"early_stopping.patience is {patience}, but data.train_on=[train,dev] leaves no data to stop on. "
             "Give early_stopping.patience=null and a fixed trainer.max_epochs=N."
         )
     if limit is not None and (type(limit) not in (int, float) or not 0 <= limit <= 100):
-        raise UserError(f"fail_below is {limit}. It is a dev F1 in per cent, 0 to 100, or null.")
+        raise UserError(f"min_dev_score is {limit}. It is a dev F1 in per cent, 0 to 100, or null.")
     return EarlyStop(rule=cfg.early_stopping.rule, patience=patience)
 
 
 def _failure(dev_f1: float, least: float | None) -> str | None:
     """Why a finished run counts as failed (Chiu & Nichols 2016, section 3.4); None if it does not."""
-    return f"dev F1 {dev_f1:.2f} is below fail_below={least:g}" if least is not None and dev_f1 < least else None
+    return f"dev F1 {dev_f1:.2f} is below min_dev_score={least:g}" if least is not None and dev_f1 < least else None
 
 
 def _transitions(

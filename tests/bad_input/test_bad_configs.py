@@ -102,10 +102,10 @@ VALUES = [
     Case("a negative seed", "seed=-1", ("seed is -1", "from 0 to 4294967295")),
     Case("a seed beyond the generators", "seed=1099511627776", ("seed is 1099511627776", "4294967295")),
     Case("a switch for a seed", "seed=true", ("seed is True", "a whole number")),
-    Case("an F1 above all", "fail_below=101", ("fail_below is 101", "0 to 100, or null")),
-    Case("an F1 by a word", "fail_below=high", ("fail_below is high", "0 to 100, or null")),
-    Case("nothing is an explosion", "explode_above=null", ("explode_above is null", "above 0")),
-    Case("all is an explosion", "explode_above=0", ("explode_above is 0", "above 0")),
+    Case("an F1 above all", "min_dev_score=101", ("min_dev_score is 101", "0 to 100, or null")),
+    Case("an F1 by a word", "min_dev_score=high", ("min_dev_score is high", "0 to 100, or null")),
+    Case("nothing is an explosion", "max_loss=null", ("max_loss is null", "above 0")),
+    Case("all is an explosion", "max_loss=0", ("max_loss is 0", "above 0")),
     Case("no patience", "early_stopping.patience=0", ("early_stopping.patience is 0", "at least 1, or null")),
     Case("half an epoch of patience", "early_stopping.patience=1.5", ("early_stopping.patience is 1.5", "or null")),
     Case("stopping by luck", "early_stopping.rule=luck", ("early_stopping.rule is 'luck'", "f1 or loss_and_accuracy")),
@@ -226,8 +226,7 @@ def test_what_may_be_passes(usual: DictConfig) -> None:
         "trainer.profiler=simple",
         "trainer.max_steps=-1",
         "trainer.deterministic=warn",
-        "state_every=null",
-        "fail_below=0",
+        "min_dev_score=0",
         "data.train_on=[dev,train]",
     ):
         cfg = setting(usual, text)
@@ -419,7 +418,9 @@ def test_an_override_that_cannot_be_is_refused(
 def test_a_reference_to_another_key_is_no_mistake(
     small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:
-    outcome = cli("train", *small, f"hydra.run.dir={tmp_path / 'run'}", "trainer.max_epochs=1", "fail_below=${threads}")
+    outcome = cli(
+        "train", *small, f"hydra.run.dir={tmp_path / 'run'}", "trainer.max_epochs=1", "min_dev_score=${threads}"
+    )
     assert "Interpolation" not in outcome.said
     assert (tmp_path / "run" / "metrics.json").is_file()
 
@@ -570,7 +571,7 @@ COMMANDS = [
     Case("sweep over an unknown group", "sweep no_group.yaml", ("unknown config key 'decodr'", "'decoder'")),
     Case("sweep in no job", "sweep a_study.yaml hydra.launcher.n_jobs=0", ("hydra.launcher.n_jobs is 0", "1 or more")),
     Case("sweep on a GPU that is no list", "sweep a_study.yaml hydra.launcher.gpus=3", ("launcher.gpus is 3", "[0,1]")),
-    Case("sweep with unsure skipping", "sweep a_study.yaml hydra.launcher.changed=x", ("refuse, keep, redo",)),
+    Case("sweep with unsure skipping", "sweep a_study.yaml hydra.launcher.on_config_change=x", ("refuse, keep, redo",)),
     Case("status of a broken record", "sweep bad_record --status", ("bad_record/study.yaml", "start the study again")),
     Case("status of a broken study", "sweep tabs.yaml --status", ("tabs.yaml:3",)),
     Case("dashboard of nothing", "dashboard", ("which study? Give its name.",)),

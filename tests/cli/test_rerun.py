@@ -119,7 +119,7 @@ def test_what_cannot_be_gone_on_with_or_repeated_is_refused(
 
 def test_a_diverged_run_is_not_gone_on_with(small: list[str], tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     folder = tmp_path / "run"
-    diverging = ["explode_above=1e-3"]
+    diverging = ["max_loss=1e-3"]
     assert cli("train", *small, *diverging, f"hydra.run.dir={folder}").code == 2
     outcome = cli("train", f"resume={folder}")
     assert outcome.code == 2
@@ -261,7 +261,7 @@ def test_real_runs_killed_at_any_time_end_as_one_never_killed(
         (["threads=0b10"], "threads is '0b10'"),
         (["encoder.hidden_dm=9"], "unknown config key 'encoder.hidden_dm'"),
         (["~early_stopping"], "early_stopping cannot be left out"),
-        (["~optimizer.clip_at"], "optimizer.clip_at cannot be left out"),
+        (["~optimizer.clip_value"], "optimizer.clip_value cannot be left out"),
         (["~data.scheme"], "data.scheme cannot be left out"),
         (["~seedd"], "unknown config key 'seedd'. Did you mean 'seed'"),
     ],

@@ -213,7 +213,7 @@ def test_a_logger_option_makes_a_tracker_that_can_be_closed_before_it_was_opened
 
 @pytest.mark.parametrize("option", options_of("paper"))
 def test_a_paper_sets_no_key_in_a_group_that_ablations_swap(option: str) -> None:
-    free = {"data", "trainer", "early_stopping", "fail_below", "seed", "threads"}
+    free = {"data", "trainer", "early_stopping", "min_dev_score", "seed", "threads"}
     assert {str(key) for key in own_lines("paper", option)} - {"defaults"} <= free
 
 

@@ -90,7 +90,7 @@ class Sweep:
 
     @property
     def rows(self) -> Mapping[str, Mapping[str, Any]]:
-        return self.sweeper.get("rows", {})
+        return self.sweeper.get("variants", {})
 
     def configurations(self) -> dict[str, dict[str, str]]:
         """Choices of each, by the row's label or the folder's name."""
@@ -209,7 +209,7 @@ def test_what_is_swept_has_a_label_and_nothing_else_has_one(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_study_sets_no_key_in_a_group_that_it_swaps(name: str) -> None:
     swept = {*sweep(name).sweeper["params"], *(key for row in sweep(name).rows.values() for key in row)}
-    assert own_keys(name) <= {"data", "trainer", "early_stopping", "fail_below"} - swept
+    assert own_keys(name) <= {"data", "trainer", "early_stopping", "min_dev_score"} - swept
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -426,7 +426,7 @@ def test_published_figures_say_which_corpus_they_are_of(name: str) -> None:
     said = OmegaConf.load(SWEEPS / f"{name}.yaml")
     chosen = [entry for entry in said.defaults if isinstance(entry, DictConfig)]
     groups = {str(key).removeprefix("override "): str(value) for entry in chosen for key, value in entry.items()}
-    rows = OmegaConf.select(said, "hydra.sweeper.rows") or {}
+    rows = OmegaConf.select(said, "hydra.sweeper.variants") or {}
     params = OmegaConf.select(said, "hydra.sweeper.params") or {}
     papers = [str(row.paper) for row in rows.values() if "paper" in row]
     papers = papers or [one.strip() for one in str(params.get("paper", groups.get("paper", "none"))).split(",")]

@@ -45,7 +45,7 @@ def test_figures_are_those_of_the_finished_runs_alone(tmp_path: Path) -> None:
     write_plan(tmp_path, [job(CNN, seed) for seed in range(1, 6)])
     write_run(tmp_path / CNN / "seed=1", metrics(1, dev=80, test=70))
     write_run(tmp_path / CNN / "seed=2", metrics(2, dev=82, test=74, best_epoch=7, train_seconds=60))
-    failed = metrics(3, dev=1, test=1, status="failed", failure="dev F1 1.00 is below fail_below=50")
+    failed = metrics(3, dev=1, test=1, status="failed", failure="dev F1 1.00 is below min_dev_score=50")
     write_run(tmp_path / CNN / "seed=3", failed)
     write_run(tmp_path / CNN / "seed=4", "{")
     (row,) = found(tmp_path).rows

@@ -9,11 +9,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.config.grid import Job, chosen_rows, expand
+from ner_lab.config.grid import Job, expand, included_variants
 from ner_lab.config.naming import configuration_name
 from ner_lab.errors import UserError
 
-ROWS = {
+VARIANTS = {
     "BLSTM": {"char_encoder": "none", "features": "none"},
     "BLSTM-CNN": {"char_encoder": "cnn_chiu", "features": "none"},
 }
@@ -156,7 +156,7 @@ def test_hydras_ways_to_list_values_are_understood(values: str, expected: Sequen
 
 
 def test_rows_are_run_with_every_seed_and_keep_their_labels() -> None:
-    jobs = jobs_of({"seed": "1,2"}, "trainer.max_epochs=3", rows=ROWS)
+    jobs = jobs_of({"seed": "1,2"}, "trainer.max_epochs=3", rows=VARIANTS)
     assert [(job.label, job.folder) for job in jobs] == [
         ("BLSTM", "char_encoder=none,features=none/seed=1"),
         ("BLSTM", "char_encoder=none,features=none/seed=2"),
@@ -179,19 +179,19 @@ def test_seeds_of_rows_come_from_the_command_line_as_well() -> None:
 @pytest.mark.parametrize(
     ("rows", "arguments", "message"),
     [
-        ({"A": {"a": 1}, "B": {"a": 2, "b": 3}}, [], "'B' and 'A' differ in the keys they state: b"),
-        ({"A": {"a": 1, "seed": 3}}, [], "'A' states a seed"),
-        ({"A": {"a": 1}, "B": {"a": 1}}, [], "rows 'A' and 'B' make the same choices: a=1/seed=1"),
-        ({"A": {"a": "x/y"}, "B": {"a": "x_y"}}, [], "rows 'A' and 'B' make the same choices: a=x_y/seed=1"),
-        ({"A": {"a": "1,2"}}, [], "'A' states several values: a=1,2"),
-        ({"A": {"a": "range(1,3)"}}, [], r"'A' states several values: a=range\(1,3\)"),
-        (ROWS, ["features=caps"], "features is what the rows of this study choose"),
-        (ROWS, ["features=caps,none"], "features is what the rows of this study choose"),
-        (ROWS, ["++features=caps"], "features is what the rows of this study choose"),
-        (ROWS, ["~features"], "features is what the rows of this study choose"),
+        ({"A": {"a": 1}, "B": {"a": 2, "b": 3}}, [], "'B' and 'A' must set the same keys; only one of them sets b"),
+        ({"A": {"a": 1, "seed": 3}}, [], "'A' sets the seed"),
+        ({"A": {"a": 1}, "B": {"a": 1}}, [], "variants 'A' and 'B' make the same choices: a=1/seed=1"),
+        ({"A": {"a": "x/y"}, "B": {"a": "x_y"}}, [], "variants 'A' and 'B' make the same choices: a=x_y/seed=1"),
+        ({"A": {"a": "1,2"}}, [], "'A' gives several values: a=1,2"),
+        ({"A": {"a": "range(1,3)"}}, [], r"'A' gives several values: a=range\(1,3\)"),
+        (VARIANTS, ["features=caps"], "features is set by the variants of this study"),
+        (VARIANTS, ["features=caps,none"], "features is set by the variants of this study"),
+        (VARIANTS, ["++features=caps"], "features is set by the variants of this study"),
+        (VARIANTS, ["~features"], "features is set by the variants of this study"),
     ],
 )
-def test_rows_that_contradict_are_refused(
+def test_variants_that_contradict_are_refused(
     rows: Mapping[str, Mapping[str, Any]], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
@@ -199,14 +199,14 @@ def test_rows_that_contradict_are_refused(
 
 
 def test_rows_beside_a_factor_that_params_sweep_are_a_product() -> None:
-    jobs = jobs_of({"optimizer.lr": "0.1,0.2", "seed": "1"}, rows=ROWS)
+    jobs = jobs_of({"optimizer.lr": "0.1,0.2", "seed": "1"}, rows=VARIANTS)
     assert [(job.label, job.choices["optimizer.lr"]) for job in jobs] == [
-        (label, rate) for label in ROWS for rate in ("0.1", "0.2")
+        (label, rate) for label in VARIANTS for rate in ("0.1", "0.2")
     ]
 
 
-def test_some_rows_can_be_chosen_by_their_labels() -> None:
-    assert chosen_rows(ROWS, None) == ROWS
-    assert list(chosen_rows(ROWS, ["BLSTM-CNN"])) == ["BLSTM-CNN"]
-    with pytest.raises(UserError, match=r"no row 'BLSTN'\. Did you mean 'BLSTM'\?"):
-        chosen_rows(ROWS, ["BLSTN"])
+def test_variants_can_be_chosen_by_their_labels() -> None:
+    assert included_variants(VARIANTS, None) == VARIANTS
+    assert list(included_variants(VARIANTS, ["BLSTM-CNN"])) == ["BLSTM-CNN"]
+    with pytest.raises(UserError, match=r"no variant 'BLSTN'\. Did you mean 'BLSTM'\?"):
+        included_variants(VARIANTS, ["BLSTN"])

@@ -73,7 +73,7 @@ class Study:
             "job": {"config_name": "tiny"},
             "runtime": {"config_sources": sources},
         }
-        given = {"n_jobs": 2, "gpus": [], "jobs_per_gpu": 1, "changed": "refuse", **settings}
+        given = {"n_jobs": 2, "gpus": [], "jobs_per_gpu": 1, "on_config_change": "refuse", **settings}
         return launch(jobs, OmegaConf.create({"hydra": master}), **given)
 
     def run(self, folder: str) -> RunFolder:
@@ -206,9 +206,9 @@ def test_finished_jobs_of_another_config_are_refused_by_key_and_nothing_is_touch
     with pytest.raises(UserError) as refused:
         study.launch(*ALL, "decoder=crf/seed=3", config={"trainer": {**config_of(ALL[0]).trainer, "max_epochs": 9}})
     message = str(refused.value)
-    assert message.startswith("4 finished jobs have another config than is asked for now. Nothing was started.\n")
+    assert message.startswith("4 finished jobs have another config than the one requested. Nothing was started.\n")
     assert "  decoder=crf/seed=1\n    trainer.max_epochs: 3 -> 9\n" in message
-    assert "changed=redo" in message
+    assert "on_config_change=redo" in message
     assert study.started == []
     assert study.contents() == before
 
@@ -228,7 +228,7 @@ def test_of_many_changes_some_are_named_and_the_rest_counted(study: Study) -> No
 def test_finished_jobs_of_another_config_can_be_kept(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     study.launch(*ALL[:2])
     before = study.contents()
-    assert study.launch(*ALL[:3], config={"extra": 1}, changed="keep") == [1.0, 2.0, 1.0]
+    assert study.launch(*ALL[:3], config={"extra": 1}, on_config_change="keep") == [1.0, 2.0, 1.0]
     assert study.started == [ALL[2]]
     assert {name: content for name, content in study.contents().items() if name in before} == before
     assert "2 finished jobs have another config" in capsys.readouterr().err
@@ -238,7 +238,7 @@ def test_finished_jobs_of_another_config_can_be_made_anew_and_the_old_results_st
     study.launch(*ALL)
     other = OmegaConf.load(study.run(ALL[1]).config)
     study.run(ALL[1]).config.write_text(OmegaConf.to_yaml(OmegaConf.merge(other, {"seed": 77})))
-    assert study.launch(*ALL, changed="redo") == [1.0, 2.0, 1.0, 2.0]
+    assert study.launch(*ALL, on_config_change="redo") == [1.0, 2.0, 1.0, 2.0]
     assert study.started == [ALL[1]]
     old = study.run(ALL[1]).attempts / "1"
     assert OmegaConf.load(old / "config.yaml").seed == 77
@@ -256,7 +256,7 @@ def test_other_code_is_reported_and_made_anew_only_where_that_is_asked_for(
     assert study.launch(*ALL[:2]) == [1.0, 2.0]
     assert study.started == []
     assert "1 finished jobs were trained by other code (commit 01234567)" in capsys.readouterr().err
-    study.launch(*ALL[:2], changed="redo")
+    study.launch(*ALL[:2], on_config_change="redo")
     assert study.started == [ALL[0]]
 
 
@@ -266,7 +266,10 @@ def test_other_code_is_reported_and_made_anew_only_where_that_is_asked_for(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"changed": "rdeo"}, r"changed=rdeo\. Did you mean 'redo'\? It takes refuse, keep, redo"),
+        (
+            {"on_config_change": "rdeo"},
+            r"on_config_change must be one of refuse, keep, redo; got 'rdeo'\. Did you mean 'redo'",
+        ),
         ({"n_jobs": 0}, "n_jobs is 0"),
         ({"n_jobs": "two"}, "n_jobs is two"),
         ({"jobs_per_gpu": 0}, "jobs_per_gpu is 0"),
@@ -279,7 +282,7 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_set_aside(
     study.launch(ALL[0])
     before = study.contents()
     with pytest.raises(UserError, match=message):
-        study.launch(*ALL, config={"extra": 1}, **{"changed": "redo", **settings})
+        study.launch(*ALL, config={"extra": 1}, **{"on_config_change": "redo", **settings})
     assert study.contents() == before
 
 

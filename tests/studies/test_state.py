@@ -96,8 +96,8 @@ def test_a_job_is_named_by_configuration_and_seed(run: RunFolder) -> None:
 
 def test_the_reason_of_a_failure_is_the_one_written_last(run: RunFolder) -> None:
     assert failure_of(run) == ""
-    put(run, metrics={"status": "failed", "failure": "dev F1 3.00 is below fail_below=95"})
-    assert failure_of(run) == "dev F1 3.00 is below fail_below=95"
+    put(run, metrics={"status": "failed", "failure": "dev F1 3.00 is below min_dev_score=95"})
+    assert failure_of(run) == "dev F1 3.00 is below min_dev_score=95"
     put(run, failure={"reason": "killed by SIGKILL"})
     assert failure_of(run) == "killed by SIGKILL"
 
@@ -172,7 +172,7 @@ def test_what_no_result_depends_on_makes_no_difference(
         ),
         ({"optimizer__new": 0.1}, "optimizer.new: (none) -> 0.1"),
         ({"trainer__limit_train_batches": 1.0}, "trainer.limit_train_batches: None -> 1.0"),
-        ({"fail_below": 0}, "fail_below: None -> 0"),
+        ({"min_dev_score": 0}, "min_dev_score: None -> 0"),
         ({"logger_of_mine": 1}, "logger_of_mine: (none) -> 1"),
     ],
 )

@@ -36,7 +36,7 @@ study:
 hydra:
   sweeper:
     params: {seed: 1}
-    rows:
+    variants:
       well: {decoder: softmax, data.test: c/test.conll}
       lacking: {decoder: crf, data.test: c/later.conll}
 """
@@ -197,7 +197,7 @@ def test_the_config_of_a_study_can_be_looked_at(sweep: Callable[..., Outcome]) -
         (["seed=1", "rows"], "'seed=1': the study's name comes first"),
         (["--status"], "the study's name comes first"),
         (["rows", "seed=1", "--status"], "'seed=1': --status takes NAME or FOLDER"),
-        (["rows", "decoder=crf"], "decoder is what the rows of this study choose"),
+        (["rows", "decoder=crf"], "decoder is set by the variants of this study"),
         (["rows", "sede=1"], "unknown config key 'sede'. Did you mean 'seed'?"),
         (["grid", "decoder=softmax,crff"], "decoder has no option 'crff'. Did you mean 'crf'?"),
         (["grid", "optimizer.lr=interval(0.1,0.2)"], "hydra/sweeper=optuna"),
@@ -235,7 +235,7 @@ def test_a_change_of_config_is_refused_and_nothing_is_touched(home: Path, sweep:
 def test_finished_jobs_are_skipped_by_whatever_name_and_launcher_they_are_asked_for_again(
     home: Path, sweep: Callable[..., Outcome], cli: Callable[..., Outcome]
 ) -> None:
-    only = "hydra.sweeper.only=[well]"
+    only = "hydra.sweeper.include=[well]"
     before = contents(home / "outputs" / "rows" / WELL)
     same = ["train", "-m", "--config-dir", "sweeps", "--config-name", "rows", only]
     for outcome in (sweep("rows", only), sweep("rows", only, BASIC), cli(*same), cli(*same, "logger=csv")):
@@ -267,7 +267,7 @@ def test_a_failed_job_is_run_again_alone(home: Path, sweep: Callable[..., Outcom
 
 def test_jobs_of_two_processes_each_give_the_whole_result(home: Path, sweep: Callable[..., Outcome]) -> None:
     outcome = sweep(
-        "rows", "hydra.sweeper.only=[well]", "trainer=ddp", "trainer.accelerator=cpu", "hydra.sweep.dir=two"
+        "rows", "hydra.sweeper.include=[well]", "trainer=ddp", "trainer.accelerator=cpu", "hydra.sweep.dir=two"
     )
     assert outcome.code == 0, outcome.said
     alone, both = home / "outputs" / "rows" / WELL, home / "two" / WELL
@@ -296,7 +296,7 @@ def test_jobs_of_one_device_run_under_hydras_own_launcher_as_well(
     well = sorted(metrics_of(path.parent)["seed"] for path in tmp_path.rglob("metrics.json"))
     assert well == [1, 2]
     before = contents(tmp_path / WELL)
-    again = sweep("rows", BASIC, place, "hydra.sweeper.only=[well]", "seed=1,2,3")
+    again = sweep("rows", BASIC, place, "hydra.sweeper.include=[well]", "seed=1,2,3")
     assert again.code == 0, again.said
     assert "2 of 3 jobs are finished already" in again.out
     assert counts_of(again) == {"done": 3}

@@ -57,7 +57,7 @@ def test_a_tracker_is_closed_as_failed_when_training_raises_or_scores_too_low(
     closed: list[bool] = []
     monkeypatch.setattr("ner_lab.tracking.none.NoTracker.close", lambda self, failed: closed.append(failed))
     trained(small, tmp_path / "well", "logger=none", "trainer.max_epochs=1")
-    trained(small, tmp_path / "weak", "logger=none", "trainer.max_epochs=1", "optimizer.lr=1e-12", "fail_below=95")
+    trained(small, tmp_path / "weak", "logger=none", "trainer.max_epochs=1", "optimizer.lr=1e-12", "min_dev_score=95")
     with pytest.raises(UserError):
         trained(small, tmp_path / "badly", "logger=none", "data.train=nowhere")
     assert closed == [False, True, True]

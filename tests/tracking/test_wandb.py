@@ -314,7 +314,7 @@ def test_a_run_cut_off_and_started_again_is_one_run(
 
 def test_a_run_that_diverged_is_marked_failed(own_environment: Path, small: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="diverged"):
-        trained(small, tmp_path / "run", "explode_above=1e-3")
+        trained(small, tmp_path / "run", "max_loss=1e-3")
     back = read_back(tmp_path / "run")
     assert back.exit_codes == [1]
     assert back.summary["status"] == "failed"

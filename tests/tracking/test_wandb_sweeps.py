@@ -47,7 +47,7 @@ def arguments(name: str, chosen: dict[str, Any]) -> list[str]:
 
 
 def test_every_study_that_is_a_grid_or_a_search_has_a_file() -> None:
-    wanted = {file.stem for file in SWEEPS.glob("*.yaml") if not sweeper(file.stem).get("rows")}
+    wanted = {file.stem for file in SWEEPS.glob("*.yaml") if not sweeper(file.stem).get("variants")}
     assert set(FILES) == wanted
 
 

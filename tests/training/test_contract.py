@@ -202,7 +202,7 @@ from ner_lab.training.optimizers.base import OptimizerRecipe
 
 class Optimizer(OptimizerRecipe):
     def __init__(self):
-        super().__init__(lr=0.1, decay=0, clip="none", clip_at=1, loss="sum")
+        super().__init__(lr=0.1, decay=0, clip="none", clip_value=1, loss="sum")
 
     def optimizer(self, model):
         return SGD(self.trained(model), lr=self.lr)

@@ -43,7 +43,7 @@ def test_every_epoch_has_a_gradient_norm_of_its_own_clipped_or_not(
 
     monkeypatch.setattr(TaggerModule, "on_train_epoch_start", start)
     monkeypatch.setattr(TaggerModule, "configure_gradient_clipping", measure)
-    settings = [f"optimizer.clip={clip}", "optimizer.clip_at=0.5", "data.batch_size=1", "trainer.max_epochs=3"]
+    settings = [f"optimizer.clip={clip}", "optimizer.clip_value=0.5", "data.batch_size=1", "trainer.max_epochs=3"]
     metrics = train(compose_config([*small, *settings]), tmp_path / "run")
     assert [len(epoch) for epoch in norms] == [12, 12, 12]
     # of all steps where clipping needs it, else of every twentieth, the first of each epoch among them

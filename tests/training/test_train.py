@@ -273,7 +273,7 @@ def test_an_interrupted_run_keeps_its_best_epoch_and_is_not_finished(
 def test_diverging_training_ends_with_advice_and_leaves_a_failed_run(
     small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:
-    diverging = ["explode_above=1e-3", "seed=3"]
+    diverging = ["max_loss=1e-3", "seed=3"]
     outcome = cli("train", *small, *diverging, f"hydra.run.dir={tmp_path / 'run'}")
     assert outcome.code == 2
     metrics = metrics_of(tmp_path / "run")
@@ -314,23 +314,23 @@ def test_a_run_below_the_stated_f1_is_marked_failed_and_keeps_its_scores(
     small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
 ) -> None:
     once = [*small, "trainer.max_epochs=1", "optimizer.lr=1e-12"]
-    outcome = cli("train", *once, "fail_below=95", f"hydra.run.dir={tmp_path / 'failed'}")
+    outcome = cli("train", *once, "min_dev_score=95", f"hydra.run.dir={tmp_path / 'failed'}")
     assert outcome.code == 0, outcome.said
     metrics = metrics_of(tmp_path / "failed")
     assert metrics["dev"]["f1"] < 95
-    reason = f"dev F1 {metrics['dev']['f1']:.2f} is below fail_below=95"
+    reason = f"dev F1 {metrics['dev']['f1']:.2f} is below min_dev_score=95"
     assert (metrics["status"], metrics["failure"]) == ("failed", reason)
     assert f"this run is marked failed: {reason}" in outcome.err
     scored = evaluate(tmp_path / "failed")
     assert {name: split.scores for name, split in scored.items()} == {name: metrics[name] for name in ("dev", "test")}
-    well = trained(tmp_path / "well", *once, f"fail_below={metrics['dev']['f1']}")
+    well = trained(tmp_path / "well", *once, f"min_dev_score={metrics['dev']['f1']}")
     assert (well["status"], well["failure"]) == ("ok", None), "as good as it asks for is good enough"
 
 
 @pytest.mark.parametrize("limit", ["-1", "101", "high", "True"])
 def test_the_least_f1_is_a_number_in_per_cent(limit: str, small: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^fail_below is {limit}\. It is a dev F1 in per cent, 0 to 100, or null"):
-        trained(tmp_path, *small, f"fail_below={limit}")
+    with pytest.raises(UserError, match=rf"^min_dev_score is {limit}\. It is a dev F1 in per cent, 0 to 100, or null"):
+        trained(tmp_path, *small, f"min_dev_score={limit}")
 
 
 def test_where_dev_is_trained_on_the_last_epoch_is_kept_and_all_say_so(

@@ -17,7 +17,7 @@ from ner_lab.config.study_files import jobs_of, read_study_file
 _NO_PART = ("logger", "trainer")
 """Groups whose option is not part of a configuration; what a trainer is set to is."""
 _FREE = (
-    *("seed", "threads", "run_name", "logger", "study", "state_every", "hydra"),
+    *("seed", "threads", "run_name", "logger", "study", "hydra"),
     *("data.name", "data.dir", "data.train", "data.dev", "data.test", "data.local", "data.downloads"),
     *("data.licence", "data.counts", "data.verify", "data.cache_dir"),
     *("word_embedding.path", "word_embedding.words", "word_embedding.url", "word_embedding.checksum"),

@@ -52,13 +52,13 @@ class Divergence:
         loss = float(step.loss)
         sentences = [int(sentence) + 1 for sentence in step.sentences.tolist()]
         shown = ", ".join(map(str, sentences[:_SHOWN])) + (", ..." if len(sentences) > _SHOWN else "")
-        what = "is no number" if math.isnan(loss) else f"is above explode_above={self.above:g}"
+        what = "is no number" if math.isnan(loss) else f"is above max_loss={self.above:g}"
         norms = [f"gradient norm {norm:.4g}"] if norm is not None else []
         norms += [f"{norm_before:.4g} when last measured before"] if norm_before is not None else []
         return (
             f"training diverged in epoch {step.epoch} at batch {step.number} (sentences {shown} of train): its loss of "
             f"{loss:.4g} a token {what}; learning rate {step.rate:g}{''.join(f', {norm}' for norm in norms)}. "
-            "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
+            "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_value=5)."
         )
 
 

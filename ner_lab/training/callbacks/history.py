@@ -150,7 +150,7 @@ class EpochLog(pl.Callback):
         if not math.isfinite(loss):
             raise Diverged(
                 f"training diverged: the loss of epoch {trainer.current_epoch + 1} is {loss}. "
-                "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_at=5)."
+                "Lower optimizer.lr, or clip gradients (optimizer.clip=norm optimizer.clip_value=5)."
             )
         self.trained = trainer.current_epoch + 1
         if self._epoch_seconds is None:

@@ -32,7 +32,7 @@ class ResumeCallback(pl.callbacks.Checkpoint):
     """Runs after all other callbacks, where Lightning places checkpoint callbacks.
 
     signals: what asks training to stop. best: knows which epoch is in best.ckpt.
-    explode_above: loss of a token at which training is stopped.
+    max_loss: loss of a token at which training is stopped.
     resumed: the checkpoint that Lightning resumes from. about: further facts for each checkpoint.
 
     Several processes check after the same steps and act alike: one that got a signal, or whose loss is not a
@@ -45,16 +45,16 @@ class ResumeCallback(pl.callbacks.Checkpoint):
         signals: StopSignals,
         best: BestEpoch,
         *,
-        explode_above: float,
+        max_loss: float,
         resumed: Mapping[str, Any] | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        if not explode_above > 0:
-            raise UserError(f"explode_above is {explode_above}. It is a loss of a token, above 0.")
+        if not max_loss > 0:
+            raise UserError(f"max_loss is {max_loss}. It is a loss of a token, above 0.")
         self.run = run
         self.signals = signals
         self.best = best
-        self.divergence = Divergence(explode_above)
+        self.divergence = Divergence(max_loss)
         self.resumed = resumed
         self.about = dict(about or {})
         self._epochs = 0

@@ -25,10 +25,10 @@ class Adam(OptimizerRecipe):
         weight_decay: float,
         decay: float,
         clip: str,
-        clip_at: float,
+        clip_value: float,
         loss: str,
     ) -> None:
-        super().__init__(lr=lr, decay=decay, clip=clip, clip_at=clip_at, loss=loss)
+        super().__init__(lr=lr, decay=decay, clip=clip, clip_value=clip_value, loss=loss)
         self.settings = {"betas": (betas[0], betas[1]), "eps": eps, "weight_decay": weight_decay}
         self.check()
 

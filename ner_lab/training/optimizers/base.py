@@ -19,12 +19,12 @@ class OptimizerRecipe(ABC):
 
     lr: learning rate of the first epoch.
     decay: rate after t epochs is `lr / (1 + decay t)` (Ma & Hovy 2016, section 3.2); 0 keeps it.
-    clip: `none`, `norm` (of all gradients together) or `value` (each number), at `clip_at`.
+    clip: `none`, `norm` (of all gradients together) or `value` (each number), at `clip_value`.
     loss: what the rate is meant for: the `sum` of the sentences' losses, their mean
         (`sentence_mean`), or that sum over the number of tokens (`token_mean`).
     """
 
-    def __init__(self, *, lr: float, decay: float, clip: str, clip_at: float, loss: str) -> None:
+    def __init__(self, *, lr: float, decay: float, clip: str, clip_value: float, loss: str) -> None:
         if clip not in ("none", "norm", "value"):
             raise UserError(f"optimizer.clip is '{clip}'. It takes none, norm or value.")
         if loss not in LOSSES:
@@ -33,12 +33,14 @@ class OptimizerRecipe(ABC):
             raise UserError(f"optimizer.lr is {lr}. It must be above 0.")
         if decay < 0:
             raise UserError(f"optimizer.decay is {decay}. It must be 0 or above.")
-        if clip != "none" and clip_at <= 0:
-            raise UserError(f"optimizer.clip_at is {clip_at}. It must be above 0; optimizer.clip=none clips nothing.")
+        if clip != "none" and clip_value <= 0:
+            raise UserError(
+                f"optimizer.clip_value is {clip_value}. It must be above 0; optimizer.clip=none clips nothing."
+            )
         self.lr = lr
         self.decay = decay
         self.clip = clip
-        self.clip_at = clip_at
+        self.clip_value = clip_value
         self.loss = loss
 
     @abstractmethod
@@ -75,12 +77,12 @@ class OptimizerRecipe(ABC):
         """Clip in place; gives the norm before clipping, where clipping is by norm or it is to be measured."""
         moved = [self._values(parameter) for parameter in parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(moved) if self.clip == "norm" or measure else None
-        if self.clip == "norm" and norm is not None and not (norm.is_cpu and norm <= self.clip_at):
-            scale = (self.clip_at / (norm + 1e-6)).clamp(max=1.0)
+        if self.clip == "norm" and norm is not None and not (norm.is_cpu and norm <= self.clip_value):
+            scale = (self.clip_value / (norm + 1e-6)).clamp(max=1.0)
             torch._foreach_mul_(moved, scale)
         if self.clip == "value":
-            torch._foreach_clamp_min_(moved, -self.clip_at)
-            torch._foreach_clamp_max_(moved, self.clip_at)
+            torch._foreach_clamp_min_(moved, -self.clip_value)
+            torch._foreach_clamp_max_(moved, self.clip_value)
         return norm
 
     def _values(self, parameter: nn.Parameter) -> Tensor:

@@ -23,10 +23,10 @@ class SGD(OptimizerRecipe):
         weight_decay: float,
         decay: float,
         clip: str,
-        clip_at: float,
+        clip_value: float,
         loss: str,
     ) -> None:
-        super().__init__(lr=lr, decay=decay, clip=clip, clip_at=clip_at, loss=loss)
+        super().__init__(lr=lr, decay=decay, clip=clip, clip_value=clip_value, loss=loss)
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay

@@ -67,8 +67,8 @@ def spoil(at: tuple[int, int], value: float, monkeypatch: pytest.MonkeyPatch) ->
     ("value", "what"),
     [
         (float("nan"), "loss of nan a token is no number"),
-        (float("inf"), r"loss of inf a token is above explode_above=10000"),
-        (1e8, r"loss of [\d.e+]+ a token is above explode_above=10000"),
+        (float("inf"), r"loss of inf a token is above max_loss=10000"),
+        (1e8, r"loss of [\d.e+]+ a token is above max_loss=10000"),
     ],
 )
 def test_training_stops_at_the_step_and_names_batch_rate_and_norm(

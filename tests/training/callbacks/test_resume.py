@@ -415,19 +415,6 @@ def test_a_state_of_an_earlier_version_is_refused_with_the_next_step(small: list
         resume(str(tmp_path))
 
 
-def test_state_every_changes_nothing_and_is_named_as_deprecated(
-    small: list[str],
-    never_stopped: Callable[[str], dict[str, Any]],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    expected = never_stopped("adam")
-    caplog.clear()
-    train(config([*settings(small, "adam"), "state_every=5"]), tmp_path)
-    assert len([message for message in caplog.messages if "state_every is deprecated" in message]) == 1
-    assert left_by(tmp_path) == expected
-
-
 def test_curves_are_those_of_a_run_never_stopped(small: list[str], tmp_path: Path) -> None:
     overrides = [*settings(small, "adam"), "logger=csv"]
     train(config(overrides), tmp_path / "whole")
@@ -447,7 +434,7 @@ def test_curves_are_those_of_a_run_never_stopped(small: list[str], tmp_path: Pat
     assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("setting", ["explode_above=0", "explode_above=-3"])
+@pytest.mark.parametrize("setting", ["max_loss=0", "max_loss=-3"])
 def test_settings_that_mean_nothing_are_refused(setting: str, small: list[str], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=setting.partition("=")[0]):
         train(config([*small, setting]), tmp_path)

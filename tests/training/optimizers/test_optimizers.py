@@ -18,7 +18,7 @@ from ner_lab.training.optimizers.nadam import Nadam
 from ner_lab.training.optimizers.sgd import SGD
 from ner_lab.training.optimizers.sgd_fan_in import SGDFanIn
 
-COMMON = {"lr": 0.1, "weight_decay": 0.0, "decay": 0.05, "clip": "norm", "clip_at": 5.0, "loss": "sentence_mean"}
+COMMON = {"lr": 0.1, "weight_decay": 0.0, "decay": 0.05, "clip": "norm", "clip_value": 5.0, "loss": "sentence_mean"}
 
 
 def sgd(**options: Any) -> SGD:
@@ -134,26 +134,26 @@ def gradients_of(parameters: list[nn.Parameter]) -> list[list[float]]:
 
 def test_clipping_by_norm_scales_all_gradients_together() -> None:
     parameters = parameters_with([6.0, 0.0], [-8.0])
-    norm = sgd(clip="norm", clip_at=5.0).clip_gradients(parameters)
+    norm = sgd(clip="norm", clip_value=5.0).clip_gradients(parameters)
     assert norm == pytest.approx(10.0)
     assert gradients_of(parameters) == [pytest.approx([3.0, 0.0]), pytest.approx([-4.0])]
 
 
 def test_gradients_below_the_norm_stay() -> None:
     parameters = parameters_with([3.0], [0.0, -4.0])
-    assert sgd(clip="norm", clip_at=5.5).clip_gradients(parameters) == pytest.approx(5.0)
+    assert sgd(clip="norm", clip_value=5.5).clip_gradients(parameters) == pytest.approx(5.0)
     assert gradients_of(parameters) == [[3.0], [0.0, -4.0]]
 
 
 def test_clipping_by_value_cuts_each_number() -> None:
     parameters = parameters_with([6.0, 0.5], [-8.0])
-    assert sgd(clip="value", clip_at=5.0).clip_gradients(parameters) is None
+    assert sgd(clip="value", clip_value=5.0).clip_gradients(parameters) is None
     assert gradients_of(parameters) == [[5.0, 0.5], [-5.0]]
 
 
 def test_without_clipping_gradients_stay() -> None:
     parameters = parameters_with([6e9])
-    assert sgd(clip="none", clip_at=0.0).clip_gradients(parameters) is None
+    assert sgd(clip="none", clip_value=0.0).clip_gradients(parameters) is None
     assert gradients_of(parameters) == [[6e9]]
 
 
@@ -207,7 +207,7 @@ def test_parts_of_a_batch_average_to_the_loss_and_gradient_of_the_whole(
         ("lr", 0.0, r"optimizer\.lr is 0\.0\. It must be above 0"),
         ("lr", -0.1, r"optimizer\.lr is -0\.1\."),
         ("decay", -0.05, r"optimizer\.decay is -0\.05\. It must be 0 or above"),
-        ("clip_at", 0.0, r"optimizer\.clip_at is 0\.0\. It must be above 0"),
+        ("clip_value", 0.0, r"optimizer\.clip_value is 0\.0\. It must be above 0"),
         ("weight_decay", -1.0, r"optimizer: Invalid weight_decay value: -1\.0"),
     ],
 )
@@ -243,7 +243,7 @@ def test_a_model_without_anything_to_train_is_refused(make: Callable[..., Optimi
 @pytest.mark.parametrize("clip", ["none", "norm", "value"])
 @pytest.mark.parametrize("make", ALL)
 def test_gradients_by_rows_and_whole_ones_move_a_table_alike(make: Callable[..., OptimizerRecipe], clip: str) -> None:
-    recipe = make(clip=clip, clip_at=0.5)
+    recipe = make(clip=clip, clip_value=0.5)
     torch.manual_seed(1)
     tables = [nn.Embedding(9, 3, sparse=sparse) for sparse in (True, False)]
     tables[1].load_state_dict(tables[0].state_dict())
