@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from ner_lab.errors import UserError
 from ner_lab.io.archives import Damaged, gzip_content
 from ner_lab.io.atomic import write_whole
-from ner_lab.io.cache import lock
 from ner_lab.io.download import Download, Progress, fetch
+from ner_lab.io.locks import locked
 
 
 def senna_folder(
@@ -19,7 +19,7 @@ def senna_folder(
     folder = place / "senna"
     if _missing(folder, wanted):
         archive = fetch(download, place, hint, progress)
-        with lock(place / "senna.unpack.lock"):  # parallel runs may want it at once
+        with locked(place / "senna.unpack.lock"):  # parallel runs may want it at once
             if missing := _missing(folder, wanted):
                 _unpack(archive, folder, missing)
     return folder

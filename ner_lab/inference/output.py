@@ -1,6 +1,5 @@
 """The output of tagging: standard output, a device, or a file written atomically."""
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import IO
 
 from ner_lab.errors import UserError
 from ner_lab.io.atomic import sync_folder
+from ner_lab.io.locks import try_lock
 from ner_lab.io.os_errors import in_words, is_of_the_disk
 
 log = logging.getLogger(__name__)
@@ -50,9 +50,8 @@ def output_file(name: str) -> Iterator[IO[str]]:
 def _take(out: IO[str], part: Path, name: str) -> None:
     """Lock and truncate the file; UserError if another process writes to it."""
     try:
-        fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = os.path.samestat(os.fstat(out.fileno()), part.stat())  # not another file with this name
-    except (BlockingIOError, FileNotFoundError):
+        mine = try_lock(out) and os.path.samestat(os.fstat(out.fileno()), part.stat())  # not another file of that name
+    except FileNotFoundError:
         mine = False
     if not mine:
         raise UserError(f"output={name}: another process writes {part}. Wait for it, or give another file.")

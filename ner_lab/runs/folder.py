@@ -1,7 +1,6 @@
 """A run folder: its layout, and how it is written and read."""
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from ner_lab.config.renames import with_current_names
 from ner_lab.config.untrusted import read_config_file
 from ner_lab.errors import UserError
 from ner_lab.io.atomic import sync_folder, write_whole
-from ner_lab.io.cache import is_locked
+from ner_lab.io.locks import is_locked, try_lock
 from ner_lab.io.safe_read import own_place, read_json_file, read_text
 from ner_lab.io.secrets import redacted, refuse_secrets
 from ner_lab.runs.checkpoint import read_checkpoint_file, write_checkpoint_file
@@ -230,13 +229,10 @@ class RunFolder:
             return
         lock = self._lock_path.open("w")
         for _ in range(_TRIES):  # checking whether the folder is locked locks it for a moment
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_PAUSE)
-            else:
+            if try_lock(lock):
                 self._lock = lock
                 return
+            time.sleep(_PAUSE)
         lock.close()
         raise UserError(
             f"{self.path}: another process trains in this folder. Wait for it, or choose another hydra.run.dir."

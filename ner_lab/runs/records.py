@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ner_lab.config.renames import with_current_names
-from ner_lab.io.cache import is_locked
+from ner_lab.io.locks import is_locked
 from ner_lab.io.safe_read import check_events, own_place, read_text
 
 FINISHED, FAILED, BROKEN = "finished", "failed", "broken"

@@ -27,8 +27,9 @@ from ner_lab.data.vectors.formats import (
     text_blocks,
 )
 from ner_lab.errors import UserError
-from ner_lab.io.cache import cannot_keep, content_hash, key_of, lock
+from ner_lab.io.cache import cannot_keep, content_hash, key_of
 from ner_lab.io.checksums import read_sealed, sealed_folder
+from ner_lab.io.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[l
         return found
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with lock(place.with_suffix(".lock")):
+        with locked(place.with_suffix(".lock")):
             if (found := _found(place, held=True)) is not None:
                 return found
             with open_vectors(path, member) as file, sealed_folder(place) as draft:
