@@ -495,7 +495,7 @@ def read_config_text(file: Path) -> str:
         ) from None
 
 
-def told_twice(overrides: Sequence[str]) -> list[str]:
+def find_conflicting_overrides(overrides: Sequence[str]) -> list[str]:
     """Describe overrides given twice with different values on a command line; the last one counts."""
     found: dict[str, list[str]] = {}
     for override in overrides:

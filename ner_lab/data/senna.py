@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from ner_lab.errors import UserError
 from ner_lab.io.archives import Damaged, gzip_content
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 from ner_lab.io.download import Download, Progress, fetch
 from ner_lab.io.locks import locked
 
@@ -56,7 +56,7 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
     for name, content in contents.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, content)
+        write_atomic(target, content)
 
 
 def _wanted_name(member: str, wanted: Sequence[str]) -> str | None:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pooch
 
-from ner_lab.io.atomic import write_whole
-from ner_lab.io.checksums import file_sha256, read_sealed, sealed_folder
+from ner_lab.io.atomic import write_atomic
+from ner_lab.io.checksums import file_sha256, read_checked, sealed_folder
 from ner_lab.io.locks import locked
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def content_hash(path: Path, folder: Path) -> str:
     digest = file_sha256(path)
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
+        write_atomic(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
     except OSError as error:
         cannot_keep(folder, error)
     return digest
@@ -112,7 +112,7 @@ def _say_once(cache: str, reason: str) -> None:
 
 
 def _found(entry: Path, *, held: bool = False) -> Entry | None:
-    return read_sealed(entry, _read, held=held)
+    return read_checked(entry, _read, held=held)
 
 
 def _read(entry: Path) -> Entry:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from ner_lab.config.grid import Job
 from ner_lab.config.naming import configuration_name, parse_configuration
 from ner_lab.errors import UserError, nearest
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 from ner_lab.io.locks import is_locked, locked
 from ner_lab.io.safe_read import read_yaml
 from ner_lab.runs.folder import missing_folders, remove_empty
@@ -46,7 +46,7 @@ def recorded(
             yield
         except refusals:
             if before is not None:
-                write_whole(path, before)
+                write_atomic(path, before)
             else:
                 path.unlink(missing_ok=True)
             if created and [file.name for file in folder.iterdir()] == [_LOCK]:
@@ -84,7 +84,7 @@ def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: S
         "jobs": all_jobs,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / FILE, OmegaConf.to_yaml(OmegaConf.create(record)))
+    write_atomic(folder / FILE, OmegaConf.to_yaml(OmegaConf.create(record)))
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -230,7 +230,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from ner_lab.io.cache import get_or_make
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 
 folder, name, other = Path(sys.argv[1]), *sys.argv[2:]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.models.layers.bidirectional import read_both_ways
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import glorot
 from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
@@ -33,7 +33,7 @@ class CharBiLSTM(nn.Module):
         learn_initial: bool,
     ) -> None:
         super().__init__()
-        at_least(1, "char_encoder", char_dim=char_dim, hidden_dim=hidden_dim)
+        check_int_range(1, "char_encoder", char_dim=char_dim, hidden_dim=hidden_dim)
         probability("char_encoder", dropout=dropout)
         check_cell("char_encoder", cell, clip_gradient)
         self.embedding = nn.Embedding(len(chars), char_dim, padding_idx=0)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ner_lab.errors import UserError
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear
 
@@ -43,8 +43,8 @@ class CharCNN(nn.Module):
         fill_to: int | None = None,
     ) -> None:
         super().__init__()
-        at_least(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window)
-        at_least(0, "char_encoder", padding=padding)
+        check_int_range(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window)
+        check_int_range(0, "char_encoder", padding=padding)
         probability("char_encoder", dropout=dropout)
         if activation not in ACTIVATIONS:
             raise UserError(f"char_encoder.activation is '{activation}'. It takes {', '.join(ACTIVATIONS)}.")
@@ -55,7 +55,7 @@ class CharCNN(nn.Module):
             )
         if fill_to is not None and fill_to < 1:
             raise UserError(f"char_encoder.fill_to is {fill_to}. It must be at least 1; null is no filling.")
-        at_least(1, "char_encoder", fill_to=fill_to)
+        check_int_range(1, "char_encoder", fill_to=fill_to)
         self.word_end = len(chars)
         symbols = len(chars) + (fill_to is not None)
         self.embedding = nn.Embedding(symbols, char_dim, padding_idx=0)

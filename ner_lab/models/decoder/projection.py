@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ner_lab.errors import UserError
-from ner_lab.models.layers.checks import at_least
+from ner_lab.models.layers.checks import check_int_range
 from ner_lab.models.layers.init import linear
 
 
@@ -82,7 +82,7 @@ class PairProjection(nn.Module):
 
 def projection_of(input_dim: int, num_tags: int, hidden_dim: int, output: str) -> Projection | PerDirection:
     """The projection given by `decoder.output`: `linear` or `per_direction`."""
-    at_least(0, "decoder", hidden_dim=hidden_dim)
+    check_int_range(0, "decoder", hidden_dim=hidden_dim)
     if output == "linear":
         return Projection(input_dim, num_tags, hidden_dim)
     if output != "per_direction":

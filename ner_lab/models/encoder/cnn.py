@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.models.encoder.window import side_by_side
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import linear
 from ner_lab.models.layers.masking import real_tokens, require_input, require_layers, require_odd
@@ -41,8 +41,8 @@ class CNN(nn.Module):
         require_input(input_dim)
         require_layers(num_layers)
         require_odd(window)
-        at_least(1, "encoder", hidden_dim=hidden_dim, window=window)
-        at_least(1, "encoder", most=100, num_layers=num_layers)
+        check_int_range(1, "encoder", hidden_dim=hidden_dim, window=window)
+        check_int_range(1, "encoder", most=100, num_layers=num_layers)
         probability("encoder", input_dropout=input_dropout, dropout=dropout)
         self.input_dropout = Dropout(input_dropout)
         self.projection = linear(input_dim, hidden_dim)

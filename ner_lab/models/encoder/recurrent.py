@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ner_lab.errors import UserError
 from ner_lab.models.layers.bidirectional import read_both_ways
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.masking import require_input, require_layers
 from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
@@ -47,8 +47,8 @@ class RecurrentEncoder(nn.Module):
         if stacks not in ("joint", "separate"):
             raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
         require_layers(num_layers)
-        at_least(1, "encoder", hidden_dim=hidden_dim)
-        at_least(1, "encoder", most=100, num_layers=num_layers)
+        check_int_range(1, "encoder", hidden_dim=hidden_dim)
+        check_int_range(1, "encoder", most=100, num_layers=num_layers)
         probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)

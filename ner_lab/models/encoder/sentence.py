@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.models.encoder.window import Windows, side_by_side
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear
 from ner_lab.models.layers.masking import real_tokens, require_input
@@ -45,8 +45,8 @@ class SentenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         require_input(input_dim)
-        at_least(1, "encoder", num_filters=num_filters, hidden_dim=hidden_dim, distance_dim=distance_dim)
-        at_least(1, "encoder", most=10_000, max_distance=max_distance)
+        check_int_range(1, "encoder", num_filters=num_filters, hidden_dim=hidden_dim, distance_dim=distance_dim)
+        check_int_range(1, "encoder", most=10_000, max_distance=max_distance)
         probability("encoder", input_dropout=input_dropout)
         self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear
 from ner_lab.models.layers.masking import real_tokens, require_input, require_odd
@@ -23,7 +23,7 @@ class WindowNetwork(nn.Module):
 
     def __init__(self, *, input_dim: int, hidden_dim: int, window: int, input_dropout: float) -> None:
         super().__init__()
-        at_least(0, "encoder", hidden_dim=hidden_dim)
+        check_int_range(0, "encoder", hidden_dim=hidden_dim)
         probability("encoder", input_dropout=input_dropout)
         require_input(input_dim)
         self.dropout = Dropout(input_dropout)

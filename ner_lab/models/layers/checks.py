@@ -5,14 +5,14 @@ import math
 from ner_lab.errors import UserError
 
 
-def at_least(least: int, group: str, *, most: int = 1_000_000, **values: int | None) -> None:
+def check_int_range(least: int, group: str, *, most: int = 1_000_000, **values: int | None) -> None:
     """UserError for the first of `values` that is not an integer from `least` to `most`; None is skipped."""
     for name, value in values.items():
         if value is not None and (type(value) is not int or not least <= value <= most):
             raise UserError(f"{group}.{name} is {value}. It must be a whole number from {least:,} to {most:,}.")
 
 
-def at_least_zero(group: str, **values: float | None) -> None:
+def check_not_negative(group: str, **values: float | None) -> None:
     """UserError for the first of `values` that is negative or not finite; None is skipped."""
     for name, value in values.items():
         if value is not None and not (math.isfinite(value) and value >= 0):

@@ -29,7 +29,7 @@ class CountTable(nn.Module):
     def forward(self) -> Tensor:
         """-> log probabilities, of the table's shape; they sum to 1 over the last dimension."""
         smooth = self.counts.detach() + self.smoothing
-        return through(torch.log(smooth / smooth.sum(dim=-1, keepdim=True)), self.counts)
+        return straight_through(torch.log(smooth / smooth.sum(dim=-1, keepdim=True)), self.counts)
 
 
 class CountedScores(nn.Module):
@@ -52,14 +52,14 @@ class CountedScores(nn.Module):
         smooth = self.counts.detach() + self.smoothing
         template: Tensor = self.template  # type: ignore[assignment]
         totals = smooth.new_zeros(self.num_templates, smooth.shape[1]).index_add_(0, template, smooth)
-        return through(torch.log(smooth / totals[template]), self.counts)
+        return straight_through(torch.log(smooth / totals[template]), self.counts)
 
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
         """features (active,), offsets (tokens,) -> log p of each token's features (tokens, tags)."""
         return F.embedding_bag(features, self.log_shares(), offsets, mode="sum")
 
 
-def through(value: Tensor, counts: Tensor) -> Tensor:
+def straight_through(value: Tensor, counts: Tensor) -> Tensor:
     """`value`, with a straight-through gradient to `counts`."""
     return value.detach() + (counts - counts.detach())
 

@@ -27,13 +27,13 @@ class Dropout(nn.Module):
             return values
         if not values.is_cpu:
             return F.dropout(values, self.p)
-        return values * kept(values, self.p)
+        return values * dropout_mask(values, self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
-def kept(like: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+def dropout_mask(like: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
     """The dropout mask in the shape and type of `like`, on the CPU: 0, or the scale of the kept numbers."""
     levels = round((1 - p) * _LEVELS)
     if levels in (0, _LEVELS):

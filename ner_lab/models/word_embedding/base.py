@@ -15,7 +15,7 @@ from ner_lab.errors import UserError
 from ner_lab.io.download import Progress
 from ner_lab.io.file_diagnosis import why_no_file
 from ner_lab.models.layers.init import embedding_uniform
-from ner_lab.models.layers.sparse_gradients import rows_alone
+from ner_lab.models.layers.sparse_gradients import use_sparse_gradients
 
 
 class WordEmbedding(ABC):
@@ -100,14 +100,16 @@ class WordTable(nn.Module):
         self.known: Tensor
         self.known.copy_(known)
 
-    def rows_read(self, words: Tensor) -> tuple[nn.Parameter, Tensor]:
+    def embedding_rows(self, words: Tensor) -> tuple[nn.Parameter, Tensor]:
         """words (batch, time) -> the trained table, and the rows of it that `forward` reads (batch, time)."""
         return self.table, words.clamp(max=len(self.table) - 1)
 
     def forward(self, words: Tensor) -> Tensor:
         """words (batch, time) -> (batch, time, dim)."""
         num_words = len(self.table)
-        own = F.embedding(words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=rows_alone(self.table))
+        own = F.embedding(
+            words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=use_sparse_gradients(self.table)
+        )
         if not len(self.known):
             return own
         known = F.embedding((words - num_words).clamp(min=0), self.known)

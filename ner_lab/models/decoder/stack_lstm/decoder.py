@@ -13,7 +13,7 @@ from ner_lab.models.decoder.stack_lstm.oracle import Oracle
 from ner_lab.models.decoder.stack_lstm.parser_state import Reading
 from ner_lab.models.decoder.stack_lstm.span_tags import SpanTags
 from ner_lab.models.decoder.stack_lstm.stack import Growing, GuardedLSTM
-from ner_lab.models.layers.checks import at_least, probability
+from ner_lab.models.layers.checks import check_int_range, probability
 from ner_lab.models.layers.init import embedding_uniform, glorot, linear
 from ner_lab.models.layers.recurrent import reorder, reversal
 
@@ -65,9 +65,11 @@ class StackLSTM(nn.Module):
         super().__init__()
         if outside not in ("token", "composed"):
             raise UserError(f"decoder.outside is '{outside}'. It takes token or composed.")
-        at_least(1, "decoder", token_dim=token_dim, hidden_dim=hidden_dim, state_dim=state_dim, action_dim=action_dim)
-        at_least(1, "decoder", chunk_hidden_dim=chunk_hidden_dim, label_dim=label_dim)
-        at_least(1, "decoder", most=100, num_layers=num_layers, chunk_layers=chunk_layers)
+        check_int_range(
+            1, "decoder", token_dim=token_dim, hidden_dim=hidden_dim, state_dim=state_dim, action_dim=action_dim
+        )
+        check_int_range(1, "decoder", chunk_hidden_dim=chunk_hidden_dim, label_dim=label_dim)
+        check_int_range(1, "decoder", most=100, num_layers=num_layers, chunk_layers=chunk_layers)
         probability("decoder", dropout=dropout)
         self.span_tags = SpanTags(tags, scheme)
         self.untyped = len(self.span_tags.types)  # the label after those of the types
