@@ -18,11 +18,16 @@ def run(address: str, arguments: list[str]) -> None:
         os.execv(sys.executable, [sys.executable, *arguments])
     request = json.dumps([arguments, dict(os.environ), os.getcwd()]).encode()
     server = socket.socket(socket.AF_UNIX)
-    for _ in range(1200):
-        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+    for attempt in range(1200):
+        try:
             server.connect(address)
             break
-        time.sleep(0.1)  # the server is still importing
+        except FileNotFoundError:  # the server is still importing
+            time.sleep(0.1)
+        except ConnectionRefusedError:
+            if attempt:
+                raise
+            time.sleep(0.1)
     streams = array.array("i", [0, 1, 2])
     server.sendmsg([_NUMBER.pack(len(request))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
     server.sendall(request)
