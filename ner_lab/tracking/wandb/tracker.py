@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ner_lab.errors import UserError
 from ner_lab.io.atomic import write_atomic
@@ -268,28 +268,18 @@ class WandbTracker(Tracker):
                 self._run.log_artifact(artifact)
 
 
-class _Curves(Logger):
-    """Lightning logger for a run's curves."""
+class _Curves(WandbLogger):
+    """Lightning's logger of a run, which outlasts errors of W&B."""
 
     def __init__(self, run: Any, tell: Callable[[str, Callable[[], Any]], None]) -> None:
-        super().__init__()
-        self.run = run
+        super().__init__(experiment=run)
         self.tell = tell
 
-    @property
-    def name(self) -> str:
-        return str(self.run.project)
-
-    @property
-    def version(self) -> str:
-        return str(self.run.id)
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Any) -> None:
         """Ignored: the run already has its config."""
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        row = {**metrics, **({} if step is None else {"trainer/global_step": step})}
-        self.tell("curves", lambda: self.run.log(row))
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.tell("curves", lambda: super(_Curves, self).log_metrics(metrics, step))
 
 
 def tags_of(
