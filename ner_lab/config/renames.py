@@ -26,7 +26,14 @@ _MODULES = {
     "optimizer": "training.optimizers",
     "logger": "tracking",
 }
-"""Module or package below `ner_lab` -> its current path; the first match counts."""
+"""Module or package below `ner_lab` -> its path in the current layout; the first match counts."""
+
+_MERGED = {
+    **dict.fromkeys(("bilstm", "birnn", "lstm", "rnn"), "models.encoder.recurrent"),
+    **dict.fromkeys(("word2vec", "skip_ngram"), "models.word_embedding.pretrained"),
+    **dict.fromkeys(("adamw", "nadam"), "training.optimizers.adam"),
+}
+"""Module in the package of its successor -> the module that has its classes."""
 
 _KEYS: dict[str, str | None] = {
     "explode_above": "max_loss",
@@ -44,8 +51,12 @@ def current_target(target: str) -> str:
     """The current name of a class (`_target_`)."""
     for old, new in _MODULES.items():
         if target.startswith(f"ner_lab.{old}."):
-            return f"ner_lab.{new}.{target.removeprefix(f'ner_lab.{old}.')}"
-    return target
+            target = f"ner_lab.{new}.{target.removeprefix(f'ner_lab.{old}.')}"
+            break
+    module, _, name = target.rpartition(".")
+    package, _, last = module.rpartition(".")
+    merged = _MERGED.get(last)
+    return f"ner_lab.{merged}.{name}" if merged and package == f"ner_lab.{merged.rpartition('.')[0]}" else target
 
 
 def current_words(words: Sequence[str]) -> list[str]:

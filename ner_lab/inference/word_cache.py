@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ner_lab.data.encoding import FormTable
-from ner_lab.models.embedder import Embedder
+from ner_lab.models.tagger import Embedder
 
 _MOST = 50_000  # spellings kept: covers nearly all of English news, in about ten megabytes
 _LETTERS = 2**14  # characters encoded together
@@ -74,7 +74,7 @@ class Spellings:
         self._make_room(known + len(new))
         for part in _of_like_length(new):
             table = self._table(part)
-            found = self._embedder.of_spellings(
+            found = self._embedder.embed_words(
                 *(self._tensor(numbers) for numbers in (table.words, table.chars, table.lengths))
             )
             self._vectors[known : known + len(part)] = found

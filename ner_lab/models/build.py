@@ -11,9 +11,8 @@ from torch import nn
 from ner_lab.config.instantiate import part_of, sized_part
 from ner_lab.data.vocab import Vocabs
 from ner_lab.errors import UserError
-from ner_lab.models.embedder import Embedder
 from ner_lab.models.features.base import FeatureSet
-from ner_lab.models.tagger import Tagger
+from ner_lab.models.tagger import Embedder, Tagger
 from ner_lab.models.word_embedding.base import WordEmbedding
 from ner_lab.user_code import reported, targets_in
 

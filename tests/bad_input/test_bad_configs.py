@@ -452,7 +452,7 @@ FILES = [
     own("a list", "- 1\n- 2\n", "encoder has no _target_"),
     own("no class", "dim: 3\n", "encoder has no _target_"),
     own("a class of a package that is not there", "_target_: nowhere.at.All\n", "nowhere.at.All cannot be imported"),
-    own("a class that is not there", "_target_: ner_lab.models.encoder.bilstm.BiLTSM\n", "Did you mean 'BiLSTM'?"),
+    own("a class that is not there", "_target_: ner_lab.models.encoder.recurrent.BiLTSM\n", "Did you mean 'BiLSTM'?"),
     own(
         "a module in place of a class",
         "_target_: ner_lab.models.encoder.bilstm\n",

@@ -23,7 +23,7 @@ from ner_lab.data.options import DataOptions
 from ner_lab.inference.batch_tagger import Labeller
 from ner_lab.models.char_encoder.cnn import CharCNN
 from ner_lab.models.decoder.crf import CRF
-from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.encoder.recurrent import BiLSTM
 from ner_lab.models.features.caps import Caps
 from ner_lab.runs.folder import RunFolder
 from ner_lab.tracking.none import NoTracker

@@ -275,7 +275,7 @@ def test_the_recipe_of_lample_is_one_override_away() -> None:
     [
         ("decoder=softmax", "ner_lab.models.decoder.softmax.Softmax"),
         ("char_encoder=bilstm", "ner_lab.models.char_encoder.bilstm.CharBiLSTM"),
-        ("encoder=birnn", "ner_lab.models.encoder.birnn.BiRNN"),
+        ("encoder=birnn", "ner_lab.models.encoder.recurrent.BiRNN"),
         ("word_embedding=random", "ner_lab.models.word_embedding.random.RandomWords"),
         ("features=caps", "ner_lab.models.features.caps.Caps"),
         ("optimizer=adam", "ner_lab.training.optimizers.adam.Adam"),

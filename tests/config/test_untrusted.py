@@ -148,7 +148,7 @@ PACKAGE = {
 import subprocess
 from pathlib import Path
 from torch import nn
-from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.encoder.recurrent import BiLSTM
 
 
 class Encoder(nn.Module):

@@ -17,7 +17,7 @@ from ner_lab.data.batching.datamodule import NerDataModule
 from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.inference.evaluate import evaluate
 from ner_lab.models.build import feature_set_of, word_embedding_of
-from ner_lab.models.encoder.bilstm import BiLSTM
+from ner_lab.models.encoder.recurrent import BiLSTM
 from ner_lab.models.layers.bidirectional import read_both_ways
 from ner_lab.models.tagger import Tagger
 from ner_lab.models.threads import set_threads

@@ -168,7 +168,7 @@ def test_what_no_result_depends_on_makes_no_difference(
         ({"data__train_on": ["train", "dev"]}, "data.train_on: ['train'] -> ['train', 'dev']"),
         (
             {"encoder___target_": "mine.Encoder"},
-            "encoder._target_: ner_lab.models.encoder.bilstm.BiLSTM -> mine.Encoder",
+            "encoder._target_: ner_lab.models.encoder.recurrent.BiLSTM -> mine.Encoder",
         ),
         ({"optimizer__new": 0.1}, "optimizer.new: (none) -> 0.1"),
         ({"trainer__limit_train_batches": 1.0}, "trainer.limit_train_batches: None -> 1.0"),

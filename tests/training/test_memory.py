@@ -20,7 +20,7 @@ from ner_lab.inference.evaluate import evaluate
 from ner_lab.inference.trained_tagger import load
 from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.char_encoder.none import NoChars
-from ner_lab.models.embedder import _MOST_LETTERS, Embedder, _parts
+from ner_lab.models.tagger import _MAX_CELLS, Embedder, _parts
 from ner_lab.training.train import train
 
 TOKENS, LETTERS, OTHERS = 8000, 5000, 200
@@ -112,7 +112,7 @@ def test_a_long_sentence_or_word_costs_its_own_length_and_not_that_of_all_others
     chosen = settings(small, corpora[what], *PARTS[parts])
     found = largest_of(command, chosen, corpora[what], tmp_path / "run", plain)
     # letters are laid out for the spellings of a batch or a part, whose number is bounded by their width
-    own = TOKENS * WIDTH if what == "sentence" else max(_MOST_LETTERS * 8, LETTERS * WIDTH)
+    own = TOKENS * WIDTH if what == "sentence" else max(_MAX_CELLS * 8, LETTERS * WIDTH)
     assert found <= without + own
 
 
@@ -191,7 +191,7 @@ def test_spellings_beside_a_very_long_one_are_encoded_in_parts_and_come_back_in_
     assert told.asked == [(203, 9)]  # as they are, where they are not many
 
 
-def test_parts_of_spellings_hold_all_of_them_within_the_bound() -> None:
+def test_parts_embed_words_hold_all_of_them_within_the_bound() -> None:
     drawn = np.random.default_rng(5)
     for _ in range(100):
         widths = sorted(np.exp(drawn.normal(3, 3, size=drawn.integers(1, 400))).astype(int).clip(1).tolist())
@@ -200,7 +200,7 @@ def test_parts_of_spellings_hold_all_of_them_within_the_bound() -> None:
         begin = 0
         for count in counts:
             part = widths[begin : begin + count]
-            assert len(part) == 1 or len(part) * part[-1] <= _MOST_LETTERS
+            assert len(part) == 1 or len(part) * part[-1] <= _MAX_CELLS
             begin += count
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.models.encoder.windows import side_by_side
+from ner_lab.models.encoder.window import side_by_side
 from ner_lab.models.layers.checks import at_least, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import linear

@@ -1,4 +1,4 @@
-"""Stacked recurrent encoders, the base of BiLSTM, LSTM, BiRNN and RNN."""
+"""Recurrent encoders: LSTM and simple RNN, in one direction or both."""
 
 from typing import ClassVar
 
@@ -92,3 +92,34 @@ class RecurrentEncoder(nn.Module):
             else:
                 ahead = back = self.output_dropout(torch.cat([ahead, back], dim=-1))
         return torch.cat([ahead, back], dim=-1) if self.separate else ahead
+
+
+class BiLSTM(RecurrentEncoder):
+    """Bidirectional LSTM over the sentence (Huang et al. 2015, Lample et al. 2016, Ma & Hovy 2016).
+
+    Arguments as in `RecurrentEncoder`.
+    """
+
+    simple = False
+    directions = 2
+
+
+class LSTM(RecurrentEncoder):
+    """Left-to-right LSTM over the sentence (Huang et al. 2015, section 2.1). Arguments as in `RecurrentEncoder`."""
+
+    simple = False
+    directions = 1
+
+
+class BiRNN(RecurrentEncoder):
+    """Bidirectional simple RNN, the baseline of Ma & Hovy 2016, table 3. Arguments as in `RecurrentEncoder`."""
+
+    simple = True
+    directions = 2
+
+
+class RNN(RecurrentEncoder):
+    """Left-to-right simple RNN. Arguments as in `RecurrentEncoder`."""
+
+    simple = True
+    directions = 1

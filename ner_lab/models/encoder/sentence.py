@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.models.encoder.windows import Windows, side_by_side
+from ner_lab.models.encoder.window import Windows, side_by_side
 from ner_lab.models.layers.checks import at_least, probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear

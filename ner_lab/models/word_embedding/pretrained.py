@@ -1,4 +1,4 @@
-"""Word vectors from a file in any of the known formats."""
+"""Word vectors from a file."""
 
 from pathlib import Path
 
@@ -17,3 +17,25 @@ class VectorFile(PretrainedEmbedding):
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
         """As in `WordEmbedding.rows`."""
         return read_stored(path, wanted, cache, any_format=True)
+
+
+class Word2Vec(PretrainedEmbedding):
+    """word2vec vectors (Mikolov et al. 2013), text or binary, compressed or not.
+
+    Arguments as in `PretrainedEmbedding`.
+    """
+
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
+        """As in `WordEmbedding.rows`."""
+        return read_stored(path, wanted, cache, any_format=True)
+
+
+class SkipNGram(PretrainedEmbedding):
+    """Structured skip-n-gram vectors (Ling et al. 2015; Lample et al. 2016, section 4.2): the authors' `sskip` files.
+
+    Their format is word2vec's text format. Arguments as in `PretrainedEmbedding`.
+    """
+
+    def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
+        """As in `WordEmbedding.rows`."""
+        return read_stored(path, wanted, cache)

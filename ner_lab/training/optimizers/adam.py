@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba 2015)."""
+"""Adam (Kingma & Ba 2015) and its variants."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,3 +34,15 @@ class Adam(OptimizerRecipe):
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         return type(self).implementation(self.trained(model), lr=self.lr, **self.settings)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019). Arguments as in `Adam`."""
+
+    implementation = partial(torch.optim.AdamW, fused=True)
+
+
+class Nadam(Adam):
+    """Adam with Nesterov momentum (Dozat 2016), the best of Reimers & Gurevych 2017. Arguments as in `Adam`."""
+
+    implementation = torch.optim.NAdam

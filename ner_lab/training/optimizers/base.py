@@ -79,10 +79,11 @@ class OptimizerRecipe(ABC):
         norm = torch.nn.utils.get_total_norm(moved) if self.clip == "norm" or measure else None
         if self.clip == "norm" and norm is not None and not (norm.is_cpu and norm <= self.clip_value):
             scale = (self.clip_value / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(moved, scale)
+            for values in moved:
+                values.mul_(scale)
         if self.clip == "value":
-            torch._foreach_clamp_min_(moved, -self.clip_value)
-            torch._foreach_clamp_max_(moved, self.clip_value)
+            for values in moved:
+                values.clamp_(-self.clip_value, self.clip_value)
         return norm
 
     def _values(self, parameter: nn.Parameter) -> Tensor:
@@ -92,7 +93,7 @@ class OptimizerRecipe(ABC):
         if not gradient.is_sparse:
             return gradient
         parameter.grad = gradient.coalesce() if self.takes_sparse else gradient.to_dense()
-        return parameter.grad._values() if self.takes_sparse else parameter.grad
+        return parameter.grad.values() if self.takes_sparse else parameter.grad
 
     def reduce(self, losses: Tensor, sentences: int, tokens: int, world: int) -> Tensor:
         """losses (batch,) of this process -> its part of the global batch's loss.
@@ -108,7 +109,9 @@ class OptimizerRecipe(ABC):
 
     def scale_gradients(self, parameters: Sequence[nn.Parameter], factor: float) -> None:
         """Multiply all gradients in place."""
-        torch._foreach_mul_([self._values(parameter) for parameter in parameters if parameter.grad is not None], factor)
+        for parameter in parameters:
+            if parameter.grad is not None:
+                self._values(parameter).mul_(factor)
 
 
 def _said_by_torch(error: ValueError) -> bool:

@@ -9,13 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ner_lab.errors import UserError
-from ner_lab.models.encoder.bilstm import BiLSTM
-from ner_lab.models.encoder.birnn import BiRNN
 from ner_lab.models.encoder.cnn import CNN
-from ner_lab.models.encoder.lstm import LSTM
 from ner_lab.models.encoder.none import NoEncoder
-from ner_lab.models.encoder.recurrent import RecurrentEncoder
-from ner_lab.models.encoder.rnn import RNN
+from ner_lab.models.encoder.recurrent import LSTM, RNN, BiLSTM, BiRNN, RecurrentEncoder
 from ner_lab.models.encoder.sentence import SentenceNetwork
 from ner_lab.models.encoder.two_pass import TwoPassLSTM
 from ner_lab.models.encoder.window import WindowNetwork

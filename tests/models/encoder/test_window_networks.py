@@ -7,8 +7,7 @@ from torch import Tensor, nn
 import ner_lab.models.encoder.sentence as module
 from ner_lab.errors import UserError
 from ner_lab.models.encoder.sentence import SentenceNetwork
-from ner_lab.models.encoder.window import WindowNetwork
-from ner_lab.models.encoder.windows import Windows, side_by_side
+from ner_lab.models.encoder.window import WindowNetwork, Windows, side_by_side
 
 LENGTHS = torch.tensor([6, 4, 1])
 DIM = 4

@@ -17,11 +17,9 @@ from ner_lab.io.download import Download
 from ner_lab.models.word_embedding.base import PretrainedEmbedding, WordTable
 from ner_lab.models.word_embedding.glove import Glove
 from ner_lab.models.word_embedding.none import NoWords
-from ner_lab.models.word_embedding.pretrained import VectorFile
+from ner_lab.models.word_embedding.pretrained import SkipNGram, VectorFile, Word2Vec
 from ner_lab.models.word_embedding.random import RandomWords
 from ner_lab.models.word_embedding.senna import Senna
-from ner_lab.models.word_embedding.skip_ngram import SkipNGram
-from ner_lab.models.word_embedding.word2vec import Word2Vec
 
 NAN = [math.nan] * 3
 GIVEN = np.array([NAN, NAN, [1, 2, 3], NAN, [4, 5, 6], [7, 8, 9]], dtype=np.float32)

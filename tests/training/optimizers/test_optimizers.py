@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ner_lab.errors import UserError
-from ner_lab.training.optimizers.adam import Adam
-from ner_lab.training.optimizers.adamw import AdamW
+from ner_lab.training.optimizers.adam import Adam, AdamW, Nadam
 from ner_lab.training.optimizers.base import LOSSES, OptimizerRecipe
-from ner_lab.training.optimizers.nadam import Nadam
 from ner_lab.training.optimizers.sgd import SGD
 from ner_lab.training.optimizers.sgd_fan_in import SGDFanIn
 

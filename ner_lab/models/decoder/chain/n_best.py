@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ner_lab.models.decoder.chain.places import places_from_the_end
+from ner_lab.models.decoder.chain.viterbi import positions_from_the_end
 
 
 @torch.no_grad()
@@ -21,7 +21,7 @@ def n_best(
     batch, time, _ = emissions.shape
     kept, origins = _ways(emissions, start, transitions, n)
     # all sentences are traced back from their own last token at once; steps past the first token are ignored
-    places = places_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
+    places = positions_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
     sentences = torch.arange(batch, device=places.device)
     at_end = end.expand(batch, -1)[:, :, None]  # (batch, tags, 1)
     scores, way = (kept[places[0], sentences] + at_end).flatten(1).topk(n, dim=1)  # (batch, n)

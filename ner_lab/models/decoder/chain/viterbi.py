@@ -7,8 +7,6 @@ path that is followed. Of equal scores the tag with the lowest number wins.
 import torch
 from torch import Tensor
 
-from ner_lab.models.decoder.chain.places import places_from_the_end
-
 
 @torch.no_grad()
 def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,7 +22,7 @@ def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor,
     reached = (_reached if same else _reached_by_own_steps)(emissions, start, transitions)
     # all sentences are traced back from their own last token at once; steps past the first token are ignored
     time, batch, num_tags = reached.shape
-    places = places_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
+    places = positions_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
     sentences = torch.arange(batch, device=places.device)
     rows = torch.add(sentences, places, alpha=batch).view(-1)
     back = reached.view(-1, num_tags).index_select(0, rows).view(reached.shape).unbind()
@@ -65,3 +63,10 @@ def _reached_by_own_steps(emissions: Tensor, start: Tensor, transitions: Tensor)
         torch.add(current[:, :, None], moves, out=arriving)
         current = state.add_(torch.amax(arriving, dim=1, out=best))
     return states
+
+
+def positions_from_the_end(last: Tensor, time: int) -> Tensor:
+    """last (batch,): the position of each sentence's last token -> that position, the one before, ..., 0, 0 (time,
+    batch).
+    """
+    return (last - torch.arange(time, device=last.device)[:, None]).clamp_(min=0)
