@@ -1,10 +1,10 @@
 """The embedder: parts joined in order, each token with the letters of its own spelling."""
 
 import torch
-from ner_lab.models.char_encoder.recurrent import CharBiLSTM
 from torch import Tensor, nn
 
 from ner_lab.data.batching.batch import Batch
+from ner_lab.models.char_encoder.bilstm import CharBiLSTM
 from ner_lab.models.char_encoder.none import NoChars
 from ner_lab.models.features.base import FeatureLayers
 from ner_lab.models.tagger import Embedder

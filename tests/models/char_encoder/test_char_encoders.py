@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ner_lab.models.char_encoder.recurrent import CharBiLSTM
 from torch import Tensor, nn
 
 from ner_lab.errors import UserError
+from ner_lab.models.char_encoder.bilstm import CharBiLSTM
 from ner_lab.models.char_encoder.cnn import CharCNN
 from ner_lab.models.char_encoder.cnn_chiu import CHAR_TYPES, ChiuCharCNN, char_type
 from ner_lab.models.char_encoder.none import NoChars

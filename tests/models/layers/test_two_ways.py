@@ -5,10 +5,10 @@ import threading
 
 import pytest
 import torch
-from ner_lab.models.char_encoder.recurrent import CharBiLSTM
 from torch import Tensor, nn
 
 from ner_lab.config.trainer_checks import has_half_precision_lstm
+from ner_lab.models.char_encoder.bilstm import CharBiLSTM
 from ner_lab.models.encoder.recurrent import BiLSTM
 from ner_lab.models.layers.bidirectional import ReadsBothWays, read_both_ways
 from ner_lab.models.layers.recurrent import Recurrence, Turn, reorder, reversal
