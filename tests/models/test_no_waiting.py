@@ -190,7 +190,7 @@ class Watched(pl.Callback):
 def test_a_whole_epoch_of_training_reads_no_number(
     optimizer: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ner_lab.models.word_embedding.base.rows_alone", lambda table: False)  # as on a GPU
+    monkeypatch.setattr("ner_lab.models.word_embedding.base.use_sparse_gradients", lambda table: False)  # as on a GPU
     monkeypatch.setattr("ner_lab.training.callbacks.resume.steps_between_looks", lambda device, processes: 50)
     watched = Watched()
     made = pl.Trainer.__init__

@@ -18,7 +18,7 @@ from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.inference.evaluate import evaluate
 from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.encoder.recurrent import BiLSTM
-from ner_lab.models.layers.bidirectional import read_both_ways
+from ner_lab.models.layers.bidirectional import run_directions
 from ner_lab.models.tagger import Tagger
 from ner_lab.models.threads import set_threads
 from ner_lab.runs.folder import RunFolder
@@ -245,5 +245,5 @@ def test_the_second_direction_has_as_many_threads_as_the_first_also_after_a_chan
     with torch.no_grad():
         for threads in (3, 1, 2):
             torch.set_num_threads(threads)
-            read_both_ways(nn.Identity(), Told(), values, values, apart=True)
+            run_directions(nn.Identity(), Told(), values, values, parallel=True)
     assert seen == [3, 1, 2]

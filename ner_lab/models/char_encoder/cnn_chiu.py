@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.models.char_encoder.cnn import CharCNN
-from ner_lab.models.layers.checks import at_least, at_least_zero
+from ner_lab.models.layers.checks import check_int_range, check_non_negative
 from ner_lab.models.layers.init import linear
 
 CHAR_TYPES = ("padding", "upper", "lower", "punctuation", "other")
@@ -32,8 +32,8 @@ class ChiuCharCNN(CharCNN):
         dropout: float,
         activation: str,
     ) -> None:
-        at_least(0, "char_encoder", char_type_dim=char_type_dim)
-        at_least_zero("char_encoder", char_range=char_range)
+        check_int_range(0, "char_encoder", char_type_dim=char_type_dim)
+        check_non_negative("char_encoder", char_range=char_range)
         super().__init__(
             chars=chars,
             char_dim=char_dim,

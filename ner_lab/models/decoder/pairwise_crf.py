@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ner_lab.models.decoder.chain.pairwise import best_path, best_paths, gold_pairs, log_partition
 from ner_lab.models.decoder.constraints import FORBIDDEN, allowed_moves, check_constraints, penalties_of
 from ner_lab.models.decoder.projection import PairProjection
-from ner_lab.models.layers.checks import at_least
+from ner_lab.models.layers.checks import check_int_range
 
 
 class PairwiseCRF(nn.Module):
@@ -38,7 +38,7 @@ class PairwiseCRF(nn.Module):
         constraints: str,
     ) -> None:
         super().__init__()
-        at_least(0, "decoder", hidden_dim=hidden_dim)
+        check_int_range(0, "decoder", hidden_dim=hidden_dim)
         self.constraints = check_constraints(constraints)
         self.num_tags = len(tags)
         self.num_summed = len(tags) + padding_label_in_sum

@@ -16,7 +16,7 @@ from ner_lab.data.batching.batch import Batch
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
 from ner_lab.errors import UserError
-from ner_lab.models.layers.sparse_gradients import rows_alone
+from ner_lab.models.layers.sparse_gradients import use_sparse_gradients
 
 
 class FeatureSet:
@@ -97,7 +97,7 @@ class FeatureLayers(nn.Module):
         super().__init__()
         if without := [column for column in sizes if column not in dims]:
             raise UserError(
-                f"features: `dims` has no size for {', '.join(without)}. Give each of `columns` one, or None for "
+                f"features: `dims` has no size for {', '.join(without)}. Add a size for each of `columns`, or None for "
                 "orthogonal codes."
             )
         self.tables = nn.ModuleList(_table(size, dims[column]) for column, size in sizes.items())
@@ -138,10 +138,10 @@ class SparseSum(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_sparse, dim))
         self.output_dim = dim
 
-    def rows_read(self, features: Tensor, offsets: Tensor) -> tuple[nn.Parameter, Tensor]:
+    def embedding_rows(self, features: Tensor, offsets: Tensor) -> tuple[nn.Parameter, Tensor]:
         """features (active,), offsets (tokens,) -> the weights, and the rows of them that `forward` reads (active,)."""
         return self.weight, features
 
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
         """features (active,), offsets (tokens,) -> (tokens, dim)."""
-        return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=rows_alone(self.weight))
+        return F.embedding_bag(features, self.weight, offsets, mode="sum", sparse=use_sparse_gradients(self.weight))

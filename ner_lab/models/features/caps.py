@@ -2,7 +2,7 @@
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.models.features.base import FeatureSet
-from ner_lab.models.layers.checks import at_least
+from ner_lab.models.layers.checks import check_int_range
 
 
 class Caps(FeatureSet):
@@ -11,7 +11,7 @@ class Caps(FeatureSet):
     columns = ("caps",)
 
     def __init__(self, *, dim: int) -> None:
-        at_least(0, "features", dim=dim)
+        check_int_range(0, "features", dim=dim)
         self.dim = dim
 
     def dense(self, sentence: Sentence) -> list[list[str]]:

@@ -29,7 +29,7 @@ class CountTable(nn.Module):
     def forward(self) -> Tensor:
         """-> log probabilities, of the table's shape; they sum to 1 over the last dimension."""
         smooth = self.counts.detach() + self.smoothing
-        return through(torch.log(smooth / smooth.sum(dim=-1, keepdim=True)), self.counts)
+        return straight_through(torch.log(smooth / smooth.sum(dim=-1, keepdim=True)), self.counts)
 
 
 class CountedScores(nn.Module):
@@ -41,8 +41,8 @@ class CountedScores(nn.Module):
     def __init__(self, names: Sequence[str], num_tags: int, smoothing: float) -> None:
         super().__init__()
         templates: dict[str, int] = {}
-        of = [templates.setdefault(name.partition("=")[0], len(templates)) for name in names]
-        self.register_buffer("template", torch.tensor(of), persistent=False)
+        template_of = [templates.setdefault(name.partition("=")[0], len(templates)) for name in names]
+        self.register_buffer("template", torch.tensor(template_of), persistent=False)
         self.num_templates = len(templates)
         self.counts = nn.Parameter(torch.zeros(len(names), num_tags))
         self.smoothing = smoothing
@@ -52,14 +52,14 @@ class CountedScores(nn.Module):
         smooth = self.counts.detach() + self.smoothing
         template: Tensor = self.template  # type: ignore[assignment]
         totals = smooth.new_zeros(self.num_templates, smooth.shape[1]).index_add_(0, template, smooth)
-        return through(torch.log(smooth / totals[template]), self.counts)
+        return straight_through(torch.log(smooth / totals[template]), self.counts)
 
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
         """features (active,), offsets (tokens,) -> log p of each token's features (tokens, tags)."""
         return F.embedding_bag(features, self.log_shares(), offsets, mode="sum")
 
 
-def through(value: Tensor, counts: Tensor) -> Tensor:
+def straight_through(value: Tensor, counts: Tensor) -> Tensor:
     """`value`, with a straight-through gradient to `counts`."""
     return value.detach() + (counts - counts.detach())
 
@@ -70,6 +70,6 @@ def check_counts(counts: Tensor, decoder: str) -> None:
     rounded = 1e-5 * counts.clamp(min=1)  # a mean over seven processes may differ from an integer in its last digits
     if bool(((counts < 0) | ((counts - counts.round()).abs() > rounded)).any()):
         raise UserError(
-            f"decoder={decoder} holds numbers that are no counts: it is trained by counting. "
-            "Give optimizer=sgd_counts trainer.max_epochs=1."
+            f"decoder={decoder} must be trained by counting, but its tables hold numbers that are not counts. "
+            "Use optimizer=sgd_counts trainer.max_epochs=1."
         )

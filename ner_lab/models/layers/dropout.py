@@ -18,7 +18,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+            raise ValueError(f"the dropout probability must be between 0 and 1; got {p}")
         self.p = p
 
     def forward(self, values: Tensor) -> Tensor:
@@ -27,19 +27,19 @@ class Dropout(nn.Module):
             return values
         if not values.is_cpu:
             return F.dropout(values, self.p)
-        return values * kept(values, self.p)
+        return values * dropout_mask(values, self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
-def kept(like: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
+def dropout_mask(like: Tensor, p: float, generator: torch.Generator | None = None) -> Tensor:
     """The dropout mask in the shape and type of `like`, on the CPU: 0, or the scale of the kept numbers."""
     levels = round((1 - p) * _LEVELS)
     if levels in (0, _LEVELS):
         return torch.full_like(like, levels / _LEVELS)
     count = like.numel()
-    whole = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
-    draws = whole.view(torch.int16)[:count].view(like.shape)  # 4 draws in each
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
+    draws = bits.view(torch.int16)[:count].view(like.shape)  # 4 draws in each
     factors = torch.empty(like.shape, dtype=like.dtype)
     return torch.lt(draws, levels - _LEVELS // 2, out=factors).mul_(_LEVELS / levels)

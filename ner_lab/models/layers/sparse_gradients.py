@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, distributed, nn
 
 
-def rows_alone(table: Tensor) -> bool:
+def use_sparse_gradients(table: Tensor) -> bool:
     """Whether the gradient should be a list of the rows looked up instead of a full table.
 
     On a CPU a full table of a hundred thousand rows would take most of a step; on a GPU the cost is negligible.
@@ -18,5 +18,5 @@ def rows_alone(table: Tensor) -> bool:
 class RowReader(Protocol):
     """A layer whose `forward` reads some rows of one table."""
 
-    def rows_read(self, *inputs: Any) -> tuple[nn.Parameter, Tensor]:
+    def embedding_rows(self, *inputs: Any) -> tuple[nn.Parameter, Tensor]:
         """The arguments of `forward` -> the table and the rows that `forward` will read (any shape)."""

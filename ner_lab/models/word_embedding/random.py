@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ner_lab.models.layers.checks import at_least
+from ner_lab.models.layers.checks import check_int_range
 from ner_lab.models.word_embedding.base import WordEmbedding, WordTable
 
 
@@ -12,7 +12,7 @@ class RandomWords(WordEmbedding):
     from_scratch = True
 
     def __init__(self, *, dim: int) -> None:
-        at_least(1, "word_embedding", dim=dim)
+        check_int_range(1, "word_embedding", dim=dim)
         self.dim = dim
 
     def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:

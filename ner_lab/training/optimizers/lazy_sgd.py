@@ -84,7 +84,7 @@ class RowSGD(SGD):
         return _Rows(table, group, self.state[table].get("momentum_buffer"))
 
     def _before_reading(self, layer: Any, inputs: tuple[Any, ...]) -> None:
-        table, read = layer.rows_read(*inputs)
+        table, read = layer.embedding_rows(*inputs)
         if table not in self._moved or not table.is_cpu:
             return
         if table not in self._rows:

@@ -24,7 +24,7 @@ class Table(nn.Module):
         self.linear = nn.Parameter(torch.ones(DIM, dtype=torch.double))
         self.sparse = sparse
 
-    def rows_read(self, rows: Tensor) -> tuple[nn.Parameter, Tensor]:
+    def embedding_rows(self, rows: Tensor) -> tuple[nn.Parameter, Tensor]:
         return self.weight, rows
 
     def forward(self, rows: Tensor) -> Tensor:
