@@ -39,9 +39,7 @@ class Gazetteer(FeatureSet):
         cache_dir: str | None,
     ) -> None:
         check_int_range(0, "features", dim=dim)
-        self.files = files_of(
-            "features.", entries, dir=dir, url=url, raw=raw, whole_only=whole_only, cache_dir=cache_dir
-        )
+        self.files = files_of("", entries, dir=dir, url=url, raw=raw, whole_only=whole_only, cache_dir=cache_dir)
         self.dim = dim
         self.columns = tuple(f"gazetteer.{category}" for category in self.files.entries) if dim else ()
         self._fragments: dict[str, Fragments] = {}

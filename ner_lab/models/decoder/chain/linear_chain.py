@@ -56,9 +56,7 @@ class LinearChainCRF(nn.Module):
         """emissions (batch, time, tags), tags (batch, time) -> log p(tags | emissions) (batch,)."""
         mask = self._check(emissions, mask)
         if tags.shape != emissions.shape[:2]:
-            raise ValueError(
-                f"tags must have the shape of emissions without tags, {tuple(emissions.shape[:2])}; got {tuple(tags.shape)}"
-            )
+            raise ValueError(f"tags must be of shape {tuple(emissions.shape[:2])}; got {tuple(tags.shape)}")
         scores = self._scores(constrained, least=FORBIDDEN)
         return forward_backward.log_likelihood(emissions, tags, mask, *scores)
 
@@ -95,9 +93,7 @@ class LinearChainCRF(nn.Module):
         if mask is None:
             return torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
         if mask.shape != emissions.shape[:2]:
-            raise ValueError(
-                f"mask must have the shape of emissions without tags, {tuple(emissions.shape[:2])}; got {tuple(mask.shape)}"
-            )
+            raise ValueError(f"mask must be of shape {tuple(emissions.shape[:2])}; got {tuple(mask.shape)}")
         if mask.device.type == "cpu" and not bool(mask[:, 0].all()):  # on a GPU this would synchronise
             raise ValueError("every sentence needs a token: mask[:, 0] must be True")
         return mask.bool()

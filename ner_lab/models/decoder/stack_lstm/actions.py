@@ -60,9 +60,8 @@ def chunks_by(actions: Iterable[str], length: int, *, out_inside: bool = True) -
     read = 0
     for index, action in enumerate(actions):
         if not is_valid(action, unread=length - read, held=len(held), out_inside=out_inside):
-            raise ValueError(
-                f"action {index}, {action}, is not possible: {length - read} words are unread and {len(held)} on the stack"
-            )
+            left = f"{length - read} words are unread and {len(held)} on the stack"
+            raise ValueError(f"action {index}, {action}, is not possible: {left}")
         if action not in (SHIFT, OUT):
             chunks.append(Chunk(action.removeprefix("REDUCE(").removesuffix(")"), tuple(held)))
             held = []
