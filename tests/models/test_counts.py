@@ -21,7 +21,7 @@ from ner_lab.data.preparation import Prepared, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
 from ner_lab.models.build import feature_set_of, word_embedding_of
-from ner_lab.models.layers.counts import CountedScores, CountTable, check_counts, through
+from ner_lab.models.layers.counts import CountedScores, CountTable, check_counts
 from ner_lab.runs.folder import RunFolder
 from ner_lab.training.module import TaggerModule
 from ner_lab.training.train import train
@@ -87,11 +87,6 @@ def test_the_gradient_of_a_share_is_a_count_whatever_was_counted_before() -> Non
         shares = table()
         (shares[0, 1] + shares[0, 1] + shares[1, 2]).backward()
         assert table.counts.grad.tolist() == [[0, 2, 0], [0, 0, 1]]
-
-
-def test_what_goes_through_keeps_its_value_to_the_last_bit() -> None:
-    value, counts = torch.randn(50), drawn(50, seed=0).requires_grad_()
-    assert torch.equal(through(value, counts), value)
 
 
 # one epoch

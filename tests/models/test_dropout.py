@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ner_lab.models.layers.dropout import Dropout, kept
+from ner_lab.models.layers.dropout import Dropout, dropout_mask
 
 
 def dropping(p: float) -> Dropout:
@@ -23,7 +23,7 @@ def test_outside_training_values_pass_as_they_are() -> None:
 @given(st.floats(0.05, 0.95), st.integers(0, 2**32 - 1))
 def test_the_share_dropped_is_p_and_the_mean_stays(p: float, seed: int) -> None:
     count = 200_000
-    factors = kept(torch.empty(count), p, torch.Generator().manual_seed(seed))
+    factors = dropout_mask(torch.empty(count), p, torch.Generator().manual_seed(seed))
     assert sorted(factors.unique().tolist()) == pytest.approx([0.0, 1 / (1 - p)], rel=1e-3)
     off = 5 * (p * (1 - p) / count) ** 0.5  # five standard deviations
     assert (factors == 0).double().mean().item() == pytest.approx(p, abs=off + 1 / 65536)
@@ -32,7 +32,7 @@ def test_the_share_dropped_is_p_and_the_mean_stays(p: float, seed: int) -> None:
 
 def test_neighbours_are_dropped_independently() -> None:
     """Four draws share 64 random bits: none tells of another, in the same number or in the next."""
-    gone = (kept(torch.empty(400_000), 0.3, torch.Generator().manual_seed(1)) == 0).double()
+    gone = (dropout_mask(torch.empty(400_000), 0.3, torch.Generator().manual_seed(1)) == 0).double()
     for apart in range(1, 9):
         both = (gone[apart:] * gone[:-apart]).mean().item()
         assert both == pytest.approx(0.09, abs=5 * (0.09 * 0.91 / 400_000) ** 0.5)

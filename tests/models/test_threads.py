@@ -21,7 +21,6 @@ from ner_lab.models.encoder.recurrent import BiLSTM
 from ner_lab.models.layers.bidirectional import run_directions
 from ner_lab.models.tagger import Tagger
 from ner_lab.models.threads import set_threads
-from ner_lab.runs.folder import RunFolder
 from ner_lab.training.train import train, untrained_module
 
 LARGE = ["data=builtin", "data.batch_size=32", "run_name=threads"]
@@ -118,18 +117,6 @@ def test_under_deterministic_the_number_of_threads_changes_no_bit(
         assert torch.equal(getattr(one, name), getattr(two, name)), name
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("threads", [2, 3, 4])
-def test_under_deterministic_the_number_of_threads_changes_no_bit_of_a_longer_training(
-    case: str, threads: int, experiments: dict[str, Experiment]
-) -> None:
-    one, other = (trained(experiments[case], 20, number, deterministic=True) for number in (1, threads))
-    assert one.losses == other.losses
-    assert torch.equal(one.weights, other.weights)
-    assert torch.equal(one.states, other.states)
-
-
 BUSY = pytest.mark.soak  # threads wait for one another: on a busy machine that takes long
 FEW_OR_ALL = [pytest.param(case, marks=() if case == "word cnn and softmax" else BUSY) for case in CASES]
 
@@ -155,44 +142,6 @@ def test_with_given_weights_results_are_near_for_any_number_of_threads(
 
 
 # not the word CNN's: where a ReLU is at its kink, rounding decides which way it goes, and training carries that on
-@BUSY
-@pytest.mark.parametrize("threads", [2, 4])
-@pytest.mark.parametrize("case", ["bilstm and crf", "char bilstm and crf_pairwise", "stack_lstm"])
-def test_after_twenty_steps_results_are_near_for_any_number_of_threads(
-    case: str, threads: int, experiments: dict[str, Experiment]
-) -> None:
-    one, other = (trained(experiments[case], 20, number, deterministic=False) for number in (1, threads))
-    assert one.losses == pytest.approx(other.losses, rel=1e-5)
-    assert away(one.gradient, other.gradient) <= 1e-5
-    assert float((one.states - other.states).abs().max()) <= 1e-5
-    assert torch.equal(one.tags, other.tags)
-
-
-def run(folder: Path, *overrides: str) -> Path:
-    train(compose_config([*LARGE, *overrides, "logger=none", "trainer.max_epochs=1"]), folder)
-    return folder
-
-
-@BUSY
-def test_a_run_under_deterministic_ends_with_the_same_weights_for_any_number_of_threads(tmp_path: Path) -> None:
-    settings = ["encoder=cnn", "decoder=softmax", "trainer.limit_train_batches=3"]
-    weights = {}
-    for name, more in {
-        "one": ["trainer.deterministic=true"],
-        "two": ["trainer.deterministic=true", "threads=2"],
-        "torch's": ["trainer.deterministic=true", "threads=null"],
-        "free": ["threads=2"],
-    }.items():
-        torch.set_num_threads(2)
-        weights[name] = RunFolder(run(tmp_path / name, *settings, *more)).read_weights()[0]
-    torch.use_deterministic_algorithms(False)
-
-    def same(one: str, other: str) -> bool:
-        return all(torch.equal(weights[one][name], weights[other][name]) for name in weights[one])
-
-    assert same("one", "two")
-    assert same("one", "torch's")
-    assert not same("one", "free"), "with this model two threads do round otherwise"
 
 
 def test_runs_and_evaluation_keep_to_one_thread_for_an_operation(small: list[str], tmp_path: Path) -> None:

@@ -82,23 +82,6 @@ def test_probabilities_of_all_sequences_equal_enumeration_and_sum_to_one() -> No
     close(found.exp().sum(), torch.tensor(1.0))
 
 
-def test_masked_sentences_equal_enumeration_over_their_own_tokens() -> None:
-    crf = random_crf(3)
-    lengths = [4, 2, 1, 3]
-    emissions, tags = random_emissions(4, 4, 3), random_tags(4, 4, 3)
-    mask = mask_of(lengths)
-    likelihood = crf.log_likelihood(emissions, tags, mask)
-    marginals = crf.marginals(emissions, mask)
-    best, score = crf.decode(emissions, mask)
-    for row, length in enumerate(lengths):
-        paths, scores = enumerate_paths(crf, emissions[row, :length])
-        gold = int((paths == tags[row, :length]).all(dim=1).nonzero())
-        close(likelihood[row], scores[gold] - torch.logsumexp(scores, dim=0))
-        close(marginals[row, :length], marginals_by_enumeration(paths, scores, 3))
-        assert torch.equal(best[row, :length], paths[scores.argmax()])
-        close(score[row], scores.max())
-
-
 @given(
     num_tags=st.integers(1, 4),
     lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
@@ -226,14 +209,6 @@ each_way = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 
 
 @each_way
-def test_closed_form_gradients_pass_gradcheck(way: Likelihood) -> None:
-    crf = random_crf(3, dtype=torch.float64)
-    emissions, tags, mask = gold_and_scores([4, 1, 2, 3], 3)
-    inputs = (emissions.requires_grad_(), crf.start, crf.transitions, crf.end)
-    assert torch.autograd.gradcheck(lambda first, *scores: way(first, tags, mask, *scores), inputs)
-
-
-@each_way
 @given(
     num_tags=st.integers(1, 6),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
@@ -287,15 +262,6 @@ def test_many_pairs_are_summed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
         close(pieces, expected, atol=1e-12)
 
 
-def test_five_thousand_tokens_equal_the_definition_in_double_precision() -> None:
-    crf = random_crf(4, spread=5.0)
-    emissions, tags, mask = random_emissions(2, 5000, 4), random_tags(2, 5000, 4), mask_of([5000, 4000])
-    found = value_and_gradients(forward_backward.log_likelihood, emissions, tags, mask, crf)
-    exact = value_and_gradients(step_by_step.log_likelihood, emissions.double(), tags, mask, crf.double())
-    for ours, expected in zip(found, exact, strict=True):
-        close(ours, expected, rtol=1e-6, atol=1e-6)
-
-
 def test_numbers_keep_their_type() -> None:
     crf, tags = random_crf(3), random_tags(2, 4, 3)
     emissions = random_emissions(2, 4, 3).bfloat16().requires_grad_()
@@ -321,25 +287,7 @@ def test_a_likelihood_leaves_what_it_was_given_as_it_was() -> None:
             assert torch.equal(now, then)
 
 
-def test_gradient_of_the_likelihood_is_gold_minus_marginals() -> None:
-    crf = random_crf(4)
-    mask, tags = mask_of([5, 2]), random_tags(2, 5, 4)
-    emissions = random_emissions(2, 5, 4).requires_grad_()
-    crf.log_likelihood(emissions, tags, mask).sum().backward()
-    gold = torch.nn.functional.one_hot(tags, 4) * mask[:, :, None]
-    close(emissions.grad, gold - crf.marginals(emissions, mask))
-
-
 # extremes
-
-
-def test_one_token_is_a_softmax_over_its_scores() -> None:
-    crf = random_crf(5)
-    emissions, tags = random_emissions(3, 1, 5), random_tags(3, 1, 5)
-    scores = crf.start + emissions[:, 0] + crf.end
-    close(crf.log_likelihood(emissions, tags), torch.log_softmax(scores, dim=1).gather(1, tags).squeeze(1))
-    close(crf.marginals(emissions)[:, 0], torch.softmax(scores, dim=1))
-    assert torch.equal(crf.decode(emissions)[0][:, 0], scores.argmax(dim=1))
 
 
 @pytest.mark.parametrize(("time", "scale"), [(1000, 1.0), (20, 1000.0), (1000, 1000.0)])
@@ -442,36 +390,6 @@ def test_constrained_likelihood_shares_all_probability_among_allowed_sequences()
     assert found.isfinite().all()
 
 
-def test_constraints_bind_no_call_that_does_not_ask_for_them() -> None:
-    free, bound = random_crf(3), random_crf(3, allowed=ALLOWED)
-    emissions, tags = random_emissions(6, 5, 3), random_tags(6, 5, 3)
-    assert torch.equal(free.log_likelihood(emissions, tags), bound.log_likelihood(emissions, tags))
-    assert torch.equal(free.decode(emissions)[0], bound.decode(emissions)[0])
-    assert not torch.equal(bound.decode(emissions)[0], bound.decode(emissions, constrained=True)[0])
-
-
-# marginals
-
-
-@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=4), seed=st.integers(0, 2**20))
-@settings(max_examples=20, deadline=None)
-def test_marginals_sum_to_one_at_tokens_and_are_zero_at_padding(lengths: list[int], seed: int) -> None:
-    crf = random_crf(7, seed)
-    mask = mask_of(lengths)
-    marginals = crf.marginals(random_emissions(len(lengths), max(lengths), 7, seed), mask)
-    assert (marginals >= 0).all()
-    close(marginals.sum(dim=2), mask, atol=1e-5)
-
-
-def test_marginals_need_no_gradient_and_leave_none() -> None:
-    crf = random_crf(3)
-    emissions = random_emissions(2, 4, 3)
-    with torch.no_grad():
-        marginals = crf.marginals(emissions)
-    assert not marginals.requires_grad
-    assert all(parameter.grad is None for parameter in crf.parameters())
-
-
 # padding
 
 
@@ -496,20 +414,6 @@ def test_garbage_at_padding_changes_nothing(garbage: float, forbid: bool) -> Non
     for result in results[1:]:
         for found, expected in zip(result, results[0], strict=True):
             assert torch.equal(found, expected)
-
-
-def test_a_sentence_alone_is_the_same_in_a_padded_batch() -> None:
-    crf = random_crf(4)
-    lengths = [7, 1, 3]
-    emissions, tags = random_emissions(3, 7, 4), random_tags(3, 7, 4)
-    together = crf.log_likelihood(emissions, tags, mask_of(lengths))
-    best, score = crf.decode(emissions, mask_of(lengths))
-    for row, length in enumerate(lengths):
-        own = emissions[row : row + 1, :length]
-        close(crf.log_likelihood(own, tags[row : row + 1, :length])[0], together[row], atol=1e-5)
-        path, alone = crf.decode(own)
-        assert torch.equal(path[0], best[row, :length])
-        assert torch.equal(alone[0], score[row])
 
 
 # messages

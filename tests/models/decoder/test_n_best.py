@@ -12,7 +12,6 @@ from torch import Tensor
 from ner_lab.data.tags import is_proper
 from ner_lab.models.decoder.chain.linear_chain import LinearChainCRF
 from ner_lab.models.decoder.chain.n_best import n_best
-from ner_lab.models.decoder.chain.viterbi import viterbi
 from ner_lab.models.decoder.crf import CRF
 from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
@@ -67,33 +66,12 @@ def test_the_n_best_of_all_paths_come_in_order_and_the_missing_are_marked(
         assert not tags[row, present:].any()
 
 
-def test_the_first_is_viterbis() -> None:
-    emissions, mask = normal(4, 9, 5, seed=0), mask_of([9, 1, 4, 7])
-    scores = normal(5, seed=1), normal(5, 5, seed=2), normal(5, seed=3)
-    paths, values = n_best(emissions, mask, *scores, 4)
-    best, value = viterbi(emissions, mask, *scores)
-    assert torch.equal(paths[:, 0], best)
-    assert torch.equal(values[:, 0], value)
-
-
 def test_paths_of_equal_scores_all_come_once() -> None:
     nothing = torch.zeros(3)
     paths, scores = n_best(torch.zeros(1, 3, 3), mask_of([3]), nothing, torch.zeros(3, 3), nothing, 30)
     assert sorted(map(tuple, paths[0, :27].tolist())) == list(product(range(3), repeat=3))
     assert not scores[0, :27].any()
     assert (scores[0, 27:] == -torch.inf).all()
-
-
-def test_a_sentence_alone_has_the_same_paths_as_in_a_padded_batch() -> None:
-    lengths = [6, 1, 3]
-    emissions, mask = normal(3, 6, 4, seed=0), mask_of(lengths)
-    scores = normal(4, seed=1), normal(4, 4, seed=2), normal(4, seed=3)
-    paths, values = n_best(emissions.masked_fill(~mask[:, :, None], torch.nan), mask, *scores, 5)
-    for row, length in enumerate(lengths):
-        own, value = n_best(emissions[row : row + 1, :length], mask[row : row + 1, :length], *scores, 5)
-        assert torch.equal(paths[row, :, :length], own[0])
-        assert torch.equal(values[row], value[0])
-        assert not paths[row, :, length:].any()
 
 
 def test_forbidden_paths_are_not_among_the_n_best() -> None:

@@ -14,7 +14,6 @@ from ner_lab.data.tags import is_proper
 from ner_lab.models.decoder.chain import log_space as step_by_step
 from ner_lab.models.decoder.chain import pairwise
 from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs, log_partition
-from ner_lab.models.decoder.crf import CRF
 from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
@@ -87,13 +86,6 @@ def test_the_partition_sums_over_all_paths_and_its_gradient_is_their_share(
             expected[step].index_put_((paths[:, step - 1], paths[:, step]), shares, accumulate=True)
         close(transitions.grad[row], expected)
         close(start.grad[row], torch.zeros(num_tags).double().index_add_(0, paths[:, 0], shares))
-
-
-def test_closed_form_gradients_pass_gradcheck() -> None:
-    start = normal(4, 3).double().requires_grad_()
-    transitions = normal(4, 4, 3, 3, seed=1).double().requires_grad_()
-    mask = mask_of([4, 1, 2, 3])
-    assert torch.autograd.gradcheck(lambda *scores: pairwise._LogPartition.apply(*scores, mask), (start, transitions))
 
 
 @given(
@@ -173,13 +165,6 @@ def test_garbage_at_padding_and_before_the_first_token_changes_nothing(garbage: 
     assert not results[0][2][~mask].any()
 
 
-def test_half_precision_scores_are_summed_in_single_precision() -> None:
-    start, transitions = normal(2, 5).bfloat16(), normal(2, 30, 5, 5, seed=1, spread=3.0).bfloat16()
-    expected = log_partition(start.float(), transitions.float(), mask_of([30, 9]))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        close(log_partition(start, transitions, mask_of([30, 9])), expected, atol=1e-6)
-
-
 # gold and best
 
 
@@ -228,35 +213,6 @@ def crf_of(*, padding_label_in_sum: bool = False, constraints: str = "none", spr
     return crf
 
 
-def test_without_weights_it_is_the_plain_crf_without_stop_score() -> None:
-    pair = crf_of()
-    plain = CRF(
-        input_dim=6, tags=TAGS, scheme="IOB2", hidden_dim=0, output="linear", stop_score=False, constraints="none"
-    )
-    layer, emission = pair.projection.layers[0], plain.projection.layers[0]
-    with torch.no_grad():
-        plain.chain.transitions.copy_(normal(4, 4, seed=5))
-        plain.chain.start.copy_(normal(4, seed=6))
-        layer.bias.copy_(torch.cat([plain.chain.transitions, plain.chain.start[None]]).flatten())
-        layer.weight.zero_()
-        emission.weight.zero_()
-    hidden, tags, direct = normal(3, 4, 6), torch.randint(4, (3, 4)), normal(3, 4, 4, seed=7)
-    close(pair.loss(hidden, tags, MASK, direct), plain.loss(hidden, tags, MASK, direct), atol=1e-5)
-    assert torch.equal(pair.decode(hidden, MASK, direct), plain.decode(hidden, MASK, direct))
-    # the same weights for a tag, whatever stands before it, are emissions
-    with torch.no_grad():
-        emission.weight.copy_(normal(4, 6, seed=8))
-        layer.weight.copy_(emission.weight.repeat(5, 1))
-    close(pair.loss(hidden, tags, MASK, direct), plain.loss(hidden, tags, MASK, direct), atol=1e-5)
-    assert torch.equal(pair.decode(hidden, MASK, direct), plain.decode(hidden, MASK, direct))
-
-
-def test_every_pair_has_a_weight_vector_and_a_bias_and_the_end_has_no_score() -> None:
-    assert {tuple(parameter.shape) for parameter in crf_of().parameters()} == {(5 * 4, 6), (5 * 4,)}
-    with_padding = crf_of(padding_label_in_sum=True)
-    assert {tuple(parameter.shape) for parameter in with_padding.parameters()} == {(5 * 5, 6), (5 * 5,)}
-
-
 def test_the_padding_label_is_in_the_sum_and_in_no_result() -> None:
     crf = crf_of(padding_label_in_sum=True)
     with torch.no_grad():
@@ -276,13 +232,6 @@ def test_the_padding_label_is_in_the_sum_and_in_no_result() -> None:
         without = scores.masked_fill((paths == 4).any(dim=1), -torch.inf)
         assert torch.equal(best[row, :length], paths[without.argmax()])
         assert scores.max() > without.max()
-
-
-def test_the_padding_label_takes_probability_from_the_sequences_of_tags() -> None:
-    crf = crf_of(padding_label_in_sum=True)
-    sequences = torch.tensor(list(product(range(4), repeat=3)))
-    hidden, mask = normal(1, 3, 6).expand(len(sequences), -1, -1), torch.ones_like(sequences, dtype=torch.bool)
-    assert float(torch.exp(-crf.loss(hidden, sequences, mask)).sum().detach()) < 0.99
 
 
 @pytest.mark.parametrize("padding_label_in_sum", [False, True])

@@ -63,15 +63,6 @@ def test_the_best_path_and_its_score_equal_enumeration(
         assert float(score[row]) == pytest.approx(best, abs=1e-5)
 
 
-def test_the_same_transitions_at_every_step_are_one_matrix() -> None:
-    emissions, mask = normal(3, 6, 4, seed=0), mask_of([6, 2, 1])
-    start, end, transitions = normal(4, seed=1), normal(4, seed=2), normal(4, 4, seed=3)
-    constant = viterbi(emissions, mask, start, transitions, end)
-    varying = viterbi(emissions, mask, start, transitions.expand(3, 6, -1, -1), end)
-    assert torch.equal(constant[0], varying[0])
-    assert torch.equal(constant[1], varying[1])
-
-
 def test_the_entry_before_the_first_token_and_padding_are_not_read() -> None:
     emissions, mask = normal(2, 4, 3, seed=0), mask_of([4, 2])
     start, end, transitions = normal(3, seed=1), normal(3, seed=2), normal(2, 4, 3, 3, seed=3)
@@ -92,10 +83,3 @@ def test_a_forbidden_step_is_never_taken_however_good_its_tags_are() -> None:
     assert viterbi(emissions, mask, nothing, transitions, nothing)[0].tolist() == [[0, 0, 0]]
     never_last = torch.tensor([-torch.inf, 0.0])
     assert viterbi(emissions, mask, nothing, transitions, never_last)[0].tolist() == [[1, 1, 1]]
-
-
-def test_scores_that_are_trained_leave_no_gradient_on_the_path() -> None:
-    emissions = normal(1, 3, 2, seed=0).requires_grad_()
-    nothing = torch.zeros(2)
-    _, score = viterbi(emissions, torch.ones(1, 3, dtype=torch.bool), nothing, normal(2, 2, seed=1), nothing)
-    assert not score.requires_grad

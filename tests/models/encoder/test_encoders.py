@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ner_lab.errors import UserError
 from ner_lab.models.encoder.cnn import CNN
 from ner_lab.models.encoder.none import NoEncoder
 from ner_lab.models.encoder.recurrent import LSTM, RNN, BiLSTM, BiRNN, RecurrentEncoder
@@ -108,20 +107,6 @@ def inputs_of(seed: int = 0) -> Tensor:
     return torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("learn", [False, True], ids=["zero", "learnt"])
-@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER, none])
-def test_a_sentence_alone_is_the_same_in_a_padded_batch(make: Make, learn: bool, layers: int) -> None:
-    encoder = make(num_layers=layers, learn_initial=learn)
-    for parameter in encoder.parameters():
-        nn.init.normal_(parameter)
-    together = encoder(inputs_of(), LENGTHS)
-    assert together.shape == (3, 5, encoder.output_dim)
-    for row, length in enumerate(LENGTHS.tolist()):
-        alone = encoder(inputs_of()[row : row + 1, :length], LENGTHS[row : row + 1])
-        torch.testing.assert_close(together[row, :length], alone[0])
-
-
 @pytest.mark.parametrize("make", [*RECURRENT, *FURTHER])
 def test_a_padded_batch_gives_the_gradients_of_its_sentences_alone(make: Make) -> None:
     encoder = make(num_layers=2, learn_initial=True).double()
@@ -136,13 +121,6 @@ def test_a_padded_batch_gives_the_gradients_of_its_sentences_alone(make: Make) -
     ]
     for found, parts in zip(together, zip(*alone, strict=True), strict=True):
         torch.testing.assert_close(found, sum(parts))
-
-
-@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER])
-def test_padding_never_touches_a_state(make: Make) -> None:
-    encoder = make(num_layers=2)
-    spoilt = inputs_of().masked_fill(~MASK[:, :, None], float("nan"))
-    assert torch.equal(encoder(spoilt, LENGTHS)[MASK], encoder(inputs_of(), LENGTHS)[MASK])
 
 
 def changed_states(encoder: RecurrentEncoder, token: int) -> list[bool]:
@@ -222,29 +200,6 @@ def test_second_layer_sees_both_directions_when_joint_and_only_its_own_when_sepa
     assert [layer.cell.input_size for layer in separate(num_layers=2).back] == [4, 3]
 
 
-def test_joint_and_separate_are_the_same_with_one_layer() -> None:
-    joint, apart = bilstm(), separate()
-    apart.load_state_dict(joint.state_dict())
-    assert torch.equal(joint(inputs_of(), LENGTHS), apart(inputs_of(), LENGTHS))
-
-
-@pytest.mark.parametrize("make", [bilstm, separate, lstm, peephole, clipped])
-def test_forget_bias_reaches_every_layer_of_every_direction(make: Make) -> None:
-    encoder = make(num_layers=2, forget_bias=0.7)
-    for layer in [*encoder.ahead, *encoder.back]:
-        torch.testing.assert_close(layer.cell.bias_ih_l0[3:6], torch.full((3,), 0.7))
-        assert layer.cell.bias_ih_l0.count_nonzero() == 3
-
-
-@pytest.mark.parametrize("make", RECURRENT)
-def test_every_learnt_initial_state_gets_a_gradient(make: Make) -> None:
-    encoder = make(num_layers=2, learn_initial=True)
-    encoder(inputs_of(), LENGTHS)[MASK].sum().backward()
-    initial = [parameter for name, parameter in encoder.named_parameters() if name.endswith("initial")]
-    assert len(initial) == len(encoder.ahead) + len(encoder.back)
-    assert all(state.grad.abs().sum() > 0 for state in initial)
-
-
 @pytest.mark.parametrize("make", [*RECURRENT, *FURTHER, none])
 def test_dropout_is_off_in_eval(make: Make) -> None:
     encoder, plain = make(input_dropout=0.5, output_dropout=0.5), make()
@@ -274,28 +229,3 @@ def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
     read = Dropout(0.5)(inputs_of())
     assert torch.equal(found, plain(read, LENGTHS))
     assert not torch.equal(found, plain(inputs_of(), LENGTHS))
-
-
-def test_both_directions_read_the_same_dropped_inputs() -> None:
-    encoder = birnn(input_dropout=0.5)
-    encoder.back.load_state_dict(encoder.ahead.state_dict())
-    ahead, back = encoder(inputs_of()[:, :1], torch.ones(3, dtype=torch.long)).chunk(2, dim=-1)
-    assert torch.equal(ahead, back)
-
-
-def test_output_dim_counts_the_directions() -> None:
-    assert [make(hidden_dim=7).output_dim for make in RECURRENT] == [14, 14, 14, 7, 7, 14, 14, 7, 14]
-    assert [make().output_dim for make in (*FURTHER, none)] == [3, 3, 5, 3, 4]
-
-
-def test_mistaken_options_are_refused() -> None:
-    with pytest.raises(UserError, match=r"'split'\. It takes joint or separate"):
-        bilstm(stacks="split")
-    with pytest.raises(UserError, match=r"encoder\.num_layers is 0\. It must be at least 1"):
-        rnn(num_layers=0)
-    with pytest.raises(UserError, match=r"encoder\.cell is 'gru'"):
-        birnn(cell="gru")
-    with pytest.raises(UserError, match=r"encoder\.clip_gradient is -1"):
-        clipped_rnn(clip_gradient=-1)
-    with pytest.raises(UserError, match=r"nothing to read.*Choose one"):
-        lstm(input_dim=0)

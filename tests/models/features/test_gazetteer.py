@@ -64,13 +64,6 @@ def test_with_a_size_the_switches_are_columns(folder: Path) -> None:
     assert on_off[0] == ["off", "on", "on", "off", "off", "on", "on"]
 
 
-def test_without_a_size_there_are_no_columns(folder: Path) -> None:
-    features = gazetteer(folder)
-    assert features.columns == ()
-    assert features.dims() == {}
-    assert features.dense(SENTENCE) == []
-
-
 TOKENS = st.sampled_from(["a", "B", "b", "c"])
 
 
@@ -95,19 +88,6 @@ def searched(words: Sequence[str], phrases: Sequence[Sequence[str]]) -> list[boo
         for place in range(len(phrase))
     }
     return [hits.get(place, False) for place in range(len(words))]
-
-
-def test_files_are_looked_for_when_they_are_needed_and_missed_by_key(tmp_path: Path) -> None:
-    features = gazetteer(tmp_path)
-    with pytest.raises(
-        UserError, match=r"entries\.LOC names .*ner\.loc\.lst: there is no such file\. Give the folder .* as dir\."
-    ):
-        features.sparse(SENTENCE)
-
-
-def test_a_size_below_zero_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match="dim is -1"):
-        gazetteer(folder, dim=-1)
 
 
 def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) -> None:

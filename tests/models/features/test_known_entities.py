@@ -175,10 +175,6 @@ def test_a_loaded_run_finds_them_in_new_text(baseline: Path) -> None:
     assert trained.tagger.embedder.features.scale.item() > 0
 
 
-def test_beside_other_features_found_tags_are_orthogonal_codes() -> None:
-    assert KnownEntities(scheme="IOB2").dims() == {"known_entity": None}
-
-
 def test_the_one_trained_number_scales_all_scores() -> None:
     tags = TagVocab.of(["LOC"], "IOB2").items
     layers = KnownEntities(scheme="IOB2").layers(FeatureVocab({"known_entity": Vocab.of(["B-LOC", "O"])}), tags)

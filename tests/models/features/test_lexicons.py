@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from ner_lab.data.batching.batch import BatchMaker
-from ner_lab.data.options import DataOptions
-from ner_lab.data.preparation import encode
 from ner_lab.data.sentence import Sentence
-from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
 from ner_lab.errors import UserError
 from ner_lab.models.features import lexicons as lexicons_module
 from ner_lab.models.features.lexicons import Lexicons
@@ -113,35 +107,7 @@ def test_sennas_own_folder_has_its_lists_one_deeper(folder: Path, tmp_path: Path
     assert column(lexicons(senna(tmp_path)), "senna.LOC") == "OOOBEOO"
 
 
-def test_columns_become_vectors_of_the_encoders_input(folder: Path) -> None:
-    features = lexicons(mine(folder), dim=4)
-    features.remember(features.learn([SENTENCE]))
-    columns = {
-        name: Vocab.of(sorted(set(values)))
-        for name, values in zip(features.columns, features.dense(SENTENCE), strict=True)
-    }
-    vocab = FeatureVocab(columns)
-    tags = TagVocab.of(["PER"], "IOB2")
-    vocabs = Vocabs(words=WordVocab.of(["a"]), chars=Vocab.of("a"), tags=tags, features=vocab)
-    split, _ = encode([SENTENCE], vocabs, DataOptions(name="one"), features)
-    batch = BatchMaker(split)[np.array([0]), 1, len(WORDS), True]
-    layers = features.layers(vocab, tags.items)
-    vectors = layers(batch)
-    assert vectors.shape == (1, len(WORDS), 8)
-    assert layers.direct(batch) is None
-    assert torch.equal(vectors[0, 1], vectors[0, 6])  # both E of PER and O of LOC
-    assert torch.equal(vectors[0, 3, :4], vectors[0, 2, :4])
-    assert not torch.equal(vectors[0, 3, 4:], vectors[0, 2, 4:])
-
-
 # when files are read
-
-
-def test_files_are_looked_for_at_the_first_sentence_and_not_before(tmp_path: Path) -> None:
-    features = lexicons(mine(tmp_path))
-    assert features.dims() == {"mine.PER": 3, "mine.LOC": 3}
-    with pytest.raises(UserError, match="no such file"):
-        features.dense(SENTENCE)
 
 
 def test_sets_of_one_process_read_a_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,17 +247,6 @@ def test_files_are_told_apart_without_a_cache_that_can_be_written(folder: Path, 
 def test_settings_that_cannot_be_are_refused_at_once(folder: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         lexicons(mine(folder, **settings))
-
-
-def test_a_lexicon_needs_entries_a_size_and_a_list_of_categories(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"lexicons\.mine\.entries is \{\}"):
-        lexicons({"mine": {"dir": str(folder)}})
-    with pytest.raises(UserError, match=r"lexicons\.mine is 'people\.txt'\. It takes keys of its own: entries"):
-        lexicons({"mine": "people.txt"})
-    with pytest.raises(UserError, match="dim is 0"):
-        lexicons(mine(folder), dim=0)
-    with pytest.raises(UserError, match=r"single_token_partial is 'PER'\. It takes a list"):
-        lexicons(mine(folder), single="PER")
 
 
 def test_missing_files_are_named_with_their_key_and_the_next_step(folder: Path, tmp_path: Path) -> None:

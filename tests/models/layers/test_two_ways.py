@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from ner_lab.config.trainer_checks import has_half_precision_lstm
 from ner_lab.models.char_encoder.bilstm import CharBiLSTM
 from ner_lab.models.encoder.recurrent import BiLSTM
-from ner_lab.models.layers.bidirectional import Bidirectional, run_directions
-from ner_lab.models.layers.recurrent import Recurrence, ReverseSequences, reorder, reversal
-from ner_lab.models.threads import set_threads
+from ner_lab.models.layers.bidirectional import run_directions
+from ner_lab.models.layers.recurrent import Recurrence
 
 LENGTHS = torch.tensor([5, 3, 1])
 
@@ -136,35 +135,3 @@ def test_letters_are_read_both_ways_alike() -> None:
         chars.parallel = apart
         found.append(chars(torch.tensor([[2, 3, 4], [5, 2, 0], [3, 0, 0]]), torch.tensor([3, 2, 1])))
     assert found[0].equal(found[1])
-
-
-def test_two_threads_are_one_for_each_direction() -> None:
-    module = encoder(parallel=False)
-    assert isinstance(module, Bidirectional)
-    try:
-        set_threads(2, module)
-        assert module.parallel
-        assert torch.get_num_threads() == 1
-        set_threads(1, module)
-        assert not module.parallel
-        set_threads(2, nn.Linear(1, 1))
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-
-
-# turning sentences round
-
-
-@pytest.mark.parametrize("lengths", [[5, 3, 1], [4, 4], [1], [2, 5]])
-def test_a_turn_puts_the_last_token_first_and_leaves_padding(lengths: list[int]) -> None:
-    time = max(lengths)
-    values = torch.randn(len(lengths), time, 3, dtype=torch.double, requires_grad=True)
-    turn = ReverseSequences(torch.tensor(lengths), time)
-    turned = turn(values)
-    for row, length in enumerate(lengths):
-        assert turned[row, :length].equal(values[row, :length].flip(0))
-        assert turned[row, length:].equal(values[row, length:])
-    assert turn(turned).equal(values)
-    assert turned.equal(reorder(values, reversal(torch.tensor(lengths), time)))
-    assert torch.autograd.gradcheck(turn, (values,))

@@ -69,10 +69,6 @@ def test_binary_is_read_plain_and_packed(tmp_path: Path, name: str, read: Callab
     same(read(written(tmp_path, name, binary(VECTORS, newline)), None), VECTORS)
 
 
-def test_a_tab_may_stand_between_a_word_and_blanks_between_its_numbers(tmp_path: Path) -> None:
-    same(read_text(written(tmp_path, "vectors.txt", b"a\t1 2 3\nb\t4 5 6\n"), None), {"a": [1, 2, 3], "b": [4, 5, 6]})
-
-
 @pytest.mark.parametrize("read", [read_text, read_any])
 def test_only_wanted_words_are_kept_in_the_order_of_the_file(tmp_path: Path, read: Callable[..., Rows]) -> None:
     path = written(tmp_path, "vectors.txt", TEXT)

@@ -16,9 +16,7 @@ from ner_lab.errors import UserError
 from ner_lab.io.download import Download
 from ner_lab.models.word_embedding.base import PretrainedEmbedding, WordTable
 from ner_lab.models.word_embedding.glove import Glove
-from ner_lab.models.word_embedding.none import NoWords
 from ner_lab.models.word_embedding.pretrained import SkipNGram, VectorFile, Word2Vec
-from ner_lab.models.word_embedding.random import RandomWords
 from ner_lab.models.word_embedding.senna import Senna
 
 NAN = [math.nan] * 3
@@ -90,20 +88,6 @@ def test_training_moves_own_rows_and_the_unknown_one_and_never_known_ones() -> N
     assert table.known.tolist() == [[4, 5, 6], [7, 8, 9]]
 
 
-def test_known_rows_travel_with_the_weights() -> None:
-    fresh = WordTable(4, 2, 3)
-    fresh.load_state_dict(filled_table().state_dict())
-    numbers = torch.tensor([[0, 1, 2, 3, 4, 5]])
-    assert torch.equal(fresh(numbers), filled_table()(numbers))
-
-
-def test_a_frozen_table_is_filled_and_looked_up_but_not_trained() -> None:
-    frozen, numbers = filled_table(trainable=False), torch.tensor([[0, 1, 2, 3, 4, 5]])
-    assert torch.equal(frozen(numbers), filled_table()(numbers))
-    assert not frozen(numbers).requires_grad
-    assert [parameter.requires_grad for parameter in frozen.parameters()] == [False]
-
-
 def test_rows_start_uniform_by_their_dimensions_and_padding_at_zero() -> None:
     table = WordTable(200, 0, 30).table
     bound = math.sqrt(3 / 30)
@@ -128,22 +112,6 @@ def test_trainable_says_whether_training_moves_the_vectors(
     assert layer(torch.tensor([[4]])).tolist() == [[[4, 5, 6]]]
 
 
-def test_random_words_have_their_own_dimensions_and_no_file() -> None:
-    embedding = RandomWords(dim=7)
-    layer = embedding.layer(num_words=4, num_known=0, vector_dim=0)
-    assert layer(torch.tensor([[0, 1, 3]])).shape == (1, 3, 7)
-    assert layer.output_dim == 7
-    assert embedding.file(Path("unused"), None) is None
-
-
-def test_no_words_give_vectors_without_dimensions() -> None:
-    layer = NoWords().layer(num_words=4, num_known=0, vector_dim=0)
-    vectors = layer(torch.tensor([[0, 1, 3]]))
-    assert vectors.shape == (1, 3, 0)
-    assert vectors.dtype == torch.get_default_dtype()
-    assert layer.output_dim == 0
-
-
 @pytest.mark.parametrize("kind", [VectorFile, Word2Vec, SkipNGram])
 def test_files_without_a_public_place_must_be_stated_and_exist(
     tmp_path: Path, kind: Callable[..., PretrainedEmbedding]
@@ -164,11 +132,6 @@ def test_text_files_are_read_by_every_kind(tmp_path: Path, kind: Callable[..., P
     words, matrix = embedding.rows(embedding.file(tmp_path, None), {"b"})
     assert words == ["b"]
     assert matrix.tolist() == [[4, 5, 6]]
-
-
-def test_unknown_look_up_steps_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"look-up step 'upper' is unknown\. Steps: exact, lower"):
-        Word2Vec(**options(lookup=["exact", "upper"]))
 
 
 # GloVe
