@@ -40,17 +40,19 @@ def test_choices_and_ranges_are_listed() -> None:
 
 @pytest.fixture(scope="module")
 def prepared(corpus: Path) -> Prepared:
-    cfg = compose_config(["data=files", f"data.train={corpus / 'train.conll'}", "word_embedding=random"])
+    cfg = compose_config(
+        ["data=files", f"data.train={corpus / 'train.conll'}", "word_embedding=random", "features=none"]
+    )
     return prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
 
 
-NOTHING = "word_embedding=none char_encoder=none features=none"
+NOTHING = "word_embedding=none char_encoder=none"
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("threads=1 encoder.hidden_dim=0", "encoder.hidden_dim must be a whole number from 1"),
+        ("encoder.hidden_dim=0", "encoder.hidden_dim must be a whole number from 1"),
         ("encoder.num_layers=0", "encoder.num_layers must be at least 1; got 0. Use encoder=none"),
         ("encoder.stacks=split", "encoder.stacks must be joint or separate"),
         ("encoder.cell=gru", "encoder.cell must be one of stock, peephole, coupled"),
@@ -79,7 +81,7 @@ NOTHING = "word_embedding=none char_encoder=none features=none"
         ("decoder=stack_lstm decoder.outside=none", "decoder.outside must be token or composed"),
         ("decoder=stack_lstm decoder.chunk_layers=0", "decoder.chunk_layers must be"),
         ("features=columns features.dim=0", "features.dim must be a whole number from 1"),
-        ("features=gazetteer features.parts.gazetteer.dim=-1", "features.dim must be a whole number from 0"),
+        ("features=gazetteer features.dim=-1", "features.dim must be a whole number from 0"),
         ("features=lexicons features.dim=0", "features.dim must be"),
         ("features=words features.parts.words.shared=0", "features.shared must be"),
         ("features=huang features.wiring=sideways", "features.wiring must be one of direct, encoder, counts"),
@@ -91,7 +93,7 @@ NOTHING = "word_embedding=none char_encoder=none features=none"
 def test_a_value_that_a_part_cannot_have_is_refused_with_its_key(
     overrides: str, message: str, prepared: Prepared
 ) -> None:
-    cfg = compose_config(["data=files", "word_embedding=random", *overrides.split()])
+    cfg = compose_config(["data=files", "word_embedding=random", "features=none", *overrides.split()])
     with pytest.raises(UserError) as error:
         build_tagger(cfg, prepared.vocabs)
     assert message in str(error.value)

@@ -127,11 +127,11 @@ def test_words_passed_by_within_a_chunk_part_its_spans() -> None:
 @pytest.mark.parametrize(
     ("actions", "length", "said"),
     [
-        ("OUT SHIFT OUT REDUCE(PER)", 3, "action 2, OUT: 1 words are unread, 1 on the stack"),
+        ("OUT SHIFT OUT REDUCE(PER)", 3, "action 2, OUT, is not possible: 1 words are unread and 1 on the stack"),
         ("REDUCE(PER)", 1, "action 0, REDUCE"),
-        ("SHIFT SHIFT", 1, "action 1, SHIFT: 0 words are unread, 1 on the stack"),
-        ("SHIFT", 1, "no action is left, but 0 words are unread and 1 on the stack"),
-        ("OUT", 2, "no action is left, but 1 words are unread and 0 on the stack"),
+        ("SHIFT SHIFT", 1, "action 1, SHIFT, is not possible: 0 words are unread"),
+        ("SHIFT", 1, "the actions end while 0 words are unread and 1 on the stack"),
+        ("OUT", 2, "the actions end while 1 words are unread and 0 on the stack"),
     ],
 )
 def test_actions_that_cannot_be_taken_or_stop_early_are_refused(actions: str, length: int, said: str) -> None:

@@ -155,7 +155,7 @@ def test_runs_and_evaluation_keep_to_one_thread_for_an_operation(small: list[str
 
 
 @pytest.mark.parametrize(
-    ("number", "both_ways", "deterministic", "threads", "apart"),
+    ("number", "both_ways", "deterministic", "threads", "parallel"),
     [
         (1, True, False, 1, False),
         (2, True, False, 1, True),
@@ -169,7 +169,7 @@ def test_runs_and_evaluation_keep_to_one_thread_for_an_operation(small: list[str
     ],
 )
 def test_threads_are_shared_out(
-    number: int | None, both_ways: bool, deterministic: bool, threads: int, apart: bool | None
+    number: int | None, both_ways: bool, deterministic: bool, threads: int, parallel: bool | None
 ) -> None:
     torch.set_num_threads(3)
     model = (
@@ -179,7 +179,7 @@ def test_threads_are_shared_out(
     )
     set_threads(number, model, deterministic=deterministic)
     assert torch.get_num_threads() == threads
-    assert getattr(model, "apart", None) == apart
+    assert getattr(model, "parallel", None) == parallel
 
 
 def test_the_second_direction_has_as_many_threads_as_the_first_also_after_a_change() -> None:

@@ -1,4 +1,4 @@
-"""Character encoders: one vector a word, whatever stands beside it; hand-made oracles."""
+"""Character encoders against torch's own layers, word by word."""
 
 from collections.abc import Callable
 from typing import Any
@@ -82,14 +82,14 @@ def test_cnn_equals_torchs_convolution_and_a_maximum(window: int, padding: int, 
 @pytest.mark.parametrize(("window", "padding"), [(1, 0), (1, 2), (2, 1), (3, 1), (3, 2), (3, 3), (4, 3), (5, 2)])
 @given(words=st.lists(st.text(LETTERS, min_size=1, max_size=9), min_size=1, max_size=6))
 @settings(max_examples=5, deadline=None)
-def test_words_in_a_row_give_what_words_of_one_length_give(
+def test_words_concatenated_give_what_words_of_one_length_give(
     make: Callable[..., CharCNN], window: int, padding: int, words: list[str]
 ) -> None:
     """The way of the CPU against that of a device, values and gradients."""
     encoder = make(window=window, padding=padding).double()
     nn.init.normal_(encoder.convolution.bias)
     found = []
-    for way in (encoder._in_a_row, encoder._side_by_side):
+    for way in (encoder._concatenated, encoder._side_by_side):
         largest = way(*encoded(*words))
         encoder.zero_grad()
         (largest**2).sum().backward()
@@ -176,5 +176,5 @@ def test_least_padding_for_a_one_letter_word_is_named_and_works(window: int) -> 
     least = window // 2
     assert cnn(window=window, padding=least)(*encoded("a")).isfinite().all()
     if least:
-        with pytest.raises(UserError, match=f"window of {window} on a one-letter word; it must be at least {least}"):
+        with pytest.raises(UserError, match=f"must be at least {least}; .* A window of {window} must fit"):
             cnn(window=window, padding=least - 1)

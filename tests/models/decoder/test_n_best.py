@@ -84,7 +84,7 @@ def test_forbidden_paths_are_not_among_the_n_best() -> None:
 
 
 def test_less_than_one_path_is_refused() -> None:
-    with pytest.raises(ValueError, match="n is 0"):
+    with pytest.raises(ValueError, match="n must be at least 1; got 0"):
         LinearChainCRF(2).n_best(torch.zeros(1, 3, 2), None, 0)
 
 

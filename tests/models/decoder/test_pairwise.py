@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ner_lab.data.tags import is_proper
-from ner_lab.models.decoder.chain import log_space as step_by_step
-from ner_lab.models.decoder.chain import pairwise
+from ner_lab.models.decoder.chain import log_space, pairwise
 from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs, log_partition
 from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
@@ -40,7 +39,7 @@ def paths_and_scores(start: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor
 
 def by_logs(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     nothing = torch.zeros((*mask.shape, start.shape[1]), dtype=start.dtype)
-    return step_by_step.log_partition(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
+    return log_space.log_partition(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
 
 
 def value_and_gradients(

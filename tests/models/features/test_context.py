@@ -102,7 +102,7 @@ def test_it_reads_the_columns_that_it_has_n_grams_of() -> None:
 
 @pytest.mark.parametrize("bad", [[[]], [["x"]], [[0.5]], [[0], [None]], [0], [1, 2], None, 3, "word", [[0], "-1"]])
 def test_what_is_no_n_gram_is_refused_with_its_column(bad: Any) -> None:
-    with pytest.raises(UserError, match=r"in ngrams\.pos is no n-gram\. .* ngrams\.pos=\[\[0\],\[-1,0\]\]"):
+    with pytest.raises(UserError, match=r"ngrams\.pos must be .* ngrams\.pos=\[\[0\],\[-1,0\]\]; got"):
         Context(ngrams={"word": [[0]], "pos": bad}, lowercase=False)
 
 

@@ -113,5 +113,5 @@ def test_a_trained_gazetteer_needs_its_files_no_more(folder: Path) -> None:
     loaded = gazetteer(folder)
     loaded.remember(learnt)
     assert loaded.sparse(SENTENCE) == found
-    with pytest.raises(UserError, match=r"gazetteer\.ORG are others than those trained with"):
+    with pytest.raises(UserError, match=r"gazetteer\.ORG differ from those of the training"):
         gazetteer(folder).remember(sums)

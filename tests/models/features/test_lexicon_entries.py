@@ -143,7 +143,7 @@ def test_flags_may_lie_where_sennas_own_folder_has_them(tmp_path: Path) -> None:
 
 def test_a_list_without_its_flags_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "x.lst", LIST)
-    with pytest.raises(UserError, match=r"x\.lst: nothing says which .*looked for .*x\.dat.*whole_only: false"):
+    with pytest.raises(UserError, match=r"x\.lst: there is no .*x\.dat.*whole_only: false"):
         read_entries(path, raw=False, whole_only=True)
 
 
@@ -151,7 +151,7 @@ def test_a_list_without_its_flags_is_refused(tmp_path: Path) -> None:
 def test_flags_of_another_list_are_refused(tmp_path: Path, flags: bytes) -> None:
     path = written(tmp_path / "x.lst", LIST)
     written(tmp_path / "x.dat", flags)
-    with pytest.raises(UserError, match=r"x\.dat: expected 4 bytes that are 0 or 1.*x\.lst.*belong together"):
+    with pytest.raises(UserError, match=r"x\.dat: expected 4 bytes that are 0 or 1.*x\.lst.*of the same release"):
         read_entries(path, raw=False, whole_only=True)
 
 

@@ -176,7 +176,7 @@ def test_a_checkpoint_with_sums_alone_needs_the_same_files(folder: Path, tmp_pat
     features.remember(sums)
     assert column(features, "mine.PER") == "BEOOOOE"
     (moved / "places.txt").write_text("New York City\n")
-    with pytest.raises(UserError, match=r"entries of mine\.LOC are others than those trained with.*train again"):
+    with pytest.raises(UserError, match=r"entries of mine\.LOC differ from those of the training.*train again"):
         lexicons(mine(moved)).remember(sums)
 
 
@@ -234,14 +234,14 @@ def test_files_are_told_apart_without_a_cache_that_can_be_written(folder: Path, 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"matching": "fuzzy"}, r"lexicons\.mine\.matching is 'fuzzy'\. It takes exact, partial, collobert"),
-        ({"coding": "BIO"}, r"lexicons\.mine\.coding is 'BIO'\. It takes BIOES, YN"),
-        ({"matching": "collobert"}, r"lexicons\.mine\.matching=collobert .*Give lexicons\.mine\.coding=YN"),
-        ({"matchin": "exact"}, r"lexicons\.mine does not take 'matchin'\. It takes entries, dir, .*matching"),
-        ({"entries": {}}, r"lexicons\.mine\.entries is \{\}\. It takes categories and their files"),
-        ({"entries": ["a"]}, r"lexicons\.mine\.entries is \['a'\]"),
-        ({"entries": {"PER": []}}, r"lexicons\.mine\.entries\.PER is \[\]\. It takes a file or a list of files"),
-        ({"entries": {"PER": [1]}}, r"lexicons\.mine\.entries\.PER is \[1\]"),
+        ({"matching": "fuzzy"}, r"lexicons\.mine\.matching must be one of exact, partial, collobert"),
+        ({"coding": "BIO"}, r"lexicons\.mine\.coding must be BIOES or YN"),
+        ({"matching": "collobert"}, r"lexicons\.mine\.matching=collobert .*Set lexicons\.mine\.coding=YN"),
+        ({"matchin": "exact"}, r"lexicons\.mine has no key 'matchin'\. Its keys are entries, dir, .*matching"),
+        ({"entries": {}}, r"lexicons\.mine\.entries must be categories and their files.*; got \{\}"),
+        ({"entries": ["a"]}, r"lexicons\.mine\.entries must be .*; got \['a'\]"),
+        ({"entries": {"PER": []}}, r"lexicons\.mine\.entries\.PER must be a file or a list of files; got \[\]"),
+        ({"entries": {"PER": [1]}}, r"lexicons\.mine\.entries\.PER must be .*; got \[1\]"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_at_once(folder: Path, settings: dict[str, Any], message: str) -> None:
@@ -253,19 +253,19 @@ def test_missing_files_are_named_with_their_key_and_the_next_step(folder: Path, 
     (folder / "places.txt").unlink()
     with pytest.raises(
         UserError,
-        match=r"lexicons\.mine\.entries\.LOC names .*lists/places\.txt: there is no such file\. .*"
-        r"Give the folder that holds it as lexicons\.mine\.dir\.",
+        match=r"lexicons\.mine\.entries\.LOC is .*lists/places\.txt: there is no such file\. .*"
+        r"Set lexicons\.mine\.dir to the folder of the file\.",
     ):
         lexicons(mine(folder)).fingerprint()
-    with pytest.raises(UserError, match=r"names gone\.txt: there is no such file\. Give its path there\."):
+    with pytest.raises(UserError, match=r"is gone\.txt: there is no such file\. Correct the path\."):
         lexicons({"mine": {"entries": {"LOC": "gone.txt"}}}).fingerprint()
-    with pytest.raises(UserError, match=r"or lexicons\.senna\.dir=null to fetch SENNA's lists"):
+    with pytest.raises(UserError, match=r"or set lexicons\.senna\.dir=null to download SENNA's lists"):
         lexicons(senna(tmp_path)).fingerprint()
-    with pytest.raises(UserError, match=r"lexicons\.mine\.dir=.*nowhere: no such folder"):
+    with pytest.raises(UserError, match=r"lexicons\.mine\.dir=.*nowhere: there is no such folder"):
         lexicons(mine(tmp_path / "nowhere")).fingerprint()
 
 
 def test_a_list_without_entries_is_refused(folder: Path) -> None:
     (folder / "places.txt").write_text("\n(all)\n")
-    with pytest.raises(UserError, match=r"lexicons\.mine\.entries\.LOC: no entry in .*places\.txt"):
+    with pytest.raises(UserError, match=r"lexicons\.mine\.entries\.LOC: .*places\.txt has no entries"):
         lexicons(mine(folder)).dense(SENTENCE)

@@ -222,15 +222,17 @@ def test_what_a_part_has_learnt_does_not_change_the_fingerprint() -> None:
 
 
 def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
-    with pytest.raises(UserError, match=r"features\.parts: two parts have a column of one name, among caps, caps\."):
+    with pytest.raises(
+        UserError, match=r"features\.parts: two parts have a column of the same name, among caps, caps\."
+    ):
         union({"one": Caps(dim=5), "other": Caps(dim=6)})
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("features.parts.context=null", "features.parts.context is no feature set."),
-        ("+features.parts.mine={dim: 5}", "features.parts.mine is no feature set."),
+        ("features.parts.context=null", "features.parts.context is not a feature set."),
+        ("+features.parts.mine={dim: 5}", "features.parts.mine is not a feature set."),
         ("features.parts=null", "features.parts is null"),
         (
             "+features.parts.context.lowercas=true",

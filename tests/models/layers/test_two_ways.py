@@ -16,10 +16,10 @@ from ner_lab.models.layers.recurrent import Recurrence
 LENGTHS = torch.tensor([5, 3, 1])
 
 
-def encoder(cell: str = "stock", *, apart: bool, **options: object) -> BiLSTM:
+def encoder(cell: str = "stock", *, parallel: bool, **options: object) -> BiLSTM:
     torch.manual_seed(2)
     made = BiLSTM(input_dim=4, hidden_dim=3, num_layers=2, input_dropout=0.2, output_dropout=0.3, cell=cell, **options)  # type: ignore[arg-type]
-    made.parallel = apart
+    made.parallel = parallel
     return made.double()
 
 
@@ -40,7 +40,7 @@ def test_side_by_side_and_one_after_the_other_are_the_same_to_the_last_bit(
 ) -> None:
     inputs = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
     options = {"clip_gradient": clip, "learn_initial": learn_initial, "stacks": stacks}
-    found = [results(encoder(cell, parallel=apart, **options), inputs) for apart in (False, True)]
+    found = [results(encoder(cell, parallel=parallel, **options), inputs) for parallel in (False, True)]
     for alone, beside in zip(*found, strict=True):
         assert (alone is None) == (beside is None)
         assert alone is None or alone.equal(beside)
@@ -83,9 +83,9 @@ def test_only_what_is_trained_gets_a_gradient() -> None:
 def test_without_gradients_states_are_the_same_and_keep_no_graph(mode: type) -> None:
     inputs = torch.randn(3, 5, 4, dtype=torch.double)
     found = []
-    for apart in (False, True):
+    for parallel in (False, True):
         with mode():
-            states = encoder(parallel=apart).eval()(inputs, LENGTHS)
+            states = encoder(parallel=parallel).eval()(inputs, LENGTHS)
         assert not states.requires_grad
         found.append(states)
     assert found[0].equal(found[1])
@@ -96,9 +96,9 @@ def test_without_gradients_states_are_the_same_and_keep_no_graph(mode: type) -> 
 def test_half_precision_reaches_both_directions() -> None:
     inputs = torch.randn(3, 5, 4)
     found = []
-    for apart in (False, True):
+    for parallel in (False, True):
         with torch.autocast("cpu", torch.bfloat16):
-            found.append(encoder(parallel=apart).float().eval()(inputs, LENGTHS))
+            found.append(encoder(parallel=parallel).float().eval()(inputs, LENGTHS))
     assert found[0].dtype == found[1].dtype
     assert found[0].equal(found[1])
 
@@ -126,12 +126,12 @@ def test_a_forked_process_has_a_second_thread_of_its_own() -> None:
 
 def test_letters_are_read_both_ways_alike() -> None:
     found = []
-    for apart in (False, True):
+    for parallel in (False, True):
         torch.manual_seed(3)
         chars = CharBiLSTM(
             chars="_?abcd", char_dim=5, hidden_dim=4, dropout=0.0, cell="stock", clip_gradient=None,
             forget_bias=1.0, learn_initial=False,
         )  # fmt: skip
-        chars.parallel = apart
+        chars.parallel = parallel
         found.append(chars(torch.tensor([[2, 3, 4], [5, 2, 0], [3, 0, 0]]), torch.tensor([3, 2, 1])))
     assert found[0].equal(found[1])

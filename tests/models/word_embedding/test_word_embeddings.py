@@ -116,7 +116,7 @@ def test_trainable_says_whether_training_moves_the_vectors(
 def test_files_without_a_public_place_must_be_stated_and_exist(
     tmp_path: Path, kind: Callable[..., PretrainedEmbedding]
 ) -> None:
-    with pytest.raises(UserError, match=r"no public place.*give word_embedding\.path=FILE"):
+    with pytest.raises(UserError, match=r"no public address.*Set word_embedding\.path=FILE"):
         kind(**options()).file(tmp_path, None)
     with pytest.raises(UserError, match=r"absent\.txt: there is no such file"):
         kind(**options(tmp_path / "absent.txt")).file(tmp_path, None)
@@ -153,7 +153,7 @@ def test_glove_takes_the_member_of_its_dimension_out_of_the_published_zip(tmp_pa
 def test_glove_of_another_dimension_is_refused_with_what_to_set(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("a 1 2 3 4\n")
-    with pytest.raises(UserError, match=r"vectors of 4 dimensions, word_embedding\.dim is 3.*dim=4"):
+    with pytest.raises(UserError, match=r"vectors have 4 dimensions, but word_embedding\.dim is 3.*dim=4"):
         glove(path).rows(path, None)
 
 
@@ -186,15 +186,17 @@ def test_sennas_word_list_is_stated_or_lies_beside_the_vectors(tmp_path: Path) -
     (tmp_path / "hash" / "words.lst").rename(path.parent / "words.lst")
     assert senna(path).rows(path, {"the"})[0] == ["the"]
     (path.parent / "words.lst").unlink()
-    with pytest.raises(UserError, match=r"no word list for .*hash/words\.lst and .*Give word_embedding\.words="):
+    with pytest.raises(
+        UserError, match=r"no word list: there is no .*hash/words\.lst and no .*Set word_embedding\.words="
+    ):
         senna(path).rows(path, None)
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("1 2\n3 4\n5 6\n", r"4 words, but .* has 3 vectors\. They belong together"),
-        ("1 2\n3 4\n5\n7 8\n", r"embeddings\.txt:3: 1 numbers, line 1 has 2"),
+        ("1 2\n3 4\n5 6\n", r"4 words, but .* has 3 vectors; they must match"),
+        ("1 2\n3 4\n5\n7 8\n", r"embeddings\.txt:3: 1 numbers, but line 1 has 2"),
         ("1 2\n3 4\n5 six\n7 8\n", r"embeddings\.txt:3: could not convert string to float: .*six"),
         ("1 2\n3 4\n5 \xe9\n7 8\n", r"embeddings\.txt:3: could not convert string to float"),
     ],
