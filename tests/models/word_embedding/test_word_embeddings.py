@@ -187,7 +187,7 @@ def test_sennas_word_list_is_stated_or_lies_beside_the_vectors(tmp_path: Path) -
     assert senna(path).rows(path, {"the"})[0] == ["the"]
     (path.parent / "words.lst").unlink()
     with pytest.raises(
-        UserError, match=r"no word list: there is no .*hash/words\.lst and no .*Set word_embedding\.words="
+        UserError, match=r"there is no .*hash/words\.lst and no .*Set word_embedding\.words="
     ):
         senna(path).rows(path, None)
 
