@@ -70,7 +70,7 @@ def _check_memory(needed: float, largest: str) -> None:
 def _check_module(cfg: DictConfig, group: str, part: Any) -> None:
     if not isinstance(part, nn.Module):
         target = cfg[group]["_target_"]
-        raise UserError(f"{target} (conf: {group}) must be a torch.nn.Module; got {type(part).__name__}.")
+        raise UserError(f"{target} (conf: {group}) makes {type(part).__name__}, expected a torch.nn.Module.")
 
 
 def _check_output_dim(cfg: DictConfig, group: str, part: Any) -> None:

@@ -121,7 +121,7 @@ def test_a_spellings_vector_is_the_embedders_whatever_is_kept(run: Path, texts: 
             rows, vectors = spellings.rows(words)
             found = vectors[torch.from_numpy(rows)]
             table = form_table(words, tagger.vocabs, tagger.options)
-            expected = tagger.tagger.embedder.of_spellings(
+            expected = tagger.tagger.embedder.embed_words(
                 torch.from_numpy(table.words), torch.from_numpy(table.chars), torch.from_numpy(table.lengths)
             )
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
@@ -131,13 +131,13 @@ def test_a_spellings_vector_is_the_embedders_whatever_is_kept(run: Path, texts: 
 def test_spellings_seen_before_are_not_encoded_again(tagger: TrainedTagger, monkeypatch: pytest.MonkeyPatch) -> None:
     spellings = spellings_of(tagger, most=100)
     asked: list[int] = []
-    encode_them = tagger.tagger.embedder.of_spellings
+    encode_them = tagger.tagger.embedder.embed_words
 
     def counting(words: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         asked.append(len(words))
         return encode_them(words, *others)
 
-    monkeypatch.setattr(tagger.tagger.embedder, "of_spellings", counting)
+    monkeypatch.setattr(tagger.tagger.embedder, "embed_words", counting)
     with torch.inference_mode():
         spellings.rows(["Anna", "won", "Anna"])
         spellings.rows(["won", "Oslo"])
@@ -174,7 +174,7 @@ def test_an_exception_in_the_middle_leaves_no_wrong_vector(small: list[str], mon
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(tagger.tagger.embedder, "of_spellings", failing)
+        patch.setattr(tagger.tagger.embedder, "embed_words", failing)
         with pytest.raises(MemoryError):
             tagger.labeller.labels(WORDS)
     assert tagger.labeller.labels(WORDS).tolist() == expected

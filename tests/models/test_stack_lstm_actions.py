@@ -62,22 +62,6 @@ def test_the_oracle_gives_back_the_spans_of_long_sequences_in_few_actions(data: 
     assert set(actions) <= set(ACTIONS)
 
 
-@pytest.mark.parametrize(
-    ("tags", "actions"),
-    [
-        ("", ""),
-        ("O O", "OUT OUT"),
-        ("S-LOC", "SHIFT REDUCE(LOC)"),
-        ("B-LOC I-LOC I-LOC", "SHIFT SHIFT SHIFT REDUCE(LOC)"),
-        ("B-LOC B-LOC I-PER", "SHIFT REDUCE(LOC) SHIFT REDUCE(LOC) SHIFT REDUCE(PER)"),
-        ("I-a-b O", "SHIFT REDUCE(a-b) OUT"),
-    ],
-)
-def test_oracles_of_hand_made_cases(tags: str, actions: str) -> None:
-    assert oracle(tags.split()) == actions.split()
-    assert spans_by(actions.split(), len(tags.split())) == spans_of(tags.split())
-
-
 def test_every_way_to_read_a_sentence_ends_within_two_actions_for_each_word() -> None:
     for length, out_inside in product(range(5), (True, False)):
         longest = 0

@@ -107,11 +107,12 @@ def away(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / one.norm())
 
 
+@pytest.mark.parametrize("threads", [2, *(pytest.param(more, marks=pytest.mark.soak) for more in (3, 4))])
 @pytest.mark.parametrize("case", CASES)
 def test_under_deterministic_the_number_of_threads_changes_no_bit(
-    case: str, experiments: dict[str, Experiment]
+    case: str, threads: int, experiments: dict[str, Experiment]
 ) -> None:
-    one, two = (trained(experiments[case], 3, threads, deterministic=True) for threads in (1, 2))
+    one, two = (trained(experiments[case], 3, number, deterministic=True) for number in (1, threads))
     assert one.losses == two.losses
     for name in ("gradient", "states", "tags", "weights"):
         assert torch.equal(getattr(one, name), getattr(two, name)), name
@@ -142,6 +143,20 @@ def test_with_given_weights_results_are_near_for_any_number_of_threads(
 
 
 # not the word CNN's: where a ReLU is at its kink, rounding decides which way it goes, and training carries that on
+
+
+# not the word CNN's: where a ReLU is at its kink, rounding decides which way it goes, and training carries that on
+@BUSY
+@pytest.mark.parametrize("threads", [2, 4])
+@pytest.mark.parametrize("case", ["bilstm and crf", "char bilstm and crf_pairwise", "stack_lstm"])
+def test_after_twenty_steps_results_are_near_for_any_number_of_threads(
+    case: str, threads: int, experiments: dict[str, Experiment]
+) -> None:
+    one, other = (trained(experiments[case], 20, number, deterministic=False) for number in (1, threads))
+    assert one.losses == pytest.approx(other.losses, rel=1e-5)
+    assert away(one.gradient, other.gradient) <= 1e-5
+    assert float((one.states - other.states).abs().max()) <= 1e-5
+    assert torch.equal(one.tags, other.tags)
 
 
 def test_runs_and_evaluation_keep_to_one_thread_for_an_operation(small: list[str], tmp_path: Path) -> None:

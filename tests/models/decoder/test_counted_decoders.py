@@ -133,23 +133,6 @@ def test_naive_bayes_takes_each_token_on_its_own(sentences: list[list[int]], dat
     assert decoder.decode(no_states(mask), mask, direct).tolist() == best
 
 
-def test_a_worked_example_of_naive_bayes_with_two_features() -> None:
-    scores = CountedScores(["word=a", "word=b", "caps=yes", "caps=no"], 2, 1.0)
-    with torch.no_grad():
-        scores.counts.copy_(torch.tensor([[3.0, 0.0], [1.0, 2.0], [1.0, 1.0], [3.0, 1.0]]))
-    decoder = NaiveBayes(input_dim=0, tags=["O", "I-PER"], scheme="IO", smoothing=1.0)
-    with torch.no_grad():
-        decoder.prior.counts.copy_(torch.tensor([4.0, 2.0]))
-    direct = scores(torch.tensor([1, 2]), torch.tensor([0]))[None]  # one token: b, with a capital
-    outside, inside = (5 / 8) * (2 / 6) * (2 / 6), (3 / 8) * (3 / 4) * (2 / 4)
-    mask = whole([[0]])
-    assert inside > outside
-    assert decoder.decode(no_states(mask), mask, direct).tolist() == [[1]]
-    for tag, expected in enumerate((outside, inside)):
-        loss = decoder.loss(no_states(mask), torch.tensor([[tag]]), mask, direct)
-        assert loss.item() == pytest.approx(-math.log(expected), rel=1e-6)
-
-
 # scores passed on
 
 

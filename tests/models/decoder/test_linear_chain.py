@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 
 import pytest
 import torch
+from chains import all_paths, close, mask_of, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -35,28 +35,15 @@ def random_crf(
 
 
 def random_emissions(batch: int, time: int, num_tags: int, seed: int = 0, spread: float = 2.0) -> Tensor:
-    return spread * torch.randn(batch, time, num_tags, generator=torch.Generator().manual_seed(seed))
+    return normal(batch, time, num_tags, seed=seed, spread=spread)
+
+
+def enumerate_paths(crf: LinearChainCRF, emissions: Tensor) -> tuple[Tensor, Tensor]:
+    return all_paths(emissions, crf.start, crf.transitions, crf.end)
 
 
 def random_tags(batch: int, time: int, num_tags: int, seed: int = 0) -> Tensor:
     return torch.randint(num_tags, (batch, time), generator=torch.Generator().manual_seed(seed))
-
-
-def mask_of(lengths: Sequence[int]) -> Tensor:
-    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-
-
-def enumerate_paths(crf: LinearChainCRF, emissions: Tensor) -> tuple[Tensor, Tensor]:
-    """Every tag sequence for emissions (time, tags), and its score in double precision."""
-    time, num_tags = emissions.shape
-    paths = torch.tensor(list(product(range(num_tags), repeat=time)))
-    start, transitions, end = (part.detach().double() for part in (crf.start, crf.transitions, crf.end))
-    scores = start[paths[:, 0]] + end[paths[:, -1]]
-    for step in range(time):
-        scores = scores + emissions.double()[step, paths[:, step]]
-    for step in range(time - 1):
-        scores = scores + transitions[paths[:, step], paths[:, step + 1]]
-    return paths, scores
 
 
 def marginals_by_enumeration(paths: Tensor, scores: Tensor, num_tags: int) -> Tensor:
@@ -65,20 +52,7 @@ def marginals_by_enumeration(paths: Tensor, scores: Tensor, num_tags: int) -> Te
     return torch.einsum("p,ptk->tk", torch.softmax(scores, dim=0), one_hot)
 
 
-def close(found: Tensor, expected: Tensor, *, rtol: float = 0.0, atol: float = 1e-4) -> None:
-    torch.testing.assert_close(found.double(), expected.double(), rtol=rtol, atol=atol)
-
-
 # enumeration
-
-
-def test_probabilities_of_all_sequences_equal_enumeration_and_sum_to_one() -> None:
-    crf = random_crf(3)
-    emissions = random_emissions(1, 4, 3)[0]
-    paths, scores = enumerate_paths(crf, emissions)
-    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
-    close(found, torch.log_softmax(scores, dim=0))
-    close(found.exp().sum(), torch.tensor(1.0))
 
 
 @given(
@@ -108,20 +82,6 @@ def test_any_small_batch_equals_enumeration(
         close(score[row], scores.max())
         close(scores[(paths == best[row, :length]).all(dim=1)][0], scores.max())
         assert not best[row, length:].any()
-
-
-def test_without_a_stop_score_the_end_is_no_parameter_and_counts_nothing() -> None:
-    crf, stopped = random_crf(3, stop_score=False), random_crf(3)
-    with torch.no_grad():
-        stopped.end.zero_()
-    assert {name for name, _ in crf.named_parameters()} == set(crf.state_dict()) == {"start", "transitions"}
-    emissions, tags, mask = random_emissions(3, 5, 3), random_tags(3, 5, 3), mask_of([5, 1, 3])
-    assert torch.equal(crf.log_likelihood(emissions, tags, mask), stopped.log_likelihood(emissions, tags, mask))
-    assert torch.equal(crf.marginals(emissions, mask), stopped.marginals(emissions, mask))
-    assert torch.equal(crf.decode(emissions, mask)[1], stopped.decode(emissions, mask)[1])
-    crf.log_likelihood(emissions, tags, mask).sum().backward()
-    assert crf.transitions.grad.isfinite().all()
-    assert crf.double().end.dtype == torch.float64
 
 
 # pytorch-crf
@@ -312,19 +272,6 @@ def test_long_sentences_and_large_emissions_stay_right_in_single_precision(time:
     assert torch.equal(best, exact.decode(emissions.double(), mask)[0])
 
 
-def test_forbidden_transitions_give_finite_values_and_gradients() -> None:
-    crf = random_crf(3)
-    with torch.no_grad():
-        crf.transitions[0, 2] = crf.transitions[2, 1] = -1e4
-    emissions = random_emissions(1, 4, 3)[0]
-    paths, scores = enumerate_paths(crf, emissions)
-    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
-    close(found, torch.log_softmax(scores, dim=0), rtol=1e-6)
-    found.sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in crf.parameters())
-    close(crf.marginals(emissions[None])[0], marginals_by_enumeration(paths, scores, 3))
-
-
 def test_a_sentence_that_cannot_avoid_a_forbidden_transition_keeps_its_score() -> None:
     # exp(-1e4) is zero in any precision: only log space tells these paths apart
     crf = random_crf(2)
@@ -346,47 +293,6 @@ def test_half_precision_around_the_crf_does_not_reach_into_it() -> None:
     alone = crf.log_likelihood(emissions, tags)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         close(crf.log_likelihood(emissions, tags), alone, atol=1e-5)
-
-
-# constraints
-
-ALLOWED = [
-    # to 0, to 1, to 2, to the end
-    [True, False, True, True],
-    [True, True, False, False],
-    [False, True, True, True],
-    [True, True, False, True],  # from the border
-]
-
-
-def allowed_paths(paths: Tensor) -> Tensor:
-    border = torch.full((len(paths), 1), 3)
-    steps = torch.cat([border, paths, border], dim=1)
-    return torch.tensor(ALLOWED)[steps[:, :-1], steps[:, 1:]].all(dim=1)
-
-
-@pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])
-@pytest.mark.parametrize("length", [1, 2, 5])
-def test_constrained_decoding_finds_the_best_of_the_allowed_sequences(length: int, scale: float) -> None:
-    crf = random_crf(3, allowed=ALLOWED)
-    for seed in range(10):
-        emissions = scale * random_emissions(1, length, 3, seed)
-        best, score = crf.decode(emissions, constrained=True)
-        paths, scores = enumerate_paths(crf, emissions[0])
-        scores[~allowed_paths(paths)] = -torch.inf
-        assert torch.equal(best[0], paths[scores.argmax()])
-        close(score[0], scores.max(), rtol=1e-6)
-
-
-def test_constrained_likelihood_shares_all_probability_among_allowed_sequences() -> None:
-    crf = random_crf(3, allowed=ALLOWED)
-    emissions = random_emissions(1, 4, 3)[0]
-    paths, scores = enumerate_paths(crf, emissions)
-    allowed = allowed_paths(paths)
-    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths, constrained=True)
-    close(found[allowed], torch.log_softmax(scores[allowed], dim=0))
-    assert (found[~allowed] < -5000).all()
-    assert found.isfinite().all()
 
 
 # padding

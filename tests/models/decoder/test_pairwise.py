@@ -1,30 +1,23 @@
 """Inference with scores for every pair: against enumeration, the plain CRF, and itself in log space."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from chains import close, mask_of, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from ner_lab.data.tags import is_proper
 from ner_lab.models.decoder.chain import log_space, pairwise
-from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs, log_partition
+from ner_lab.models.decoder.chain.pairwise import log_partition
 from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 MASK = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [True] + [False] * 3])
-
-
-def normal(*shape: int, seed: int = 0, spread: float = 1.0) -> Tensor:
-    return spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def mask_of(lengths: Sequence[int]) -> Tensor:
-    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 
 
 def paths_and_scores(start: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,10 +43,6 @@ def value_and_gradients(
     value = function(*leaves, mask)
     weights = torch.linspace(-1.0, 2.0, len(value), dtype=value.dtype)
     return [value.detach(), *torch.autograd.grad(value @ weights, leaves, materialize_grads=True)]
-
-
-def close(found: Tensor, expected: Tensor, *, rtol: float = 0.0, atol: float = 1e-4) -> None:
-    torch.testing.assert_close(found.double(), expected.double(), rtol=rtol, atol=atol)
 
 
 # the partition function
@@ -143,14 +132,6 @@ def test_long_sentences_and_large_scores_stay_right_in_single_precision(time: in
         close(ours, expected, atol=1e-4 if spread == 1.0 else 5e-2)
 
 
-def test_scores_that_would_vanish_as_exponentials_still_count() -> None:
-    start = torch.tensor([[0.0, -1e6]])
-    transitions = normal(1, 3, 2, 2)
-    transitions[:, :, 0] -= 1e4
-    found = log_partition(start, transitions, mask_of([3]))
-    close(found, torch.logsumexp(paths_and_scores(start[0], transitions[0])[1], dim=0)[None], rtol=1e-6)
-
-
 @pytest.mark.parametrize("spread", [1.0, 100.0], ids=["closed form", "log space"])
 @pytest.mark.parametrize("garbage", [-3.0, 1e30, float("inf"), float("nan")])
 def test_garbage_at_padding_and_before_the_first_token_changes_nothing(garbage: float, spread: float) -> None:
@@ -162,35 +143,6 @@ def test_garbage_at_padding_and_before_the_first_token_changes_nothing(garbage: 
     for found, expected in zip(*results, strict=True):
         assert torch.equal(found, expected)
     assert not results[0][2][~mask].any()
-
-
-# gold and best
-
-
-def test_gold_scores_are_read_off_pair_by_pair_from_the_border_on() -> None:
-    pairs, tags = normal(3, 4, 4, 3), torch.randint(3, (3, 4), generator=torch.Generator().manual_seed(0))
-    found = gold_pairs(pairs, tags.masked_fill(~MASK, -100), MASK)
-    for row, length in enumerate([4, 2, 1]):
-        before = 3
-        for step in range(length):
-            assert found[row, step] == pairs[row, step, before, tags[row, step]]
-            before = int(tags[row, step])
-    assert not found[~MASK].any()
-
-
-def test_the_best_path_starts_from_the_border_and_obeys_the_penalties() -> None:
-    pairs = normal(3, 4, 5, 4, spread=2.0)
-    penalties = torch.zeros(5, 5)
-    penalties[0, 1] = penalties[2, 4] = penalties[4, 3] = -torch.inf  # a step, an end, a start
-    free, bound = best_path(pairs, MASK), best_path(pairs, MASK, penalties)
-    for row, length in enumerate([4, 2, 1]):
-        paths, scores = paths_and_scores(pairs[row, 0, -1], pairs[row, :length, :-1])
-        assert torch.equal(free[row, :length], paths[scores.argmax()])
-        border = torch.full((len(paths), 1), 4)
-        steps = torch.cat([border, paths, border], dim=1)
-        bound_scores = scores + penalties.double()[steps[:, :-1], steps[:, 1:]].sum(dim=1)
-        assert torch.equal(bound[row, :length], paths[bound_scores.argmax()])
-        assert not bound[row, length:].any()
 
 
 # the decoder

@@ -350,18 +350,6 @@ def test_training_runs_each_network_once_however_long_the_sentences_are() -> Non
     assert len(runs) == 6
 
 
-@torch.no_grad()
-def test_decoding_ends_with_the_sentence_that_takes_most_actions() -> None:
-    for seed in range(3):
-        decoder, hidden = wavering(seed), states(seed=seed)
-        longest = max(len(read(decoder, hidden[row, :length], likeliest)[0]) for row, length in enumerate(LENGTHS))
-        steps: list[int] = []
-        decoder.history.lstm.register_forward_hook(lambda *_, steps=steps: steps.append(1))
-        decoder.decode(hidden, MASK)
-        assert len(steps) == 1 + longest  # the guard comes first
-        assert longest <= 2 * max(LENGTHS)
-
-
 # edges
 
 
@@ -369,12 +357,6 @@ def test_without_entity_types_every_word_is_outside() -> None:
     decoder, hidden = decoder_of(types=[]), states()
     assert not decoder.decode(hidden, MASK).any()
     assert not decoder.loss(hidden, torch.zeros(5, 6, dtype=torch.long), MASK).any(), "nothing else was possible"
-
-
-def test_without_chunks_every_parameter_still_has_a_gradient() -> None:
-    decoder = decoder_of(spread=None)
-    decoder.loss(states(), torch.zeros(5, 6, dtype=torch.long), MASK).sum().backward()
-    assert all(parameter.grad is not None for parameter in decoder.parameters() if parameter.requires_grad)
 
 
 # dropout, initial values, settings
@@ -394,17 +376,6 @@ def test_dropout_is_in_every_network_but_the_outputs_and_only_in_training() -> N
     assert not torch.equal(decoder.loss(hidden, tags, MASK), decoder.loss(hidden, tags, MASK))
     decoder.eval()
     assert torch.equal(decoder.loss(hidden, tags, MASK), decoder_of().loss(hidden, tags, MASK))
-
-
-def test_what_dropout_takes_away_is_what_is_read_and_the_ends_of_chunks_but_no_state() -> None:
-    decoder, items = decoder_of(dropout=1.0), torch.randn(2, 3, 4, dtype=torch.double)
-    for part in (decoder.buffer, decoder.stack):
-        assert torch.equal(part(items), part(0 * items))
-        assert (part(items) != 0).all()
-    assert not torch.allclose(decoder.output(items), decoder.output(0 * items))
-    encoder, labels = decoder.chunk_encoder, torch.tensor([0, 2])
-    left = torch.cat([torch.zeros(2, 4, dtype=torch.double), encoder.labels.weight[labels]], dim=1)
-    assert torch.equal(encoder(items, torch.tensor([3, 1]), labels), torch.relu(encoder.joint(left)))
 
 
 def test_biases_start_at_zero_but_those_of_forget_gates() -> None:

@@ -61,23 +61,6 @@ def test_figure_4_shows_one_word_that_the_rules_drop() -> None:
 # the rules one by one
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("in New York City today", "OBIEO"),
-        ("in NEW york CiTy", "OBIE"),  # case never counts
-        ("New York", "BI"),  # two of three: the entry goes on
-        ("York City", "IE"),  # it began before
-        ("New", "O"),  # one of three is less than half
-        ("New City", "OO"),  # not contiguous
-        ("York", "O"),  # neither prefix nor suffix
-        ("New York New York City", "BIBIE"),
-    ],
-)
-def test_a_word_gets_the_code_of_its_place_in_the_entry(text: str, expected: str) -> None:
-    assert codes(text, ["New York City"]) == expected
-
-
 def test_a_blank_within_a_word_parts_no_tokens() -> None:
     fragments = fragments_of(["New York"], matching="exact", single_token_partial=False)
     assert find_matches(["New York"], fragments) == []

@@ -189,14 +189,6 @@ def test_what_is_no_entries_of_these_lexicons_is_refused(folder: Path, learnt: A
         lexicons(mine(folder)).remember(learnt)
 
 
-def test_flags_count_among_the_files_where_they_are_read(folder: Path) -> None:
-    every, whole = (lexicons(senna(folder, whole_only=chosen)).lexicons["senna"].files for chosen in (False, True))
-    before = every.hashes(), whole.hashes()
-    (folder / "ner.loc.dat").write_bytes(b"\1\1\1")
-    assert every.hashes() == before[0]
-    assert whole.hashes() != before[1]
-
-
 def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) -> None:
     sets = [
         lexicons(mine(folder)),

@@ -27,7 +27,6 @@ from ner_lab.models.features.none import NoFeatures
 from ner_lab.models.features.spelling import Spelling
 from ner_lab.models.features.union import FeatureUnion
 from ner_lab.models.features.words import Words
-from ner_lab.models.layers.counts import CountedScores
 
 TAGS = TagVocab.of(["LOC", "PER"], "IOB2")
 SENTENCE = Sentence(["Anna", "saw", "Oslo"], ["B-PER", "O", "B-LOC"], {"pos": ["N", "V", "N"]})
@@ -146,26 +145,6 @@ def test_wired_to_the_encoder_a_tokens_summed_vectors_join_its_input(small: list
     assert not vectors[~batch.mask].any()
 
 
-def test_wired_by_counts_each_feature_has_its_log_share(small: list[str]) -> None:
-    cfg, data = prepared(small, "features=huang_counts")
-    layers = feature_set_of(cfg).layers(data.vocabs.features, data.vocabs.tags.items)
-    assert isinstance(layers.scores, CountedScores)
-    assert layers.vectors is None
-    batch = one_batch(data)
-    assert layers(batch).shape == (*batch.words.shape, 0)
-    direct = layers.direct(batch)
-    assert bool((direct[batch.mask] < 0).all())
-    assert not direct[~batch.mask].any()
-    names = data.vocabs.features.sparse.items
-    values = Counter(name.partition("=")[0] for name in names)
-    shares = torch.tensor([-np.log(values[name.partition("=")[0]]) for name in names], dtype=torch.float)
-    active, starts = active_of(data), data.splits["dev"].starts
-    row, number = 0, int(batch.sentences[0])
-    for place in range(int(batch.lengths[row])):
-        expected = shares[active[starts[number] + place]].sum()  # nothing is counted yet: all values are alike
-        torch.testing.assert_close(direct[row, place], expected.expand(len(data.vocabs.tags)))
-
-
 # which features are kept
 
 
@@ -211,20 +190,11 @@ def test_the_fingerprint_follows_the_features_and_not_their_wiring() -> None:
     assert all(other != usual for other in others)
 
 
-def test_what_a_part_has_learnt_does_not_change_the_fingerprint() -> None:
-    features = union({"words": Words(frequent=2, shared=2), "known": KnownEntities(scheme="IOB2")})
-    before = features.fingerprint()
-    features.remember(features.learn(TRAINED_ON))
-    assert features.fingerprint() == before
-
-
 # mistakes
 
 
 def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
-    with pytest.raises(
-        UserError, match="two parts have a column of the same name, among caps, caps"
-    ):
+    with pytest.raises(UserError, match="two parts have a column of the same name, among caps, caps"):
         union({"one": Caps(dim=5), "other": Caps(dim=6)})
 
 
