@@ -75,7 +75,7 @@ class ProcessLauncher(Launcher):
     def _named(self, job_overrides: Sequence[Sequence[str]]) -> "tuple[list[list[str]], list[Job]]":
         """The overrides of all jobs, with a folder each, and the jobs whose folders the sweeper did not name."""
         from ner_lab.config.compose import override_parser, readable
-        from ner_lab.studies.search import fixed_keys, named_job
+        from ner_lab.config.grid import fixed_keys, named_job
 
         if all(any(item.startswith("hydra.sweep.subdir=") for item in overrides) for overrides in job_overrides):
             return [list(overrides) for overrides in job_overrides], []

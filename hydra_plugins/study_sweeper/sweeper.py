@@ -57,8 +57,8 @@ class StudySweeper(Sweeper):
         from ner_lab.config.renames import with_current_keys
         from ner_lab.errors import JobElsewhere, JobsFailed, UserError
         from ner_lab.io.terminal import start_logging
-        from ner_lab.studies.closing import say_how_it_went
         from ner_lab.studies.manifest import recorded
+        from ner_lab.studies.status import log_summary
 
         start_logging()
         with_current_keys({key: value for key, value in self.deprecated.items() if value is not None})
@@ -76,7 +76,7 @@ class StudySweeper(Sweeper):
             except refusals:
                 raise
             except BaseException as error:
-                say_how_it_went(folder, jobs)
+                log_summary(folder, jobs)
                 if ours or not isinstance(error, Exception):
                     raise
                 said = "\n".join(str(error).splitlines()[:3])
@@ -86,7 +86,7 @@ class StudySweeper(Sweeper):
             for done in returns
             if done.status != JobStatus.COMPLETED and not isinstance(done._return_value, JobElsewhere)
         ]
-        say_how_it_went(folder, jobs)
+        log_summary(folder, jobs)
         if failed:
             raise JobsFailed(f"{len(failed)} of {len(jobs)} jobs failed")
         return returns

@@ -23,7 +23,7 @@ from ner_lab.config.compose import (
     quoted,
 )
 from ner_lab.errors import Interrupted, JobFailed, JobsFailed, UserError, nearest, user_error_behind
-from ner_lab.io.os_errors import in_words, refuse_no_folder
+from ner_lab.io.os_errors import ensure_cwd_exists, explain_os_error
 from ner_lab.io.secrets import print_exception, redacted
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def run_command(command: Callable[[], Any]) -> None:
     """Run a command; a user error exits with code 2 and a message, a bug with a traceback and code 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and ner_lab formats the message
     sys.excepthook = print_exception
-    refuse_no_folder()
+    ensure_cwd_exists()
     try:
         command()
         if sys.stdout is not None:
@@ -148,7 +148,7 @@ def mistake_behind(error: Exception) -> str | None:
         return in_yaml(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return str(user_error_behind(error) or explain(error))
-    return in_words(error) if isinstance(error, OSError) else None
+    return explain_os_error(error) if isinstance(error, OSError) else None
 
 
 def _is_about_values(error: BaseException | None) -> bool:

@@ -6,7 +6,7 @@ import sys
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.cli.app import config_dirs_of, run_command
-from ner_lab.config.compose import check_keys, check_words, compose_config, told_twice
+from ner_lab.config.compose import check_keys, check_words, compose_config, find_conflicting_overrides
 from ner_lab.errors import UserError
 from ner_lab.io.terminal import download_bar, start_logging, table
 
@@ -41,7 +41,7 @@ def _command() -> None:
     if flags := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"'{flags[0]}': check takes overrides and --config-dir DIR.\n\n{_USAGE}")
     check_words(overrides)
-    for twice in told_twice(overrides):
+    for twice in find_conflicting_overrides(overrides):
         log.warning("%s", twice)
     cfg = compose_config(overrides, config_dirs, with_hydra=True)
     choices = {str(name): str(option) for name, option in cfg.hydra.runtime.choices.items()}

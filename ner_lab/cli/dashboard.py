@@ -13,7 +13,7 @@ from ner_lab.errors import UserError
 from ner_lab.io.terminal import start_logging
 from ner_lab.studies.manifest import FILE, read_record
 from ner_lab.tracking.wandb.dashboard import Study, report, workspace
-from ner_lab.tracking.wandb.server import BASE_URL, ask, has_key, is_theirs
+from ner_lab.tracking.wandb.server import BASE_URL, ask, has_key, is_wandb_error
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def save(study: Study, entity: str | None, project: str, base_url: str) -> tuple
         saved = workspace(study, entity, project).save(), report(study, entity, project).save()
         return saved[0].url, saved[1].url
     except Exception as error:
-        if not is_theirs(error):
+        if not is_wandb_error(error):
             raise
         raise UserError(f"W&B did not save the dashboard: {error}") from None
 

@@ -85,9 +85,9 @@ def main() -> None:
     if {"-h", "--help"} & set(rest) and (text := usage_of(_COMMANDS[command][0])) is not None:
         _say(text)
         return
-    from ner_lab.io.os_errors import refuse_no_folder
+    from ner_lab.io.os_errors import ensure_cwd_exists
 
-    refuse_no_folder()
+    ensure_cwd_exists()
     sys.argv = [f"{sys.argv[0]} {command}", *rest]
     importlib.import_module(_COMMANDS[command][0]).main()
 

@@ -22,7 +22,7 @@ from ner_lab.inference.trained_tagger import TrainedTagger, load
 from ner_lab.inference.worker import ChunkTagger, Done
 from ner_lab.inference.worker_pool import in_processes
 from ner_lab.io.file_diagnosis import why_no_file
-from ner_lab.io.machine import cores_at_hand
+from ner_lab.io.machine import available_cores
 from ner_lab.io.terminal import bar
 from ner_lab.models.threads import set_threads
 
@@ -111,7 +111,7 @@ def _recognised(name: str, lines: Sequence[str]) -> str:
 
 def _processes(threads: str | None) -> int:
     """Number of processes; each, including this one, uses one thread."""
-    number = threads or str(cores_at_hand())
+    number = threads or str(available_cores())
     set_threads(number)  # raises if it is not a number
     set_threads(1)
     return int(number)

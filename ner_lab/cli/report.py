@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ner_lab.cli.app import keyword_arguments, run_command
 from ner_lab.errors import UserError
-from ner_lab.io.atomic import write_whole
-from ner_lab.io.safe_read import own_place
+from ner_lab.io.atomic import write_atomic
+from ner_lab.io.safe_read import resolve_inside
 from ner_lab.io.terminal import table
 from ner_lab.reporting import document as content
 from ner_lab.reporting import render_text as tables
@@ -51,7 +51,7 @@ def report(
 ) -> Written:
     """Write the report of a folder of runs to `output` (default: FOLDER/report)."""
     study = collect(folder)
-    target = Path(output).expanduser() if output is not None else own_place(study.folder / "report", study.folder)
+    target = Path(output).expanduser() if output is not None else resolve_inside(study.folder / "report", study.folder)
     return _write(find(study, split=split, baseline=baseline, rounds=rounds), target)
 
 
@@ -69,7 +69,7 @@ def report_ledger(
     entries = read_ledger(ledger)
     if not entries:
         raise UserError(f"{ledger}: no run in it yet. Add some: ner-lab results add outputs/NAME.")
-    target = Path(output).expanduser() if output is not None else own_place(ledger / "report", ledger)
+    target = Path(output).expanduser() if output is not None else resolve_inside(ledger / "report", ledger)
     found = [
         find(collect_from_ledger(ledger, entries, name), split=split, baseline=baseline, rounds=rounds)
         for name in ([study] if study is not None else study_names(entries))
@@ -78,7 +78,7 @@ def report_ledger(
 
 
 def _write(findings: Findings, target: Path) -> Written:
-    own_place(target / "plots", target)
+    resolve_inside(target / "plots", target)
     target.mkdir(parents=True, exist_ok=True)
     figures = draw(findings, target / "plots")
     texts = {
@@ -90,7 +90,7 @@ def _write(findings: Findings, target: Path) -> Written:
         "types.csv": tables.csv_types(findings),
     }
     for name, text in texts.items():
-        write_whole(target / name, text)
+        write_atomic(target / name, text)
     return Written(findings, [target / name for name in texts])
 
 

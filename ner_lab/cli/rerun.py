@@ -23,16 +23,16 @@ from ner_lab.config.compose import (
     CONF_DIR,
     apply_overrides,
     check_words,
+    find_conflicting_overrides,
     is_group,
     override_parser,
     quoted,
     readable,
     run_name_of,
-    told_twice,
 )
 from ner_lab.config.untrusted import check_server, from_stranger
 from ner_lab.errors import UserError
-from ner_lab.io.safe_read import own_place
+from ner_lab.io.safe_read import resolve_inside
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.provenance import code_sum, versions
 from ner_lab.runs.state import read_metrics
@@ -44,7 +44,7 @@ _TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "trai
 """Figures of metrics.json that differ from one run to the next."""
 
 
-def asked_for(arguments: Sequence[str]) -> Callable[[], Any] | None:
+def rerun_requested(arguments: Sequence[str]) -> Callable[[], Any] | None:
     """The action for `ner-lab train ARGUMENTS` if a run folder gives the config; None if Hydra composes it."""
     for option, action in ((_RESUME, resume), (_FROM, repeat)):
         for place, one in enumerate(arguments):
@@ -99,7 +99,7 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     folders = [one for one in others if one.startswith(f"{_FOLDER}=")]
     if papers := [one for one in given if one.startswith("paper=")]:
         raise UserError(f"{papers[0]}: a run holds all that its paper said. Train the paper: ner-lab train {papers[0]}")
-    for twice in told_twice(given):
+    for twice in find_conflicting_overrides(given):
         log.warning("%s", twice)
     was_named = run_name_of(choices)
     choices = apply_overrides(cfg, given, config_dirs, choices)
@@ -174,7 +174,7 @@ def _log_to(folder: Path) -> None:
     )
     rank = int(os.environ.get("LOCAL_RANK", 0))
     name = f"train_ddp_process_{rank}.log" if rank else "train.log"
-    config["handlers"]["file"]["filename"] = str(own_place(folder / name, folder))
+    config["handlers"]["file"]["filename"] = str(resolve_inside(folder / name, folder))
     logging.config.dictConfig(config)
 
 

@@ -17,8 +17,7 @@ from ner_lab.errors import UserError, shown
 from ner_lab.evaluation.conlleval import schemes_of, score_table, score_tags
 from ner_lab.evaluation.error_analysis import Prediction, sentence_counts
 from ner_lab.io.terminal import start_logging, table
-from ner_lab.reporting.randomisation import randomise
-from ner_lab.reporting.significance import holm
+from ner_lab.reporting.significance import holm, randomise
 
 log = logging.getLogger(__name__)
 

@@ -16,18 +16,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.cli.app import config_dirs_of, mistake_behind, run_command, stop
-from ner_lab.cli.rerun import asked_for
+from ner_lab.cli.rerun import rerun_requested
 from ner_lab.cli.run_callback import new_folders_removed_if_empty
 from ner_lab.config.compose import (
     CONF_DIR,
     check_keys,
     check_words,
     files_named,
+    find_conflicting_overrides,
     flags_last,
     readable,
     register_resolvers,
     study_name,
-    told_twice,
 )
 from ner_lab.config.renames import current_words, rename_keys
 from ner_lab.errors import JobFailed, UserError
@@ -47,7 +47,7 @@ def _job(cfg: DictConfig) -> float:
     told: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # unresolved, with `${...}`
     cfg.study.name = study_name(cfg, hydra_config.job.config_name)
     try:
-        for twice in told_twice(told):
+        for twice in find_conflicting_overrides(told):
             log.warning("%s", twice)
         rename_keys(cfg)
         check_keys(cfg, dict(runtime.choices), extra)
@@ -93,7 +93,7 @@ def main() -> None:
     register_resolvers()
     # distributed processes start as `python -m ner_lab.cli.train`, however this process was started
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("ner_lab.cli.train")
-    run_command(asked_for(sys.argv[1:]) or _checked_job)
+    run_command(rerun_requested(sys.argv[1:]) or _checked_job)
 
 
 if __name__ == "__main__":

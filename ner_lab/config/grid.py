@@ -12,6 +12,8 @@ from ner_lab.errors import UserError, nearest
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
+    Parse = Callable[[list[str]], list[Override]]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -46,7 +48,7 @@ def included_variants(
 
 
 def expand(
-    parse: "Callable[[list[str]], list[Override]]",
+    parse: "Parse",
     params: Mapping[str, Any],
     variants: Mapping[str, Mapping[str, Any]],
     arguments: Sequence[str],
@@ -116,9 +118,7 @@ def _check_twin(job: Job, twin: Job) -> None:
             raise UserError(f"{key}: '{twin.choices[key]}' and '{value}' are too alike to name folders: {job.folder}.")
 
 
-def _check_variants(
-    parse: "Callable[[list[str]], list[Override]]", variants: Mapping[str, Mapping[str, Any]], others: set[str]
-) -> None:
+def _check_variants(parse: "Parse", variants: Mapping[str, Mapping[str, Any]], others: set[str]) -> None:
     keys_of = [set(map(str, variant)) for variant in variants.values()]
     for label, keys in zip(variants, keys_of, strict=True):
         for override in parse([f"{key}={_as_override(value)}" for key, value in variants[label].items()]):
@@ -150,3 +150,18 @@ def _as_override(value: Any) -> str:
 def number(seed: int | str) -> int | str:
     """A seed as an integer, if it is one."""
     return int(seed) if str(seed).isdigit() else seed
+
+
+def fixed_keys(parse: "Parse", params: Mapping[str, Any], arguments: Sequence[str]) -> set[str]:
+    """Keys that all jobs of a sweep share: in `hydra.sweeper.params` or on the command line, and not swept."""
+    is_swept: dict[str, bool] = {}
+    for override in parse([*(f"{key}={value}" for key, value in params.items()), *arguments]):
+        is_swept[key_of(override)] = override.is_sweep_override() or is_swept.get(key_of(override), False)
+    return {key for key, swept in is_swept.items() if not swept}
+
+
+def named_job(parse: "Parse", overrides: Sequence[str], fixed: set[str], seed: int) -> Job:
+    """The job of these overrides; `seed`: used if they set none."""
+    values = {key_of(override): str(override.get_value_element_as_str()) for override in parse(list(overrides))}
+    choices = {key: value for key, value in values.items() if key not in fixed and key != SEED}
+    return Job(overrides=tuple(overrides), choices=choices, seed=number(values.get(SEED, seed)))

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from ner_lab.errors import UserError
 from ner_lab.io.archives import Damaged, gzip_content
-from ner_lab.io.atomic import write_whole
-from ner_lab.io.cache import lock
+from ner_lab.io.atomic import write_atomic
 from ner_lab.io.download import Download, Progress, fetch
+from ner_lab.io.locks import locked
 
 
 def senna_folder(
@@ -19,7 +19,7 @@ def senna_folder(
     folder = place / "senna"
     if _missing(folder, wanted):
         archive = fetch(download, place, hint, progress)
-        with lock(place / "senna.unpack.lock"):  # parallel runs may want it at once
+        with locked(place / "senna.unpack.lock"):  # parallel runs may want it at once
             if missing := _missing(folder, wanted):
                 _unpack(archive, folder, missing)
     return folder
@@ -56,7 +56,7 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
     for name, content in contents.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, content)
+        write_atomic(target, content)
 
 
 def _wanted_name(member: str, wanted: Sequence[str]) -> str | None:

@@ -1,6 +1,5 @@
 """The output of tagging: standard output, a device, or a file written atomically."""
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -10,7 +9,8 @@ from typing import IO
 
 from ner_lab.errors import UserError
 from ner_lab.io.atomic import sync_folder
-from ner_lab.io.os_errors import in_words, is_of_the_disk
+from ner_lab.io.locks import try_lock
+from ner_lab.io.os_errors import explain_os_error, is_disk_error
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,8 @@ def output_file(name: str) -> Iterator[IO[str]]:
 def _take(out: IO[str], part: Path, name: str) -> None:
     """Lock and truncate the file; UserError if another process writes to it."""
     try:
-        fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = os.path.samestat(os.fstat(out.fileno()), part.stat())  # not another file with this name
-    except (BlockingIOError, FileNotFoundError):
+        mine = try_lock(out) and os.path.samestat(os.fstat(out.fileno()), part.stat())  # not another file of that name
+    except FileNotFoundError:
         mine = False
     if not mine:
         raise UserError(f"output={name}: another process writes {part}. Wait for it, or give another file.")
@@ -68,10 +67,10 @@ def _tell(error: BaseException, part: Path) -> None:
     except FileNotFoundError:
         return
     left = f"What was tagged so far stands in {part}."
-    if isinstance(error, OSError) and error.filename is None and is_of_the_disk(error):
+    if isinstance(error, OSError) and error.filename is None and is_disk_error(error):
         error.filename = str(part)
     if isinstance(error, UserError):
         raise UserError(f"{error} {left}") from error.__cause__
-    if isinstance(error, OSError) and (words := in_words(error)) is not None:
+    if isinstance(error, OSError) and (words := explain_os_error(error)) is not None:
         raise UserError(f"{words} {left}") from error
     log.warning("%s", left)

@@ -41,7 +41,7 @@ def whole_file(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any
     sync_folder(target.parent)
 
 
-def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a file atomically; text as UTF-8."""
     with whole_file(path, "wb" if isinstance(content, bytes) else "w") as file:
         file.write(content)

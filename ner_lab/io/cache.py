@@ -6,22 +6,22 @@ again. Runs that want the same entry at once wait for the first one to make it. 
 cannot be written, the run works without it.
 """
 
-import fcntl
 import functools
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pooch
 
-from ner_lab.io.atomic import write_whole
-from ner_lab.io.checksums import file_sha256, read_sealed, sealed_folder
+from ner_lab.io.atomic import write_atomic
+from ner_lab.io.checksums import file_sha256, read_checked, sealed_folder
+from ner_lab.io.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def content_hash(path: Path, folder: Path) -> str:
     digest = file_sha256(path)
     try:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
+        write_atomic(memo, f"{digest} {key_of(stamp=stamp, digest=digest)}\n")
     except OSError as error:
         cannot_keep(folder, error)
     return digest
@@ -80,7 +80,7 @@ def get_or_make(folder: Path, key: str, make: Callable[[], Entry]) -> Entry:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(lock(folder / f"{key}.lock"))
+            stack.enter_context(locked(folder / f"{key}.lock"))
         except OSError as error:
             cannot_keep(folder.parent, error)
             return _found(entry, held=True) or make()
@@ -111,31 +111,8 @@ def _say_once(cache: str, reason: str) -> None:
     )
 
 
-@contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`: one process, and one thread in it, at a time."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def is_locked(path: Path, *, shared: bool = False) -> bool:
-    """Whether a process holds the lock file `path` now; `shared`: also count a lock that others may share."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as file:  # a pipe of that name would block
-            fcntl.flock(file, (fcntl.LOCK_EX if shared else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # usually: no such file
-        return False
-    return False
-
-
 def _found(entry: Path, *, held: bool = False) -> Entry | None:
-    return read_sealed(entry, _read, held=held)
+    return read_checked(entry, _read, held=held)
 
 
 def _read(entry: Path) -> Entry:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ner_lab.io.atomic import sync_folder, write_whole
+from ner_lab.io.atomic import sync_folder, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ def sealed_folder(place: Path) -> Iterator[Path]:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
             sums[path.name] = file_sha256(path)
-        write_whole(draft / SUMS, json.dumps(sums, indent=2) + "\n")
+        write_atomic(draft / SUMS, json.dumps(sums, indent=2) + "\n")
         draft.rename(place)
         sync_folder(place.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def read_sealed(place: Path, read: Callable[[Path], _Read], *, held: bool = False) -> _Read | None:
+def read_checked(place: Path, read: Callable[[Path], _Read], *, held: bool = False) -> _Read | None:
     """What `read` returns for the checksummed folder at `place`; None if the folder is missing or damaged.
 
     held: the caller holds the lock of `place`; a damaged folder is then reported and removed.

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 from ner_lab.errors import UserError
 from ner_lab.io.archives import Damaged, find_member, gzip_content, zip_member
 from ner_lab.io.atomic import sync_folder, whole_file
-from ner_lab.io.cache import content_hash, lock
-from ner_lab.io.os_errors import is_of_the_disk
+from ner_lab.io.cache import content_hash
+from ner_lab.io.locks import locked
+from ner_lab.io.os_errors import is_disk_error
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
         raise UserError(f"{download.url}: only https addresses are fetched. {hint}")
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    with lock(target.with_name(target.name + ".lock")):
+    with locked(target.with_name(target.name + ".lock")):
         if target.exists():
             return target
         if download.checksum is None:  # a partial file could belong to another file
@@ -69,7 +70,7 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
         try:
             _transfer(download.url, part, progress)
         except (OSError, HTTPException) as error:
-            if isinstance(error, OSError) and is_of_the_disk(error):  # our disk, not the network
+            if isinstance(error, OSError) and is_disk_error(error):  # our disk, not the network
                 error.filename = str(part)
                 raise
             kept = ""

@@ -6,7 +6,7 @@ from pathlib import Path
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def cores_at_hand(quota: Path = _QUOTA) -> int:
+def available_cores(quota: Path = _QUOTA) -> int:
     """Number of CPU cores this process may use: its CPU affinity, capped by the container's CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

@@ -27,7 +27,7 @@ _FILE = {
 _NO_FOLDER = "the folder that this was started in is no longer there. Change to another (cd DIR) and start again."
 
 
-def in_words(error: OSError) -> str | None:
+def explain_os_error(error: OSError) -> str | None:
     """What is wrong with a path, and what to do about it; None if the error names no path, and may be our own."""
     if error.errno is None:  # not raised by the system
         return None
@@ -45,7 +45,7 @@ def in_words(error: OSError) -> str | None:
     return f"{place}: {error.strerror}."
 
 
-def is_of_the_disk(error: OSError) -> bool:
+def is_disk_error(error: OSError) -> bool:
     """Whether the disk is at fault, whatever the file."""
     return error.errno in _DISK
 
@@ -59,7 +59,7 @@ def has_folder() -> bool:
     return True
 
 
-def refuse_no_folder() -> None:
+def ensure_cwd_exists() -> None:
     """Exit with code 2 if the working directory was deleted: many libraries fail there."""
     if not has_folder():
         print(f"error: {_NO_FOLDER}", file=sys.stderr)

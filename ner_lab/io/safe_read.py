@@ -16,7 +16,7 @@ LARGEST = 5_000_000
 _DEEPEST = 40  # nested levels; our files have eight
 
 
-def own_place(place: Path, folder: Path) -> Path:
+def resolve_inside(place: Path, folder: Path) -> Path:
     """A path within a run folder; UserError if a link leads outside, or if it is neither file nor folder.
 
     The folder itself may be a link.

@@ -12,8 +12,15 @@ from ner_lab.config.naming import parse_configuration
 from ner_lab.errors import UserError, nearest
 from ner_lab.reporting.aggregates import Row, Summary, at, number_at
 from ner_lab.reporting.consistency import differences
-from ner_lab.reporting.randomisation import randomise
-from ner_lab.reporting.significance import Interval, difference_interval, factorial, holm, paired_test, smallest_p
+from ner_lab.reporting.significance import (
+    Interval,
+    difference_interval,
+    factorial,
+    holm,
+    paired_test,
+    randomise,
+    smallest_p,
+)
 from ner_lab.reporting.study_runs import Run, StudyRuns
 from ner_lab.runs.records import BROKEN, SPLITS
 

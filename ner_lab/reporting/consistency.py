@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ner_lab.io.safe_read import own_place, read_text
+from ner_lab.io.safe_read import read_text, resolve_inside
 from ner_lab.reporting.study_runs import Run, StudyRuns
 from ner_lab.runs.records import FINISHED, SPLITS, parse_yaml
 
@@ -61,7 +61,7 @@ def _config_differences(study: StudyRuns, runs: Sequence[Run]) -> list[str]:
     configs: list[tuple[Run, dict[str, str]]] = []
     for run in runs:
         try:
-            path = own_place(run.folder / "config.yaml", run.folder)
+            path = resolve_inside(run.folder / "config.yaml", run.folder)
             text = _OWN_TO_RUN.sub("", read_text(path))
         except (OSError, ValueError):
             continue

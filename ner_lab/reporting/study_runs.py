@@ -19,7 +19,7 @@ from ner_lab.config.naming import parse_configuration
 from ner_lab.data.tags import spans_of
 from ner_lab.errors import UserError
 from ner_lab.evaluation.error_analysis import Prediction, read_predictions
-from ner_lab.io.safe_read import own_place
+from ner_lab.io.safe_read import resolve_inside
 from ner_lab.runs.records import (
     BROKEN,
     FAILED,
@@ -102,7 +102,7 @@ class Run:
 
     def _read(self, path: Path, split: str) -> list[tuple[Prediction, tuple[int, int, int]]] | None:
         try:
-            own_place(path, self.folder)
+            resolve_inside(path, self.folder)
         except UserError as error:
             self.faults[split] = str(error)
             return None

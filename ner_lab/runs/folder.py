@@ -1,7 +1,6 @@
 """A run folder: its layout, and how it is written and read."""
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -18,9 +17,9 @@ from yaml import YAMLError
 from ner_lab.config.renames import with_current_names
 from ner_lab.config.untrusted import read_config_file
 from ner_lab.errors import UserError
-from ner_lab.io.atomic import sync_folder, write_whole
-from ner_lab.io.cache import is_locked
-from ner_lab.io.safe_read import own_place, read_json_file, read_text
+from ner_lab.io.atomic import sync_folder, write_atomic
+from ner_lab.io.locks import is_locked, try_lock
+from ner_lab.io.safe_read import read_json_file, read_text, resolve_inside
 from ner_lab.io.secrets import redacted, refuse_secrets
 from ner_lab.runs.checkpoint import read_checkpoint_file, write_checkpoint_file
 from ner_lab.runs.provenance import _record
@@ -108,9 +107,9 @@ class RunFolder:
             self._note_resumption()
             return
         self.set_aside()
-        write_whole(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+        write_atomic(self.config, OmegaConf.to_yaml(cfg, resolve=True))
         record = {"choices": dict(choices or {}), "overrides": [redacted(word) for word in overrides], **_record()}
-        write_whole(self.record, json.dumps(record, indent=2) + "\n")
+        write_atomic(self.record, json.dumps(record, indent=2) + "\n")
 
     def _left_by_the_same(self, cfg: DictConfig) -> dict[str, Any] | None:
         """The checkpoint of an attempt with this config; None if there is no usable one."""
@@ -127,7 +126,7 @@ class RunFolder:
     def write_failure(self, reason: str, lines: Sequence[str] = (), **facts: Any) -> None:
         """Write why the run failed, if it has no metrics.json; `lines`: the end of its log or traceback."""
         failure = {"reason": redacted(reason), "log": [redacted(line) for line in lines[-_LOG_LINES:]], **facts}
-        write_whole(self.failure, json.dumps(failure, indent=2) + "\n")
+        write_atomic(self.failure, json.dumps(failure, indent=2) + "\n")
 
     def may_resume(self) -> bool:
         """Whether a stopped or killed training left a checkpoint; `hold` returns it if its config is the same."""
@@ -190,7 +189,7 @@ class RunFolder:
         record = self.read_record()
         now = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **_record()}
         record["resumed"] = [*record.get("resumed", []), now]
-        write_whole(self.record, json.dumps(record, indent=2) + "\n")
+        write_atomic(self.record, json.dumps(record, indent=2) + "\n")
 
     def _refuse_finished(self) -> None:
         if self.is_finished():
@@ -230,13 +229,10 @@ class RunFolder:
             return
         lock = self._lock_path.open("w")
         for _ in range(_TRIES):  # checking whether the folder is locked locks it for a moment
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_PAUSE)
-            else:
+            if try_lock(lock):
                 self._lock = lock
                 return
+            time.sleep(_PAUSE)
         lock.close()
         raise UserError(
             f"{self.path}: another process trains in this folder. Wait for it, or choose another hydra.run.dir."
@@ -290,7 +286,7 @@ class RunFolder:
 
     def _own(self, place: Path) -> Path:
         """A path within the folder; UserError if a link leads out of it."""
-        return own_place(place, self.path)
+        return resolve_inside(place, self.path)
 
     def read_checkpoint(self) -> dict[str, Any]:
         """The checkpoint: `state_dict` and `hyper_parameters`, loaded without running any code from it."""
@@ -317,7 +313,7 @@ class RunFolder:
         """Write scores atomically."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, _compact(json.dumps(metrics, indent=2)) + "\n")
+        write_atomic(target, _compact(json.dumps(metrics, indent=2)) + "\n")
         return target
 
 

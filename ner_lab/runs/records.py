@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from ner_lab.config.renames import with_current_names
-from ner_lab.io.cache import is_locked
-from ner_lab.io.safe_read import check_events, own_place, read_text
+from ner_lab.io.locks import is_locked
+from ner_lab.io.safe_read import check_events, read_text, resolve_inside
 
 FINISHED, FAILED, BROKEN = "finished", "failed", "broken"
 RUNNING, UNFINISHED, MISSING = "running", "unfinished", "missing"
@@ -76,7 +76,7 @@ def _fault_of_scores(scores: object, split: str) -> str:
 def read_json(path: Path) -> object:
     """Read a JSON file; return its content, or why it cannot be read."""
     try:
-        return json.loads(read_text(own_place(path, path.parent), _LARGEST))
+        return json.loads(read_text(resolve_inside(path, path.parent), _LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         return Unreadable(f"cannot be read as JSON ({_one_line(error)})")
 
@@ -84,7 +84,7 @@ def read_json(path: Path) -> object:
 def read_yaml(path: Path) -> object:
     """Read a YAML file; return its content, or why it cannot be read."""
     try:
-        return parse_yaml(read_text(own_place(path, path.parent), _LARGEST), path)
+        return parse_yaml(read_text(resolve_inside(path, path.parent), _LARGEST), path)
     except (OSError, ValueError) as error:
         return Unreadable(f"cannot be read ({_one_line(error)})")
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.config.paths import absolute_paths
 from ner_lab.config.renames import with_current_names
-from ner_lab.io.safe_read import own_place, read_text, read_yaml
+from ner_lab.io.safe_read import read_text, read_yaml, resolve_inside
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.provenance import code_sum
 
@@ -74,7 +74,7 @@ def progress_of(run: RunFolder) -> dict[str, Any]:
 def differences(run: RunFolder, cfg: DictConfig) -> list[str]:
     """Differences between the config of a folder's run and `cfg`: `key: then -> now`; empty if there are none."""
     try:
-        then = flat_config(with_current_names(read_yaml(own_place(run.config, run.path))))
+        then = flat_config(with_current_names(read_yaml(resolve_inside(run.config, run.path))))
     except (OSError, ValueError, AttributeError) as error:
         return [f"config.yaml: cannot be read ({error})"]
     asked: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
@@ -109,7 +109,7 @@ def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[st
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(read_text(own_place(path, path.parent), _LARGEST))
+        found = json.loads(read_text(resolve_inside(path, path.parent), _LARGEST))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

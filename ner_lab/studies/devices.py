@@ -38,7 +38,7 @@ def need_of(cfg: DictConfig, gpus: Sequence[str]) -> Need:
         raise UserError(f"trainer.devices={devices}, but a sweep deals devices out: give their number, or auto.")
     if gpu and processes > len(gpus):
         raise UserError(f"trainer.devices={devices}, but hydra.launcher.gpus has {len(gpus)}: {', '.join(gpus)}.")
-    return Need(processes, int(cfg.threads or cores_at_hand()), gpu)
+    return Need(processes, int(cfg.threads or available_cores()), gpu)
 
 
 def jobs_that_fit(need: Need, cores: int) -> int:
@@ -46,27 +46,27 @@ def jobs_that_fit(need: Need, cores: int) -> int:
     return max(1, cores // (need.processes * need.threads))
 
 
-def cores_at_hand() -> int:
+def available_cores() -> int:
     """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def gpus_to_deal(stated: Sequence[Any] | None) -> list[str]:
+def usable_gpus(stated: Sequence[Any] | None) -> list[str]:
     """The GPUs of `hydra.launcher.gpus`, which must be usable; all available GPUs if it is null."""
     if stated is None:
-        return gpus_at_hand()
+        return available_gpus()
     if isinstance(stated, str) or not isinstance(stated, Sequence):
         raise UserError(f"hydra.launcher.gpus is {stated}. It takes a list, [0,1], or null for all there are.")
     names = [str(gpu) for gpu in stated]
-    if "CUDA_VISIBLE_DEVICES" in os.environ and (others := [name for name in names if name not in gpus_at_hand()]):
+    if "CUDA_VISIBLE_DEVICES" in os.environ and (others := [name for name in names if name not in available_gpus()]):
         raise UserError(
             f"hydra.launcher.gpus names {', '.join(others)}, but CUDA_VISIBLE_DEVICES allows "
-            f"{', '.join(gpus_at_hand()) or 'none'}."
+            f"{', '.join(available_gpus()) or 'none'}."
         )
     return names
 
 
-def gpus_at_hand() -> list[str]:
+def available_gpus() -> list[str]:
     """Names of the GPUs this process may use, as in CUDA_VISIBLE_DEVICES; found without initialising CUDA."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         names = [name.strip() for name in visible.split(",")]
@@ -91,7 +91,7 @@ class GpuPool:
             )
         self.room = dict.fromkeys(names, jobs_per_gpu)
 
-    def take(self, number: int) -> list[str] | None:
+    def acquire(self, number: int) -> list[str] | None:
         """Take `number` GPUs; return their names, or None if not enough are free."""
         free = sorted((gpu for gpu, room in self.room.items() if room), key=lambda gpu: -self.room[gpu])
         if len(free) < number:
@@ -100,6 +100,6 @@ class GpuPool:
             self.room[gpu] -= 1
         return free[:number]
 
-    def give_back(self, gpus: Sequence[str]) -> None:
+    def release(self, gpus: Sequence[str]) -> None:
         for gpu in gpus:
             self.room[gpu] += 1

@@ -12,9 +12,9 @@ from ner_lab.errors import JobElsewhere, JobFailed, UserError, nearest
 from ner_lab.io.terminal import start_logging
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.state import DONE, RUNNING, failure_of, read_metrics, state_of
-from ner_lab.studies.devices import GpuPool, cores_at_hand, gpus_to_deal, jobs_that_fit, need_of
+from ner_lab.studies.devices import GpuPool, available_cores, jobs_that_fit, need_of, usable_gpus
 from ner_lab.studies.pending import KEEP, REDO, REFUSE, are_due
-from ner_lab.studies.process_pool import Launch, Processes, how_it_ended, training_command
+from ner_lab.studies.process_pool import Launch, Processes, describe_exit, training_command
 from ner_lab.studies.progress_view import SweepView
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def launch(
         )
     if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
         raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be 1 or more, or null for what the machine takes.")
-    at_hand = gpus_to_deal(gpus)
+    at_hand = usable_gpus(gpus)
     pool = GpuPool(at_hand, jobs_per_gpu)
     launches = [
         Launch(
@@ -91,7 +91,7 @@ def _at_once(due: Sequence[Launch], pool: GpuPool) -> int:
     """Number of parallel jobs: as many as fit if all were as large as the largest; GPU jobs are limited by the GPUs."""
     if all(job.need.gpu for job in due):
         return max(1, sum(pool.room.values()))
-    return min(jobs_that_fit(job.need, cores_at_hand()) for job in due if not job.need.gpu)
+    return min(jobs_that_fit(job.need, available_cores()) for job in due if not job.need.gpu)
 
 
 def _make_room(job: Launch, view: SweepView) -> bool:
@@ -115,7 +115,7 @@ def _value(job: Launch) -> float | Exception:
         return JobElsewhere(f"{job.name}: another process is training it")
     if job.exit_code is None:
         return JobFailed(f"{job.name}: not run to its end here")
-    return JobFailed(f"{job.name}: {failure_of(job.run) or how_it_ended(job.exit_code)}")
+    return JobFailed(f"{job.name}: {failure_of(job.run) or describe_exit(job.exit_code)}")
 
 
 def _own(overrides: Sequence[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """`study.yaml`, the record of a study in its folder: its question and its jobs."""
 
-import fcntl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from ner_lab.config.grid import Job
 from ner_lab.config.naming import configuration_name, parse_configuration
 from ner_lab.errors import UserError, nearest
-from ner_lab.io.atomic import write_whole
-from ner_lab.io.cache import is_locked
+from ner_lab.io.atomic import write_atomic
+from ner_lab.io.locks import is_locked, locked
 from ner_lab.io.safe_read import read_yaml
 from ner_lab.runs.folder import missing_folders, remove_empty
 from ner_lab.runs.provenance import command_line
@@ -41,14 +40,13 @@ def recorded(
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     created = missing_folders(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)  # several sweeps may share a folder's jobs
+    with locked(folder / _LOCK, shared=True):  # several sweeps may share a folder's jobs
         write_record(folder, study, jobs, others)
         try:
             yield
         except refusals:
             if before is not None:
-                write_whole(path, before)
+                write_atomic(path, before)
             else:
                 path.unlink(missing_ok=True)
             if created and [file.name for file in folder.iterdir()] == [_LOCK]:
@@ -86,7 +84,7 @@ def write_record(folder: Path, study: DictConfig, jobs: Sequence[Job], others: S
         "jobs": all_jobs,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / FILE, OmegaConf.to_yaml(OmegaConf.create(record)))
+    write_atomic(folder / FILE, OmegaConf.to_yaml(OmegaConf.create(record)))
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Processes:
                 self._start(launch)
                 running.append(launch)
             else:
-                self.gpus.give_back(launch.gpus)
+                self.gpus.release(launch.gpus)
 
     def _next(self, waiting: Sequence[Launch], running: Sequence[Launch]) -> Launch | None:
         """The first waiting job for which there is room; its GPUs are taken."""
@@ -116,7 +116,7 @@ class Processes:
         for launch in waiting:
             if not launch.need.gpu:
                 return launch
-            if (gpus := self.gpus.take(launch.need.processes)) is not None:
+            if (gpus := self.gpus.acquire(launch.need.processes)) is not None:
                 launch.gpus = gpus
                 return launch
         return None
@@ -142,11 +142,11 @@ class Processes:
         launch.exit_code = launch.process.returncode
         launch.seconds = time.monotonic() - launch.started
         _signal(launch, signal.SIGKILL)
-        self.gpus.give_back(launch.gpus)
+        self.gpus.release(launch.gpus)
         code, run = launch.exit_code, launch.run
         if code not in _STOPPED and not run.metrics.exists() and not run.failure.exists():
             with contextlib.suppress(OSError):
-                run.write_failure(how_it_ended(code), last_lines(launch), exit_code=code)
+                run.write_failure(describe_exit(code), last_lines(launch), exit_code=code)
 
     def _stop(self, running: Sequence[Launch], interruptions: "Interruptions") -> None:
         """Ask all jobs to stop, wait, then kill; a further Ctrl-C ends the wait."""
@@ -179,7 +179,7 @@ def job_environment(environment: Mapping[str, str], gpus: Sequence[str]) -> dict
     return of_job
 
 
-def how_it_ended(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Describe the exit code of a job without metrics.json."""
     if code < 0:
         try:

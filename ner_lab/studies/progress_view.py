@@ -10,7 +10,7 @@ from rich.progress import TextColumn
 from ner_lab.config.naming import short_names
 from ner_lab.io.terminal import bar, is_terminal
 from ner_lab.runs.state import failure_of, progress_of, read_metrics
-from ner_lab.studies.process_pool import Launch, how_it_ended, last_lines
+from ner_lab.studies.process_pool import Launch, describe_exit, last_lines
 from ner_lab.studies.status import duration, progress_note, seconds_left
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,6 @@ class SweepView:
             log.info("%s  done    %s%s  %s%s", counted, launch.name, scores, duration(launch.seconds), speed)
             return
         assert launch.exit_code is not None
-        reason = failure_of(launch.run) or how_it_ended(launch.exit_code)
+        reason = failure_of(launch.run) or describe_exit(launch.exit_code)
         lines = "" if metrics else "".join(f"\n    | {line}" for line in last_lines(launch))
         log.warning("%s  failed  %s%s: %s%s", counted, launch.name, scores, reason, lines)

@@ -1,6 +1,7 @@
 """The status of a study, read from its folder, also while it runs and from another shell."""
 
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from ner_lab.io.terminal import table
+from ner_lab.config.grid import Job
+from ner_lab.io.terminal import start_logging, table
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.state import DONE, FAILED, NEW, RUNNING, UNFINISHED, failure_of, progress_of, read_metrics, state_of
 from ner_lab.studies.manifest import read_record
+
+log = logging.getLogger(__name__)
 
 _BAR = 24  # characters
 _ORDER = (DONE, RUNNING, FAILED, UNFINISHED, NEW)
@@ -180,3 +184,16 @@ def _log_of(run: RunFolder) -> list[str]:
 def _mean(values: Sequence[float | None]) -> object:
     known = [value for value in values if value is not None]
     return mean(known) if known else "-"
+
+
+def log_summary(folder: Path, jobs: Sequence[Job]) -> None:
+    """Print the table of the sweep's jobs from their folders, failed jobs with reasons, and the next step."""
+    start_logging()  # a launcher may have left the log of its last job open
+    known = [{"folder": job.folder, "configuration": job.configuration, "label": job.label} for job in jobs]
+    statuses = read_status(folder, known)
+    log.info("\n%s", overview(statuses))
+    place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    steps = [f"ner-lab report {place}"] if any(status.state == DONE for status in statuses) else []
+    if any(status.state != DONE for status in statuses):
+        steps.append("the same command again runs what is not done")
+    log.info("\nstudy folder   %s\nnext\n  %s", place, "\n  ".join(steps))

@@ -33,7 +33,7 @@ _PREFIXES = (1, 2, 5)  # tokens of further, cut sentences
 _MOST_SENTENCES = 256  # that are searched for one that gives a parameter a gradient
 
 
-def has_class_of_ones_own(cfg: DictConfig) -> bool:
+def has_user_class(cfg: DictConfig) -> bool:
     """Whether a part, or a part within one (`features.parts`), is not of this package."""
     return any(is_own(target) for target in targets_in(cfg) if not target.startswith("pytorch_lightning."))
 

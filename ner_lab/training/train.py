@@ -31,7 +31,7 @@ from ner_lab.evaluation.conlleval import score_table
 from ner_lab.evaluation.scoring import score
 from ner_lab.inference.trained_tagger import load
 from ner_lab.io.log_file import start_log_files
-from ner_lab.io.os_errors import in_words
+from ner_lab.io.os_errors import explain_os_error
 from ner_lab.io.terminal import download_bar
 from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.features.base import FeatureSet
@@ -46,7 +46,7 @@ from ner_lab.training.callbacks.early_stopping import EarlyStop
 from ner_lab.training.callbacks.history import Diverged, EpochLog
 from ner_lab.training.callbacks.progress_file import ProgressFile
 from ner_lab.training.callbacks.resume import ResumeCallback
-from ner_lab.training.contract import check_contract, generators_kept, has_class_of_ones_own
+from ner_lab.training.contract import check_contract, generators_kept, has_user_class
 from ner_lab.training.module import TaggerModule
 from ner_lab.training.optimizers.base import OptimizerRecipe, optimizer_of
 from ner_lab.training.signals import StopSignals
@@ -105,7 +105,7 @@ def _mistake_of(error: Exception) -> str | None:
     """The message for a mistake of the user; None for a bug."""
     if isinstance(error, UserError):
         return str(error)
-    return in_words(error) if isinstance(error, OSError) else None
+    return explain_os_error(error) if isinstance(error, OSError) else None
 
 
 def _is_first() -> bool:
@@ -168,14 +168,14 @@ def _train(
     prepared = prepare(options, feature_set_of(cfg), word_embedding_of(cfg), download_bar())
     data_seconds = time.perf_counter() - begun
 
-    if has_class_of_ones_own(cfg):
+    if has_user_class(cfg):
         try_parts(cfg, prepared)
     module = untrained_module(cfg, prepared)
     set_threads(cfg.threads, module.tagger, deterministic=bool(cfg.trainer.deterministic))
     check_precision(cfg.trainer, module.tagger)
     untrained = module.tagger.transition_scores()
     if first:
-        say_what_is_trained(options, prepared, module.tagger, data_seconds)
+        log_parameters(options, prepared, module.tagger, data_seconds)
 
     keeps_last = options.trains_on_dev
     if not keeps_last and (reason := why_dev_cannot_choose(prepared)) is not None:
@@ -219,7 +219,7 @@ def _train(
             log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
             raise KeyboardInterrupt from None
         raise
-    figures = figures_of(cfg, options, prepared, epochs, module.tagger)
+    figures = collect_metrics(cfg, options, prepared, epochs, module.tagger)
     figures |= {"train_seconds": resume.seconds, "data_seconds": data_seconds}
     if diverged is not None:
         if not trainer.is_global_zero:
@@ -294,7 +294,7 @@ def _open(
     tracker: Tracker, run: RunFolder, name: str, module: TaggerModule, prepared: Prepared, epochs: EpochLog
 ) -> list[Logger]:
     """The loggers of a run; those that start again get what was logged before the run was stopped."""
-    loggers = tracker.open(run.path, name, config_of(module), facts_of(run, module.tagger, prepared))
+    loggers = tracker.open(run.path, name, config_of(module), run_metadata(run, module.tagger, prepared))
     if not tracker.continues:
         epochs.tell(loggers)
     return loggers
@@ -326,7 +326,7 @@ def config_of(module: TaggerModule) -> dict[str, Any]:
     return module.hparams["config"]
 
 
-def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger, data_seconds: float) -> None:
+def log_parameters(options: DataOptions, prepared: Prepared, tagger: Tagger, data_seconds: float) -> None:
     """Log summaries of the data and the tagger."""
     trained_on = f", trained on {' and '.join(options.train_on)}" if options.trains_on_dev else ""
     log.info("data: %s%s (ready in %.1f s)", options.name, trained_on, data_seconds)
@@ -336,7 +336,7 @@ def say_what_is_trained(options: DataOptions, prepared: Prepared, tagger: Tagger
     log.info("%s\n", parameter_table(tagger))
 
 
-def figures_of(
+def collect_metrics(
     cfg: DictConfig, options: DataOptions, prepared: Prepared, epochs: EpochLog, tagger: Tagger
 ) -> dict[str, Any]:
     """The entries of metrics.json about the training, without times."""
@@ -401,7 +401,7 @@ def _parameters(tagger: Tagger) -> dict[str, int]:
     return {part: whole for part, (_, whole) in tagger.parameter_counts().items()}
 
 
-def facts_of(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
+def run_metadata(run: RunFolder, tagger: Tagger, prepared: Prepared) -> dict[str, Any]:
     """What a tracker gets besides the config."""
     record = run.read_record()
     facts = {name: record[name] for name in ("choices", "versions", "code")}

@@ -390,14 +390,16 @@ def test_a_study_with_glove_differs_from_that_with_senna_in_its_vectors_alone(na
     published, stated = with_glove["study"].pop("published"), with_senna["study"].pop("published")
     assert with_glove == with_senna
     assert list(published) == list(stated)
-    for here, there in zip(map(figures_of, published.values()), map(figures_of, stated.values()), strict=True):
+    for here, there in zip(
+        map(collect_metrics, published.values()), map(collect_metrics, stated.values()), strict=True
+    ):
         for one, other in zip(here, there, strict=True):
             assert one["source"].startswith(other["source"])
             assert re.search(r"Senna|(SENNA|random|GloVe 100|skip-n-gram 100|the authors') vectors$", one["source"])
             assert one | {"source": ""} == other | {"source": ""}
 
 
-def figures_of(said: Any) -> list[dict[str, Any]]:
+def collect_metrics(said: Any) -> list[dict[str, Any]]:
     return said if isinstance(said, list) else [said]
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from ner_lab.io import cache
-from ner_lab.io.cache import Entry, cache_dir, content_hash, get_or_make, key_of, lock
+from ner_lab.io.cache import Entry, cache_dir, content_hash, get_or_make, key_of
+from ner_lab.io.locks import locked
 
 ARRAYS: dict[str, np.ndarray] = {
     "starts": np.array([0, 3, 7], dtype=np.int64),
@@ -229,7 +230,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from ner_lab.io.cache import get_or_make
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 
 folder, name, other = Path(sys.argv[1]), *sys.argv[2:]
 
@@ -259,9 +260,9 @@ def test_two_processes_that_want_an_entry_at_once_make_it_once(tmp_path: Path) -
 
 
 def test_a_lock_is_free_again_after_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), lock(tmp_path / "key.lock"):
+    with pytest.raises(RuntimeError), locked(tmp_path / "key.lock"):
         raise RuntimeError
-    with lock(tmp_path / "key.lock"):
+    with locked(tmp_path / "key.lock"):
         pass
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.io.checksums import SUMS, Damaged, check_sums, read_sealed, sealed_folder
+from ner_lab.io.checksums import SUMS, Damaged, check_sums, read_checked, sealed_folder
 
 CONTENT = {"a.bin": bytes(range(256)) * 20, "b.txt": "Málaga\n".encode() * 3}
 
@@ -84,7 +84,7 @@ def test_a_folder_gets_its_name_when_all_of_it_is_written(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["a"]
     assert sorted(os.listdir(tmp_path / "a")) == sorted([*CONTENT, SUMS])
     check_sums(tmp_path / "a")
-    assert read_sealed(tmp_path / "a", contents) == CONTENT
+    assert read_checked(tmp_path / "a", contents) == CONTENT
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), KeyboardInterrupt(), OSError(28, "No space left")])
@@ -129,7 +129,7 @@ def test_a_disk_that_is_full_when_it_is_flushed_leaves_nothing(tmp_path: Path, m
 
 
 def test_there_is_nothing_to_read_where_there_is_no_folder(tmp_path: Path) -> None:
-    assert read_sealed(tmp_path / "a", contents, held=True) is None
+    assert read_checked(tmp_path / "a", contents, held=True) is None
 
 
 def test_a_damaged_folder_is_named_and_removed_by_whoever_holds_its_lock(
@@ -138,10 +138,10 @@ def test_a_damaged_folder_is_named_and_removed_by_whoever_holds_its_lock(
     place = seal(tmp_path / "a")
     (place / "a.bin").write_bytes(b"\1" + CONTENT["a.bin"][1:])
     with caplog.at_level(logging.WARNING):
-        assert read_sealed(place, contents) is None
+        assert read_checked(place, contents) is None
         assert place.exists()
         assert not caplog.records
-        assert read_sealed(place, contents, held=True) is None
+        assert read_checked(place, contents, held=True) is None
     assert f"{place} is damaged (a.bin has not the sum that sums.json tells)" in caplog.text
     assert os.listdir(tmp_path) == []
 
@@ -179,7 +179,7 @@ def test_a_disk_that_cannot_read_is_an_error_and_the_folder_is_done_without(
 
     monkeypatch.setattr("ner_lab.io.checksums.file_sha256", broken)
     with caplog.at_level(logging.WARNING):
-        assert read_sealed(place, contents, held=True) is None
+        assert read_checked(place, contents, held=True) is None
     assert "Input/output error" in caplog.text
     assert str(place / "a.bin") in caplog.text
 

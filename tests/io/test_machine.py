@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ner_lab.io.machine import cores_at_hand
+from ner_lab.io.machine import available_cores
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ from ner_lab.io.machine import cores_at_hand
 def test_a_containers_limit_counts(limit: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     (tmp_path / "cpu.max").write_text(limit + "\n")
-    assert cores_at_hand(tmp_path / "cpu.max") == cores
+    assert available_cores(tmp_path / "cpu.max") == cores
 
 
 def test_a_limit_above_the_cores_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3}, raising=False)
     (tmp_path / "cpu.max").write_text("800000 100000\n")
-    assert cores_at_hand(tmp_path / "cpu.max") == 1
-    assert cores_at_hand(tmp_path / "none") == 1
+    assert available_cores(tmp_path / "cpu.max") == 1
+    assert available_cores(tmp_path / "none") == 1

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from sample import Outcome
 
 from ner_lab.cli.main import _COMMANDS
-from ner_lab.io.os_errors import in_words, is_of_the_disk
+from ner_lab.io.os_errors import explain_os_error, is_disk_error
 
 SAID = {
     errno.ENOSPC: "no space left on the disk",
@@ -34,7 +35,7 @@ OF_A_FILE = {
 @pytest.mark.parametrize("number", [*SAID, *OF_A_FILE])
 def test_an_error_at_a_place_names_it_and_the_next_step(number: int, tmp_path: Path) -> None:
     place = tmp_path / "none" / ("x" * 300)
-    words = in_words(OSError(number, os.strerror(number), str(place)))
+    words = explain_os_error(OSError(number, os.strerror(number), str(place)))
     begin = (SAID | OF_A_FILE)[number]
     if number in (errno.EACCES, errno.EPERM):
         begin %= (tmp_path, tmp_path.stat().st_uid, os.geteuid())
@@ -48,22 +49,22 @@ def test_an_error_at_a_place_names_it_and_the_next_step(number: int, tmp_path: P
 @pytest.mark.parametrize("number", SAID)
 def test_a_disk_is_never_our_fault_also_where_no_file_is_named(number: int) -> None:
     error = OSError(number, os.strerror(number))
-    words = in_words(error)
+    words = explain_os_error(error)
     assert words is not None
     assert words[:20].lower() == SAID[number][:20].lower()
-    assert is_of_the_disk(error)
+    assert is_disk_error(error)
 
 
 def test_what_is_not_the_systems_word_is_ours_also_where_it_names_a_file() -> None:
     error = OSError("lost")
     error.filename = "file"
-    assert in_words(error) is None
+    assert explain_os_error(error) is None
 
 
 @pytest.mark.parametrize("error", [OSError("lost"), *(OSError(number, os.strerror(number)) for number in OF_A_FILE)])
 def test_an_error_that_names_no_file_may_be_ours(error: OSError) -> None:
-    assert in_words(error) is None
-    assert not is_of_the_disk(error)
+    assert explain_os_error(error) is None
+    assert not is_disk_error(error)
 
 
 @pytest.fixture
@@ -96,7 +97,13 @@ def test_a_process_begun_in_a_deleted_folder_ends_in_a_line(
     tmp_path: Path, subprocess_cli: Callable[..., Outcome]
 ) -> None:
     (tmp_path / "gone").mkdir()
-    outcome = subprocess_cli("train", preexec_fn=lambda: os.chdir(tmp_path / "gone") or os.rmdir(tmp_path / "gone"))
+    program = Path(sys.executable).with_name("ner-lab")
+
+    def delete_folder() -> None:
+        os.chdir(tmp_path / "gone")
+        os.rmdir(tmp_path / "gone")
+
+    outcome = subprocess_cli("train", program=program, preexec_fn=delete_folder)
     assert outcome == Outcome(2, "", NO_FOLDER)
 
 
@@ -108,6 +115,6 @@ def test_a_folder_deleted_meanwhile_is_told_by_what_asks_for_it(
     (tmp_path / "gone").rmdir()
     with pytest.raises(FileNotFoundError) as error:
         Path.cwd()
-    assert f"error: {in_words(error.value)}\n" == NO_FOLDER
+    assert f"error: {explain_os_error(error.value)}\n" == NO_FOLDER
     monkeypatch.chdir(tmp_path)
-    assert in_words(error.value) is None
+    assert explain_os_error(error.value) is None

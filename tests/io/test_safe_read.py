@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ner_lab.errors import UserError
-from ner_lab.io.safe_read import LARGEST, own_place, read_json_file, read_text, read_yaml
+from ner_lab.io.safe_read import LARGEST, read_json_file, read_text, read_yaml, resolve_inside
 
 
 @pytest.fixture
@@ -115,23 +115,23 @@ def test_a_place_is_within_its_folder_or_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     (folder / "deep").mkdir(parents=True)
     for name in ("deep", "deep/none.txt", "none"):
-        assert own_place(folder / name, folder) == folder / name
+        assert resolve_inside(folder / name, folder) == folder / name
     (folder / "near").symlink_to("deep")
-    assert own_place(folder / "near" / "x", folder) == folder / "near" / "x"
+    assert resolve_inside(folder / "near" / "x", folder) == folder / "near" / "x"
     for name, target in {"out": "..", "far": "/etc", "gone": tmp_path / "none", "beside": "../run2"}.items():
         (folder / name).symlink_to(target)
         with pytest.raises(UserError, match=f"{name}: it leads out of the run folder, to /"):
-            own_place(folder / name, folder)
+            resolve_inside(folder / name, folder)
     (folder / "self").symlink_to("self")
     with pytest.raises(UserError, match="self: leads nowhere"):
-        own_place(folder / "self", folder)
+        resolve_inside(folder / "self", folder)
     os.mkfifo(folder / "pipe")
     with pytest.raises(UserError, match="pipe: neither a file nor a folder"):
-        own_place(folder / "pipe", folder)
+        resolve_inside(folder / "pipe", folder)
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").touch()
     (tmp_path / "link").symlink_to("run")
-    own_place(tmp_path / "link" / "config.yaml", tmp_path / "link")
+    resolve_inside(tmp_path / "link" / "config.yaml", tmp_path / "link")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ner_lab.errors import UserError
-from ner_lab.reporting.randomisation import randomise
+from ner_lab.reporting.significance import randomise
 
 
 def f1(counts: np.ndarray) -> float:

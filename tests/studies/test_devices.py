@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.errors import UserError
-from ner_lab.studies.devices import GpuPool, Need, cores_at_hand, gpus_at_hand, gpus_to_deal, jobs_that_fit, need_of
+from ner_lab.studies.devices import GpuPool, Need, available_cores, available_gpus, jobs_that_fit, need_of, usable_gpus
 
 
 def config(threads: int | None = 1, **trainer: Any) -> DictConfig:
@@ -46,7 +46,7 @@ def test_a_job_takes_a_process_for_each_device_and_a_gpu_for_each_process(
 
 
 def test_without_a_number_of_threads_a_job_takes_all_cores() -> None:
-    assert need_of(config(threads=None), []).threads == cores_at_hand()
+    assert need_of(config(threads=None), []).threads == available_cores()
     assert need_of(config(threads=3), []).threads == 3
 
 
@@ -116,25 +116,25 @@ def test_the_gpus_at_hand_are_those_we_may_see(
     gpus: int | None, visible: str | None, names: list[str], machine: Callable[..., None]
 ) -> None:
     machine(gpus, visible)
-    assert gpus_at_hand() == gpus_to_deal(None) == names
+    assert available_gpus() == usable_gpus(None) == names
 
 
 def test_a_driver_that_does_not_answer_means_no_gpus(machine: Callable[..., None]) -> None:
     machine(2, code=9)
-    assert gpus_at_hand() == []
+    assert available_gpus() == []
 
 
 def test_gpus_may_be_named_within_what_we_may_see(machine: Callable[..., None]) -> None:
     machine(4)
-    assert gpus_to_deal([0, 3]) == ["0", "3"]
-    assert gpus_to_deal([]) == []
+    assert usable_gpus([0, 3]) == ["0", "3"]
+    assert usable_gpus([]) == []
     machine(4, "2,3")
-    assert gpus_to_deal([3]) == ["3"]
+    assert usable_gpus([3]) == ["3"]
     with pytest.raises(UserError, match=r"hydra\.launcher\.gpus names 0, 1, but CUDA_VISIBLE_DEVICES allows 2, 3"):
-        gpus_to_deal([0, 1, 2])
+        usable_gpus([0, 1, 2])
     machine(4, "")
     with pytest.raises(UserError, match="allows none"):
-        gpus_to_deal([0])
+        usable_gpus([0])
 
 
 # dealing
@@ -142,21 +142,21 @@ def test_gpus_may_be_named_within_what_we_may_see(machine: Callable[..., None]) 
 
 def test_each_process_gets_a_gpu_and_a_job_waits_while_there_are_too_few() -> None:
     pool = GpuPool([0, 1, 2])
-    assert pool.take(2) == ["0", "1"]
-    assert pool.take(2) is None
-    assert pool.take(1) == ["2"]
-    assert pool.take(1) is None
-    pool.give_back(["0", "1"])
-    assert pool.take(2) == ["0", "1"]
+    assert pool.acquire(2) == ["0", "1"]
+    assert pool.acquire(2) is None
+    assert pool.acquire(1) == ["2"]
+    assert pool.acquire(1) is None
+    pool.release(["0", "1"])
+    assert pool.acquire(2) == ["0", "1"]
 
 
 def test_several_jobs_share_a_gpu_where_that_is_asked_for_the_emptiest_first() -> None:
     pool = GpuPool([0, 1], jobs_per_gpu=2)
-    assert [pool.take(1) for _ in range(5)] == [["0"], ["1"], ["0"], ["1"], None]
-    pool.give_back(["1"])
-    pool.give_back(["1"])
-    assert pool.take(2) is None, "processes of one job have a GPU each"
-    assert pool.take(1) == ["1"]
+    assert [pool.acquire(1) for _ in range(5)] == [["0"], ["1"], ["0"], ["1"], None]
+    pool.release(["1"])
+    pool.release(["1"])
+    assert pool.acquire(2) is None, "processes of one job have a GPU each"
+    assert pool.acquire(1) == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_no_gpu_is_ever_given_to_more_jobs_than_it_has_room_for(
     given_out: list[list[str]] = []
     for _ in range(40):
         if given_out and data.draw(st.booleans()):
-            pool.give_back(given_out.pop(data.draw(st.integers(0, len(given_out) - 1))))
+            pool.release(given_out.pop(data.draw(st.integers(0, len(given_out) - 1))))
         number = data.draw(st.integers(1, gpus))
-        taken = pool.take(number)
+        taken = pool.acquire(number)
         used = [sum(str(gpu) in names for names in given_out) for gpu in range(gpus)]
         if taken is None:
             assert sum(count < jobs_per_gpu for count in used) < number, "a job waits only where there is no room"

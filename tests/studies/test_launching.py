@@ -304,7 +304,7 @@ def test_as_many_jobs_run_at_once_as_the_machine_takes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(launching, "cores_at_hand", lambda: 8)
+    monkeypatch.setattr(launching, "available_cores", lambda: 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     folders = [f"decoder=crf/seed={seed}" for seed in range(1, 10)]
     study.launch(*folders, config={"trainer": {**config_of(ALL[0]).trainer, **trainer}}, **settings)

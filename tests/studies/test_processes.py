@@ -14,7 +14,7 @@ import pytest
 from ner_lab.runs.folder import RunFolder
 from ner_lab.studies import process_pool as processes
 from ner_lab.studies.devices import GpuPool, Need
-from ner_lab.studies.process_pool import Launch, Processes, how_it_ended, job_environment, last_lines
+from ner_lab.studies.process_pool import Launch, Processes, describe_exit, job_environment, last_lines
 
 BEGIN = """
 import json, os, pathlib, signal, subprocess, sys, time
@@ -288,7 +288,7 @@ def test_modules_are_not_found_where_we_find_none(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_exit_codes_are_told_in_words(code: int, words: str) -> None:
-    assert how_it_ended(code) == words
+    assert describe_exit(code) == words
 
 
 # stopping

@@ -2,8 +2,7 @@
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ner_lab.config.grid import expand
-from ner_lab.studies.search import fixed_keys, named_job
+from ner_lab.config.grid import expand, fixed_keys, named_job
 
 PARAMS = {"optimizer.lr": "tag(log,interval(0.001,0.1))", "data.batch_size": "choice(4,8)", "encoder": "bilstm"}
 

@@ -16,13 +16,18 @@ _NUMBER = struct.Struct("<q")
 def run(address: str, arguments: list[str]) -> None:
     if "LOCAL_RANK" in os.environ:  # Lightning reads the rank when it is imported
         os.execv(sys.executable, [sys.executable, *arguments])
+    request = json.dumps([arguments, dict(os.environ), os.getcwd()]).encode()
     server = socket.socket(socket.AF_UNIX)
-    for _ in range(1200):
-        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+    for attempt in range(1200):
+        try:
             server.connect(address)
             break
-        time.sleep(0.1)  # the server is still importing
-    request = json.dumps([arguments, dict(os.environ), os.getcwd()]).encode()
+        except FileNotFoundError:  # the server is still importing
+            time.sleep(0.1)
+        except ConnectionRefusedError:
+            if attempt:
+                raise
+            time.sleep(0.1)
     streams = array.array("i", [0, 1, 2])
     server.sendmsg([_NUMBER.pack(len(request))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
     server.sendall(request)

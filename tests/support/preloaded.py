@@ -83,7 +83,9 @@ def _serve(address: str) -> _Request:
                 os._exit(0)
             elif key.fileobj is listener:
                 client, _ = listener.accept()
-                request = _receive(client)
+                if (request := _receive(client)) is None:
+                    client.close()
+                    continue
                 if not (pid := os.fork()):
                     for other in (events, listener, client, *clients.values()):
                         other.close()
@@ -111,11 +113,15 @@ def _serve(address: str) -> _Request:
                 client.close()
 
 
-def _receive(client: socket.socket) -> _Request:
+def _receive(client: socket.socket) -> _Request | None:
+    """The request of a client; None if it was killed before it had sent all."""
     header, ancillary, *_ = client.recvmsg(_NUMBER.size, socket.CMSG_SPACE(12))
+    if not ancillary:
+        return None
     streams = array.array("i", ancillary[0][2])
     with client.makefile("rb") as reader:
-        return _Request(*json.loads(reader.read(*_NUMBER.unpack(header))), streams.tolist())
+        content = reader.read(*_NUMBER.unpack(header))
+    return _Request(*json.loads(content), streams.tolist()) if len(content) == _NUMBER.unpack(header)[0] else None
 
 
 def _become(request: _Request, python: str) -> Any:

@@ -26,7 +26,7 @@ from wandb_server_for_tests import KEY, WandbServer, wait_for
 from ner_lab.config.compose import compose_config
 from ner_lab.tracking.wandb import process as wandb_process
 from ner_lab.tracking.wandb.process import end_process
-from ner_lab.tracking.wandb.server import is_theirs
+from ner_lab.tracking.wandb.server import is_wandb_error
 from ner_lab.tracking.wandb.tracker import WandbTracker
 from ner_lab.training.callbacks.history import EpochLog
 from ner_lab.training.train import train
@@ -339,10 +339,10 @@ def test_what_comes_up_within_wandb_is_theirs_of_whatever_kind() -> None:
             return error
         raise AssertionError("nothing was raised")
 
-    assert is_theirs(raised(lambda: wandb.Artifact("no/slashes", type="some")))
-    assert is_theirs(raised(lambda: wandb.Table(columns=["a"], data=[[1, 2]])))
-    assert not is_theirs(raised(lambda: {}["a"]))
-    assert not is_theirs(raised(lambda: wandb.Artifact()))  # a call that cannot be made is ours
+    assert is_wandb_error(raised(lambda: wandb.Artifact("no/slashes", type="some")))
+    assert is_wandb_error(raised(lambda: wandb.Table(columns=["a"], data=[[1, 2]])))
+    assert not is_wandb_error(raised(lambda: {}["a"]))
+    assert not is_wandb_error(raised(lambda: wandb.Artifact()))  # a call that cannot be made is ours
 
 
 # opened again

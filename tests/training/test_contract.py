@@ -385,7 +385,7 @@ def test_a_run_with_the_check_equals_one_without(
     weights = []
     for folder in ("with", "without"):
         if folder == "without":
-            monkeypatch.setattr("ner_lab.training.train.has_class_of_ones_own", lambda cfg: False)
+            monkeypatch.setattr("ner_lab.training.train.has_user_class", lambda cfg: False)
         random.seed(3)
         np.random.seed(3)
         train(compose_config(overrides, [str(tmp_path / "conf")]), tmp_path / folder)

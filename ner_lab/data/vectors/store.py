@@ -27,8 +27,9 @@ from ner_lab.data.vectors.formats import (
     text_blocks,
 )
 from ner_lab.errors import UserError
-from ner_lab.io.cache import cannot_keep, content_hash, key_of, lock
-from ner_lab.io.checksums import read_sealed, sealed_folder
+from ner_lab.io.cache import cannot_keep, content_hash, key_of
+from ner_lab.io.checksums import read_checked, sealed_folder
+from ner_lab.io.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[l
         return found
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with lock(place.with_suffix(".lock")):
+        with locked(place.with_suffix(".lock")):
             if (found := _found(place, held=True)) is not None:
                 return found
             with open_vectors(path, member) as file, sealed_folder(place) as draft:
@@ -96,7 +97,7 @@ def _rows(words: list[bytes], vectors: np.ndarray, wanted: set[str] | None) -> R
 
 def _found(place: Path, *, held: bool = False) -> tuple[list[bytes], np.ndarray] | None:
     """Words and the mapped array; None if there is no entry, or only an incomplete one."""
-    return read_sealed(place, _read, held=held)
+    return read_checked(place, _read, held=held)
 
 
 def _read(place: Path) -> tuple[list[bytes], np.ndarray]:

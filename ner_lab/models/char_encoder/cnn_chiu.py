@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ner_lab.models.char_encoder.cnn import CharCNN
-from ner_lab.models.layers.checks import check_int_range, check_non_negative
+from ner_lab.models.layers.checks import check_int_range, check_not_negative
 from ner_lab.models.layers.init import linear
 
 CHAR_TYPES = ("padding", "upper", "lower", "punctuation", "other")
@@ -33,7 +33,7 @@ class ChiuCharCNN(CharCNN):
         activation: str,
     ) -> None:
         check_int_range(0, "char_encoder", char_type_dim=char_type_dim)
-        check_non_negative("char_encoder", char_range=char_range)
+        check_not_negative("char_encoder", char_range=char_range)
         super().__init__(
             chars=chars,
             char_dim=char_dim,

@@ -26,7 +26,7 @@ def check_int_range(least: int, group: str, *, most: int = 1_000_000, hint: str 
             raise invalid_value(f"{group}.{name}", value, f"a whole number from {least:,} to {most:,}", hint)
 
 
-def check_non_negative(group: str, **values: float | None) -> None:
+def check_not_negative(group: str, **values: float | None) -> None:
     """UserError for the first of `values` that is negative or not finite; None is skipped."""
     for name, value in values.items():
         if value is not None and not (math.isfinite(value) and value >= 0):

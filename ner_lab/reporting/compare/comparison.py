@@ -14,7 +14,7 @@ import numpy as np
 from ner_lab.evaluation.error_analysis import KINDS, Prediction, mistakes_of, scores_by_type, sentence_counts
 from ner_lab.evaluation.precision_recall import span_scores
 from ner_lab.reporting.compare.run_pairs import Pair
-from ner_lab.reporting.randomisation import Randomisation, randomise
+from ner_lab.reporting.significance import Randomisation, randomise
 
 ALL, ABSENT = "all", "-"
 BOTH, ONLY_A, ONLY_B, NEITHER = "both", "only A", "only B", "neither"

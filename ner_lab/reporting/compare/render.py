@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from ner_lab.errors import UserError
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 from ner_lab.reporting.compare.comparison import Comparison, Example
 from ner_lab.reporting.compare.document import Section, Table, marked, sections_of, written
 from ner_lab.reporting.compare.run_pairs import Side
@@ -104,4 +104,4 @@ def check_ending(path: Path) -> None:
 def write(found: Comparison, path: Path, show: int) -> None:
     """Write the comparison in the format of the file's extension."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, FORMATS[path.suffix](found, show))
+    write_atomic(path, FORMATS[path.suffix](found, show))

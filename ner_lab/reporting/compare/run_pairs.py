@@ -9,7 +9,7 @@ from typing import Any
 
 from ner_lab.errors import UserError
 from ner_lab.evaluation.error_analysis import Prediction, read_predictions
-from ner_lab.io.safe_read import own_place
+from ner_lab.io.safe_read import resolve_inside
 from ner_lab.reporting.study_runs import FINISHED, Run, collect, read_config
 
 NAMES = ("A", "B")
@@ -126,7 +126,7 @@ def _why_alone(run: Run) -> str:
 def _predictions(run: Run, split: str) -> list[Prediction]:
     path = run.folder / "predictions" / f"{split}.conll"
     if path.is_file():
-        return read_predictions(own_place(path, run.folder))
+        return read_predictions(resolve_inside(path, run.folder))
     there = sorted(path.stem for path in (run.folder / "predictions").glob("*.conll"))
     instead = f"There are predictions for {', '.join(there)}: give split={there[0]}." if there else "There are none."
     raise UserError(f"{run.folder}: no predictions/{split}.conll. {instead}")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ner_lab.errors import UserError
-from ner_lab.io.atomic import write_whole
-from ner_lab.io.safe_read import own_place
+from ner_lab.io.atomic import write_atomic
+from ner_lab.io.safe_read import resolve_inside
 from ner_lab.reporting.ledger.configuration import Identity, rows_of
 from ner_lab.reporting.ledger.record import place_of
 from ner_lab.reporting.ledger.report import FORMAT, MARK, STUDIES, is_ledger, read_entry, read_ledger, rows_in
@@ -40,12 +40,12 @@ def begin(ledger: Path) -> None:
     if ledger.exists() and (not ledger.is_dir() or any(ledger.iterdir())):
         raise UserError(f"{ledger}: not a ledger, and not empty. Give an empty folder, or none: ledger=DIR.")
     ledger.mkdir(parents=True, exist_ok=True)
-    write_whole(ledger / MARK, f'{{"format": {FORMAT}}}\n')
+    write_atomic(ledger / MARK, f'{{"format": {FORMAT}}}\n')
 
 
 def put(ledger: Path, record: Mapping[str, Any], added: Added, run: Path, *, replace: bool) -> None:
     """Write the record of `run`, or extend the existing one; the result is noted in `added`."""
-    path = own_place(ledger / place_of(record), ledger)
+    path = resolve_inside(ledger / place_of(record), ledger)
     if not path.exists():
         _write(path, record)
         added.new.append(path)
@@ -88,7 +88,7 @@ def studies_of(rows: Mapping[str, str]) -> list[dict[str, str]]:
 
 def write_study(ledger: Path, name: str, study: Mapping[str, Any]) -> None:
     """Store the description of a study whose file is not in the package."""
-    _write(own_place(ledger / STUDIES / f"{name}.json", ledger), study)
+    _write(resolve_inside(ledger / STUDIES / f"{name}.json", ledger), study)
 
 
 def _content(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _content(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, "".join(_lines(record)))
+    write_atomic(path, "".join(_lines(record)))
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from ner_lab.config.naming import configuration_name, parse_configuration
 from ner_lab.config.study_files import SWEEPS_DIR, jobs_of, read_study_file, studies
 from ner_lab.errors import UserError, nearest
-from ner_lab.io.safe_read import own_place, read_text
+from ner_lab.io.safe_read import read_text, resolve_inside
 from ner_lab.reporting.ledger.sentence_counts import decode
 from ner_lab.reporting.study_runs import Published, Run, StudyRuns, configurations
 from ner_lab.runs.records import FINISHED, MISSING, SPLITS, fault_of
@@ -266,7 +266,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _read(path: Path, ledger: Path) -> dict[str, Any]:
     try:
-        found = json.loads(read_text(own_place(path, ledger)))
+        found = json.loads(read_text(resolve_inside(path, ledger)))
     except UserError:
         raise
     except (ValueError, RecursionError) as error:

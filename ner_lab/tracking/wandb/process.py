@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ner_lab.tracking.wandb.server import within
+from ner_lab.tracking.wandb.server import run_with_timeout
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def end_process() -> None:
 
     process = _process_of(wandb_setup.singleton())
     try:
-        within(ENDING, lambda: wandb.teardown(exit_code=1), "wandb's process does not end")
+        run_with_timeout(lambda: wandb.teardown(exit_code=1), ENDING, "wandb's process does not end")
     except (Exception, SystemExit) as error:  # wandb would end our process with its own exit code
         log.debug("wandb: %s", error)
     if process is not None:

@@ -16,7 +16,7 @@ from ner_lab.io.secrets import redacted
 BASE_URL = "https://api.wandb.ai"
 
 
-def is_theirs(error: Exception) -> bool:
+def is_wandb_error(error: Exception) -> bool:
     """Whether W&B, the network or the disk caused an error, and not our use of them.
 
     Any error raised within wandb's own code counts as theirs: for example, an answer that is not from W&B.
@@ -50,18 +50,18 @@ def ask(url: str, seconds: float) -> None:
         if isinstance(error.reason, ssl.SSLError):  # an answer; certificates are checked by wandb
             return
         if isinstance(error.reason, TimeoutError):
-            raise TimeoutError(silence(url, seconds)) from None
+            raise TimeoutError(timeout_message(url, seconds)) from None
         raise ConnectionError(f"{url} cannot be reached ({error.reason})") from None
     except TimeoutError:
-        raise TimeoutError(silence(url, seconds)) from None
+        raise TimeoutError(timeout_message(url, seconds)) from None
 
 
-def silence(url: str, seconds: float) -> str:
+def timeout_message(url: str, seconds: float) -> str:
     return f"no answer from {url} in {seconds:g} s"
 
 
-def within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:
-    """Result of `act`, or TimeoutError with `otherwise` if it takes longer; it then keeps running in the background."""
+def run_with_timeout(act: Callable[[], Any], seconds: float, message: str) -> Any:
+    """Result of `act`, or TimeoutError with `message` if it takes longer; it then keeps running in the background."""
     result: dict[str, Any] = {}
 
     def work() -> None:
@@ -74,7 +74,7 @@ def within(seconds: float, act: Callable[[], Any], otherwise: str) -> Any:
     worker.start()
     worker.join(seconds)
     if worker.is_alive():
-        raise TimeoutError(otherwise)
+        raise TimeoutError(message)
     if "error" in result:
         raise result["error"]
     return result["value"]

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from ner_lab.errors import UserError
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 from ner_lab.tracking import metric_names as names
 from ner_lab.tracking.base import Tracker
 from ner_lab.tracking.wandb import tables as wandb_results
 from ner_lab.tracking.wandb.process import ENDING, end_process, no_import_hooks, refusal_in
-from ner_lab.tracking.wandb.server import ask, has_key, is_theirs, reason, silence, within
+from ner_lab.tracking.wandb.server import ask, has_key, is_wandb_error, reason, run_with_timeout, timeout_message
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class WandbTracker(Tracker):
         if self._run is not None:
             # wandb has its own limit, but may not reach the code that applies it
             seconds = self.finish_timeout + ENDING
-            self._tell("end", lambda: within(seconds, lambda: self._end(failed), "no end of it"))
+            self._tell("end", lambda: run_with_timeout(lambda: self._end(failed), seconds, "it does not end"))
             self._run = None
             if self._told:  # its process may be gone, and wandb would report that again at Python's exit
                 end_process()
@@ -131,11 +131,11 @@ class WandbTracker(Tracker):
         """Like `_tell`, for calls that wait for the server: with a time limit, and not again after one failure."""
         if not self._lost:
             limit = self.finish_timeout if seconds is None else seconds
-            self._tell(what, lambda: within(limit, act, f"no answer in {limit:g} s"))
+            self._tell(what, lambda: run_with_timeout(act, limit, f"no answer in {limit:g} s"))
 
     def _warn(self, error: Exception, what: str) -> None:
         """Warn about what W&B does not do; if the error is a bug of ours, raise it again."""
-        if not is_theirs(error):
+        if not is_wandb_error(error):
             raise error
         self._lost = self._lost or isinstance(error, TimeoutError)
         if not self._told:
@@ -154,7 +154,7 @@ class WandbTracker(Tracker):
                 raise PermissionError("no key; wandb login takes one")  # wandb itself would ask for it
             return self._start(settings, mode)
         except Exception as error:
-            if not is_theirs(error):
+            if not is_wandb_error(error):
                 raise
             log.warning(
                 "W&B takes no run now (%s): it is logged offline, and wandb sync sends it later.", reason(error)
@@ -215,11 +215,11 @@ class WandbTracker(Tracker):
         if alone:
             return start()
         base_url = os.environ["WANDB_BASE_URL"]
-        no_answer = silence(base_url, self.init_timeout)
+        no_answer = timeout_message(base_url, self.init_timeout)
         begun = time.monotonic()
         # wandb itself retries beyond its own limit
-        within(self.init_timeout, lambda: ask(base_url, self.init_timeout), no_answer)
-        return within(max(1.0, self.init_timeout - (time.monotonic() - begun)), start, no_answer)
+        run_with_timeout(lambda: ask(base_url, self.init_timeout), self.init_timeout, no_answer)
+        return run_with_timeout(start, max(1.0, self.init_timeout - (time.monotonic() - begun)), no_answer)
 
     def _add_swept_groups(self, config: Mapping[str, Any]) -> None:
         """Add an agent's `encoder=bilstm`, which occupies the key of that group, under full key names beside it."""
@@ -268,28 +268,18 @@ class WandbTracker(Tracker):
                 self._run.log_artifact(artifact)
 
 
-class _Curves(Logger):
-    """Lightning logger for a run's curves."""
+class _Curves(WandbLogger):
+    """Lightning's logger of a run, which outlasts errors of W&B."""
 
     def __init__(self, run: Any, tell: Callable[[str, Callable[[], Any]], None]) -> None:
-        super().__init__()
-        self.run = run
+        super().__init__(experiment=run)
         self.tell = tell
 
-    @property
-    def name(self) -> str:
-        return str(self.run.project)
-
-    @property
-    def version(self) -> str:
-        return str(self.run.id)
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Any) -> None:
         """Ignored: the run already has its config."""
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        row = {**metrics, **({} if step is None else {"trainer/global_step": step})}
-        self.tell("curves", lambda: self.run.log(row))
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.tell("curves", lambda: super(_Curves, self).log_metrics(metrics, step))
 
 
 def tags_of(
@@ -313,5 +303,5 @@ def _identity(run: Path) -> str:
     given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
     chosen = given or known or secrets.token_hex(4)
     if chosen != known:
-        write_whole(place, f"{chosen}\n")
+        write_atomic(place, f"{chosen}\n")
     return chosen

@@ -10,11 +10,11 @@ from torch.optim import SGD
 
 from ner_lab.models.layers.sparse_gradients import RowReader
 
-_TOLD_BY: "WeakKeyDictionary[nn.Module, RowSGD]" = WeakKeyDictionary()
+_TOLD_BY: "WeakKeyDictionary[nn.Module, LazySGD]" = WeakKeyDictionary()
 """The optimizer that a layer tells what it reads: the latest one that moves it."""
 
 
-class RowSGD(SGD):
+class LazySGD(SGD):
     """`torch.optim.SGD`, where a step costs nothing for rows that no gradient reached.
 
     With momentum or weight decay such rows move all the same, in a way that is known beforehand: a

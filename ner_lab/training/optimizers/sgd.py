@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ner_lab.training.optimizers.base import OptimizerRecipe
-from ner_lab.training.optimizers.lazy_sgd import RowSGD
+from ner_lab.training.optimizers.lazy_sgd import LazySGD
 
 
 class SGD(OptimizerRecipe):
@@ -33,7 +33,7 @@ class SGD(OptimizerRecipe):
         self.check()
 
     def optimizer(self, model: nn.Module) -> Optimizer:
-        return RowSGD(
+        return LazySGD(
             model,
             self.groups(model),
             lr=self.lr,

@@ -305,12 +305,12 @@ def test_before_training_there_is_nothing_to_save_and_a_signal_ends_at_once(
 
 
 def test_a_second_signal_does_not_wait(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told_twice(self: TaggerModule, given: Any, batch_idx: int) -> torch.Tensor:
+    def find_conflicting_overrides(self: TaggerModule, given: Any, batch_idx: int) -> torch.Tensor:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("the second one should have ended it")
 
-    monkeypatch.setattr(TaggerModule, "training_step", told_twice)
+    monkeypatch.setattr(TaggerModule, "training_step", find_conflicting_overrides)
     with pytest.raises(Interrupted):
         train(config(small), tmp_path)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.training.optimizers.lazy_sgd import RowSGD
+from ner_lab.training.optimizers.lazy_sgd import LazySGD
 
 ROWS, DIM = 7, 3
 
@@ -35,7 +35,7 @@ def pair(**options: Any) -> list[tuple[Table, torch.optim.Optimizer]]:
     """A table moved by rows, and one moved whole by torch."""
     by_rows, whole = Table(sparse=True), Table(sparse=False)
     return [
-        (by_rows, RowSGD(by_rows, by_rows.parameters(), fused=True, **options)),
+        (by_rows, LazySGD(by_rows, by_rows.parameters(), fused=True, **options)),
         (whole, torch.optim.SGD(whole.parameters(), **options)),
     ]
 
@@ -152,7 +152,7 @@ def test_a_second_optimizer_over_the_same_table_takes_over_where_the_first_one_s
     for rows in ([0, 1], [2], [5]):
         one_step(by_rows, row_optimizer, rows)
         one_step(whole, optimizer, rows)
-    again = RowSGD(by_rows, by_rows.parameters(), fused=True, lr=0.05, momentum=0.9)
+    again = LazySGD(by_rows, by_rows.parameters(), fused=True, lr=0.05, momentum=0.9)
     plain = torch.optim.SGD(whole.parameters(), lr=0.05, momentum=0.9)
     for rows in ([0, 3], [1], [2, 5]):
         assert one_step(by_rows, again, rows) == pytest.approx(one_step(whole, plain, rows), rel=1e-9)

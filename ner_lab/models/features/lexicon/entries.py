@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ner_lab.errors import UserError, shown
-from ner_lab.io.atomic import write_whole
+from ner_lab.io.atomic import write_atomic
 from ner_lab.io.file_diagnosis import nature_of, no_text
 
 LONGEST_NAME = 2000
@@ -131,5 +131,5 @@ def build_lexicon(sources: Sequence[Path], target: Path) -> int:
     """Write the entries built from the names in `sources` to a file, one per line; returns their number."""
     entries = build_entries(name for path in sources for name in read_lines(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, "".join(f"{entry}\n" for entry in entries))
+    write_atomic(target, "".join(f"{entry}\n" for entry in entries))
     return len(entries)
