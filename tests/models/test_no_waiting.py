@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ner_lab.config.compose import compose_config
+from ner_lab.config.compose import compose_config, options_of
 from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.batching.batch import Batch, eval_batches
 from ner_lab.data.preparation import prepare
@@ -39,6 +39,15 @@ def step(module: TaggerModule, batch: Batch) -> torch.Tensor:
     moved = [parameter for parameter in module.tagger.parameters() if parameter.requires_grad]
     module.recipe.clip_gradients(moved, measure=True)
     return losses
+
+
+@pytest.mark.parametrize("optimizer", options_of("optimizer"))
+def test_a_step_with_clipping_needs_no_number(optimizer: str, place_files: Callable[[DictConfig], None]) -> None:
+    parts = ["char_encoder=none", "encoder=none", "decoder=softmax"]
+    cfg = compose_config(["data=files", *parts, f"optimizer={optimizer}", "trainer.max_epochs=1"])
+    place_files(cfg)
+    module, batch = module_and_batch(cfg)
+    assert step(module.to("meta"), batch.to("meta")).shape == (len(batch),)
 
 
 @pytest.mark.parametrize("decoder", ["softmax", "crf", "crf_pairwise", "memm"])

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.data.tags import SCHEMES, is_proper
@@ -182,23 +181,6 @@ def gold(batch: int = 3, time: int = 5, seed: int = 0) -> Tensor:
 
 def direct_scores(batch: int = 3, time: int = 5, seed: int = 2) -> Tensor:
     return torch.randn(batch, time, len(TAGS), generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_direct_scores_of_a_token_count_like_those_of_its_state(kind: str) -> None:
-    decoder = decoder_of(kind)
-    hidden, tags, direct = states(), gold(), direct_scores()
-    nothing = torch.zeros_like(direct)
-    assert torch.equal(decoder.loss(hidden, tags, MASK), decoder.loss(hidden, tags, MASK, nothing))
-    favoured = F.one_hot(tags, len(TAGS)) * 60.0
-    if decoder.constraints == "none":
-        assert torch.equal(decoder.decode(hidden, MASK, favoured), tags * MASK)
-        torch.testing.assert_close(decoder.loss(hidden, tags, MASK, favoured), torch.zeros(3), rtol=0.0, atol=1e-4)
-    leaf = direct.clone().requires_grad_()
-    decoder.loss(hidden, tags, MASK, leaf).sum().backward()
-    assert leaf.grad is not None
-    assert leaf.grad[MASK].any(dim=1).all()
-    assert not leaf.grad[~MASK].any()
 
 
 def test_only_a_stop_score_makes_the_end_a_parameter() -> None:

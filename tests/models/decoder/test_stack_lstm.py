@@ -341,15 +341,6 @@ def test_the_oracle_of_a_batch_is_that_of_each_sentence(rows: list[list[int]], s
     assert held[1:] == spans
 
 
-def test_training_runs_each_network_once_however_long_the_sentences_are() -> None:
-    decoder, runs = decoder_of(), []
-    for part in decoder.modules():
-        if isinstance(part, nn.LSTM):
-            part.register_forward_hook(lambda *_: runs.append(1))
-    decoder.loss(states(30, 20), gold(30, 20), torch.ones(30, 20, dtype=torch.bool))
-    assert len(runs) == 6
-
-
 # edges
 
 

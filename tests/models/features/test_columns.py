@@ -1,16 +1,10 @@
 """Columns of the corpus as categories: orthogonal codes, learnt vectors, columns that are not there."""
 
-import pytest
 import torch
-from sample import DEV, TEST, TRAIN, marked, write_corpus
 
-from ner_lab.config.compose import compose_config
-from ner_lab.config.instantiate import data_options_of
-from ner_lab.data.batching.batch import Batch, eval_batches
-from ner_lab.data.preparation import Prepared, prepare
+from ner_lab.data.batching.batch import Batch
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, Vocab
-from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.features.base import FeatureLayers
 from ner_lab.models.features.columns import Columns
 
@@ -70,27 +64,3 @@ def test_values_stand_as_in_the_file_and_an_absent_column_has_one_value() -> Non
 def test_columns_are_read_and_named() -> None:
     features = Columns(names=["pos", "chunk"], dim=None)
     assert features.columns == features.reads == ("pos", "chunk")
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """The small corpus with a column for parts of speech, all of one value in the file."""
-    folder = tmp_path_factory.mktemp("columns")
-    overrides = ["data=files", "+data.columns.pos=1", "features=columns"]
-    for name, text in (("train", TRAIN), ("dev", DEV), ("test", TEST)):
-        path = write_corpus(folder / f"{name}.conll", marked(text), columns=("word", "pos", "tag"))
-        if name == "dev":
-            path.write_text(path.read_text(encoding="utf-8").replace(" X ", " Y "), encoding="utf-8")
-        overrides.append(f"data.{name}={path}")
-    cfg = compose_config(overrides)
-    return prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
-
-
-def test_a_prepared_corpus_has_the_columns_numbered_and_unseen_values_unknown(prepared: Prepared) -> None:
-    assert {name: vocab.items[2:] for name, vocab in prepared.vocabs.features.columns.items()} == {
-        "pos": ["X"],
-        "chunk": ["_"],
-    }
-    features = Columns(names=["pos", "chunk"], dim=None).layers(prepared.vocabs.features, ["O"])
-    codes = {name: features(next(eval_batches(prepared.splits[name], 200)))[0, 0].tolist() for name in ("train", "dev")}
-    assert codes == {"train": [0, 1, 0, 1], "dev": [1, 0, 0, 1]}

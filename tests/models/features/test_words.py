@@ -2,19 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample import TRAIN, marked
 
-from ner_lab.config.compose import compose_config
-from ner_lab.config.instantiate import data_options_of
-from ner_lab.data.preparation import prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
-from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.features.words import Words
 
 
@@ -137,12 +132,3 @@ def test_what_is_learnt_survives_the_way_into_plain_data_and_back() -> None:
     again.remember(back)
     text = "Anna Holm moved 1998 to Nordbank , Xenia fell"
     assert features_of(again, text) == features_of(features, text) != [[]] * 9
-
-
-def test_a_prepared_corpus_is_read_from_the_cache_with_what_was_learnt(small: list[str], tmp_path: Path) -> None:
-    cfg = compose_config([*small, "features=words", f"data.cache_dir={tmp_path}"])
-    arguments = data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg)
-    first = prepare(*arguments)
-    cached = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
-    assert first.vocabs.features.learnt["words"]["signatures"]
-    assert cached.vocabs.features == first.vocabs.features
