@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from sample import Outcome, metrics_of
 
 from ner_lab.config.compose import compose_config
@@ -80,16 +79,6 @@ def test_a_char_encoder_of_ones_own_trains_and_is_used_like_any_other(
     monkeypatch.setenv("NER_LAB_TRUST", "others, own_parts")
     assert evaluate(folder)["test"].scores == metrics["test"]
     assert cli("predict", f"run={folder}", f"input={own_parts / 'char_encoder' / 'mean.yaml'}").code == 0
-
-
-def test_it_stands_in_the_name_of_the_run_and_among_other_choices(
-    own_parts: Path, small: list[str], tmp_path: Path
-) -> None:
-    overrides = [*without_letters(small), "char_encoder=mean", "decoder=softmax", "trainer.max_epochs=1"]
-    train(compose_config(overrides, [str(own_parts)]), tmp_path / "run")
-    weights = load(tmp_path / "run", trust=["own_parts"]).tagger.state_dict()
-    assert weights["embedder.chars.embedding.weight"].shape[1] == 7
-    assert bool(torch.isfinite(weights["embedder.chars.embedding.weight"]).all())
 
 
 def test_it_is_found_by_a_search_path_as_well(

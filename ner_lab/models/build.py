@@ -25,15 +25,15 @@ def build_tagger(cfg: DictConfig, vocabs: Vocabs) -> Tagger:
     Weights are random; `WordTable.fill` copies the vectors of a file. UserError if they do not fit in memory.
     """
     if largest := _large_sizes(cfg):
-        _refuse(_bytes_needed(cfg, vocabs), largest)
+        _check_memory(_bytes_needed(cfg, vocabs), largest)
     try:
         return _wire(cfg, vocabs)
     except MemoryError:
-        _refuse(math.inf, largest)
+        _check_memory(math.inf, largest)
     except RuntimeError as error:
         if "allocate" not in str(error):
             raise
-        _refuse(math.inf, largest)
+        _check_memory(math.inf, largest)
     raise AssertionError
 
 
@@ -50,19 +50,19 @@ def _bytes_needed(cfg: DictConfig, vocabs: Vocabs) -> float:
 
 def _large_sizes(cfg: DictConfig) -> str:
     """The settings that make a tagger large, if any."""
-    found = []
+    large = []
     for group in ("word_embedding", "char_encoder", "features", "encoder", "decoder"):
-        flat = {str(key): value for key, value in cfg[group].items() if type(value) is int}
-        found += [f"{group}.{key}={value}" for key, value in flat.items() if value > _LARGE]
-    return ", ".join(found)
+        sizes = {str(key): value for key, value in cfg[group].items() if type(value) is int}
+        large += [f"{group}.{key}={value}" for key, value in sizes.items() if value > _LARGE]
+    return ", ".join(large)
 
 
-def _refuse(needed: float, largest: str) -> None:
+def _check_memory(needed: float, largest: str) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory / 2:  # gradients and optimizer state need memory as well
         size = f" of {needed / 1e9:,.0f} GB" if math.isfinite(needed) else ""
         raise UserError(
-            f"weights{size} are more than this machine's {memory / 1e9:,.0f} GB can train. "
+            f"The weights{size} do not fit in this machine's memory of {memory / 1e9:,.0f} GB. "
             f"Choose smaller sizes{' than ' + largest if largest else ''}."
         )
 
@@ -81,8 +81,8 @@ def _check_output_dim(cfg: DictConfig, group: str, part: Any) -> None:
     if type(size) is not int or size < 0:
         given = "has no output_dim" if size is None else f"has output_dim {size!r}"
         raise UserError(
-            f"{target} (conf: {group}) {given}, expected the size of its vectors as a whole number: set "
-            "self.output_dim in __init__."
+            f"{target} (conf: {group}) {given}. Set self.output_dim in __init__ to the size of its vectors, a whole "
+            "number."
         )
 
 

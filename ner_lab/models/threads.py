@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from ner_lab.errors import UserError
-from ner_lab.models.layers.bidirectional import ReadsBothWays
+from ner_lab.models.layers.bidirectional import Bidirectional
+from ner_lab.models.layers.checks import invalid_value
 
 _MOST = 1024  # more cores than any machine has
 
@@ -22,12 +22,12 @@ def set_threads(number: int | str | None, model: nn.Module | None = None, *, det
     if number is None and not deterministic:
         return
     if number is not None and (not str(number).isdecimal() or int(number) < 1):
-        raise UserError(f"threads is {number}. It must be a whole number, at least 1.")
+        raise invalid_value("threads", number, "a whole number of at least 1")
     if number is not None and int(number) > _MOST:
-        raise UserError(f"threads is {number}, more than any machine has cores. Give {_MOST:,} at most.")
+        raise invalid_value("threads", number, f"at most {_MOST:,}")
     threads = int(number or 1)
-    both_ways = [part for part in model.modules() if isinstance(part, ReadsBothWays)] if model is not None else []
-    for part in both_ways:
-        part.apart = threads > 1
-    for_each = threads // 2 if both_ways and threads > 1 else threads
-    torch.set_num_threads(1 if deterministic else for_each)
+    bidirectional = [part for part in model.modules() if isinstance(part, Bidirectional)] if model is not None else []
+    for part in bidirectional:
+        part.parallel = threads > 1
+    per_operation = threads // 2 if bidirectional and threads > 1 else threads
+    torch.set_num_threads(1 if deterministic else per_operation)

@@ -432,37 +432,40 @@ VECTOR_FILES = [
         "vectors of other dimensions than stated",
         {"vectors.zip": zipped({"glove.txt": VECTORS})},
         ["train", "SMALL", *GLOVE, "word_embedding.dim=100"],
-        ["{here}/vectors.zip: vectors of 3 dimensions, word_embedding.dim is 100", "Set word_embedding.dim=3"],
+        [
+            "{here}/vectors.zip: the vectors have 3 dimensions, but word_embedding.dim is 100",
+            "Set word_embedding.dim=3",
+        ],
     ),
     Case(
         "SENNA with more words than vectors",
         {"embeddings.txt": b"1 2\n3 4\n", "words.lst": b"anna\noslo\nwon\n"},
         SENNA,
-        ["{here}/words.lst: 3 words, but {here}/embeddings.txt has 2 vectors", "word_embedding.words"],
+        ["{here}/words.lst has 3 words, but {here}/embeddings.txt has 2 vectors", "word_embedding.words"],
     ),
     Case(
         "SENNA without its words",
         {"embeddings.txt": b"1 2\n3 4\n"},
         SENNA,
-        ["no word list for {here}/embeddings.txt", "word_embedding.words=.../words.lst"],
+        ["{here}/embeddings.txt has no word list", "word_embedding.words=.../words.lst"],
     ),
     Case(
         "SENNA with vectors of two sizes",
         {"embeddings.txt": b"1 2\n3\n", "words.lst": b"anna\noslo\n"},
         SENNA,
-        ["{here}/embeddings.txt:2: 1 numbers, line 1 has 2", "fetch it again"],
+        ["{here}/embeddings.txt:2: 1 numbers, but line 1 has 2", "Download it again"],
     ),
     Case(
         "SENNA with what is not a number",
         {"embeddings.txt": b"1 2\n3 nan\n", "words.lst": b"anna\noslo\n"},
         SENNA,
-        ["{here}/embeddings.txt:2: a number is not finite", "Fetch it again"],
+        ["{here}/embeddings.txt:2: a number is not finite", "Download it again"],
     ),
     Case(
         "SENNA without a vector",
         {"embeddings.txt": b"", "words.lst": b""},
         SENNA,
-        ["{here}/embeddings.txt:1: no vector in it", "fetch it again"],
+        ["{here}/embeddings.txt:1: the file has no vectors", "Download it again"],
     ),
     Case(
         "vectors that are missing",
@@ -494,8 +497,8 @@ LEXICONS = [
     gazetteer(
         "a gazetteer without an entry",
         b"\n \n",
-        "features: entries.PER: no entry in {here}/ner.per.lst",
-        "one name a line",
+        "features: entries.PER: {here}/ner.per.lst has no entries",
+        "one name per line",
     ),
     gazetteer(
         "a gazetteer in UTF-16", b"Anna\n".decode().encode("utf-16"), "{here}/ner.per.lst:1: it is in UTF-16", "iconv"
@@ -509,14 +512,14 @@ LEXICONS = [
     gazetteer(
         "a gazetteer of a single long line",
         b"Anna Holm " * 100_000,
-        "{here}/ner.per.lst:1: a line of 1,000,000 letters",
-        "one name a line",
+        "{here}/ner.per.lst:1: the line has 1,000,000 characters",
+        "one name per line",
     ),
     gazetteer("a gazetteer with a NUL byte", b"Anna\nHo\0lm\n", "{here}/ner.per.lst:2: a NUL byte", "damaged"),
     gazetteer(
         "a list whose lines nobody marks",
         b"Anna\n",
-        "nothing says which of its lines are whole names",
+        "which marks the lines that are complete names",
         "ner.loc.dat",
         "whole_only: false",
         call=["features.whole_only=true"],
@@ -526,27 +529,32 @@ LEXICONS = [
         {"ner.loc.list": b"Oslo\n"},
         ["train", "SMALL", "features=gazetteer", "features.dir={here}"],
         [
-            "entries.LOC names {here}/ner.loc.lst: there is no such file. Did you mean 'ner.loc.list'?",
-            "Give the folder",
+            "entries.LOC is {here}/ner.loc.lst: there is no such file. Did you mean 'ner.loc.list'?",
+            "Set dir to the folder",
         ],
     ),
     Case(
         "a folder in place of a gazetteer",
         {},
         ["train", "SMALL", "features=gazetteer", "features.dir={here}"],
-        ["entries.LOC names {here}/ner.loc.lst: is a folder", "Give the folder"],
+        ["entries.LOC is {here}/ner.loc.lst: is a folder", "Set dir to the folder"],
         make=["folder ner.loc.lst"],
     ),
     Case(
         "a folder of gazetteers that is missing",
         {},
         ["train", "SMALL", "features=gazetteer", "features.dir={here}/gone"],
-        ["features: dir={here}/gone: no such folder", "Give the folder that holds the lists"],
+        ["features: dir={here}/gone: there is no such folder", "Set it to the folder of the lists"],
     ),
     of_names(
         "names in UTF-16", "Ålesund\n".encode("utf-16"), ":1: it is in UTF-16", "iconv -f utf-16 -t utf-8 names.txt"
     ),
-    of_names("names that are a web page of one line", b"<p>" * 5000, ":1: a line of 15,000 letters", "one name a line"),
+    of_names(
+        "names that are a web page of one line",
+        b"<p>" * 5000,
+        ":1: the line has 15,000 characters",
+        "one name per line",
+    ),
     Case(
         "names that are missing",
         {"name.txt": b""},

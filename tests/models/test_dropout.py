@@ -4,19 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from ner_lab.models.layers.dropout import Dropout, dropout_mask
 
 
 def dropping(p: float) -> Dropout:
     return Dropout(p).train()
-
-
-def test_outside_training_values_pass_as_they_are() -> None:
-    values = torch.randn(3, 4)
-    assert Dropout(0.5).eval()(values) is values
-    assert dropping(0.0)(values) is values
 
 
 @settings(deadline=None, max_examples=30)
@@ -68,9 +61,3 @@ def test_draws_follow_the_global_seed_as_torchs_own_do() -> None:
     torch.manual_seed(3)
     assert first.equal(layer(values))
     assert not first.equal(second)
-
-
-def test_a_probability_beyond_one_is_refused_as_torch_refuses_it() -> None:
-    for make in (Dropout, nn.Dropout):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            make(1.5)

@@ -495,7 +495,7 @@ def test_seed_and_threads_must_be_numbers_that_can_be(
 ) -> None:
     cfg = compose_config(small)
     cfg[key] = value
-    with pytest.raises(UserError, match=f"{key} is {value}. It must be a whole number"):
+    with pytest.raises(UserError, match=rf"{key} (is .*\. It must|must) be a whole number"):
         train(cfg, tmp_path)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ner_lab.models.layers.bidirectional import read_both_ways
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.bidirectional import run_directions
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import glorot
-from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
+from ner_lab.models.layers.recurrent import Recurrence, ReverseSequences, check_cell
 
 
 class CharBiLSTM(nn.Module):
@@ -34,7 +34,7 @@ class CharBiLSTM(nn.Module):
     ) -> None:
         super().__init__()
         check_int_range(1, "char_encoder", char_dim=char_dim, hidden_dim=hidden_dim)
-        probability("char_encoder", dropout=dropout)
+        check_probability("char_encoder", dropout=dropout)
         check_cell("char_encoder", cell, clip_gradient)
         self.embedding = nn.Embedding(len(chars), char_dim, padding_idx=0)
         glorot(self.embedding.weight)
@@ -52,16 +52,16 @@ class CharBiLSTM(nn.Module):
             )
             for _ in range(2)
         )
-        self.apart = False
+        self.parallel = False
         self.output_dim = 2 * hidden_dim
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """chars (forms, characters), lengths (forms,) -> (forms, 2 hidden_dim)."""
         letters = self.dropout(self.embedding(chars))  # (forms, characters, char_dim)
-        turned = Turn(lengths, letters.shape[1])(letters)
+        reversed_letters = ReverseSequences(lengths, letters.shape[1])(letters)
         last = (lengths - 1)[:, None, None]
         ends = [
             states.gather(1, last.expand(-1, 1, states.shape[2])).squeeze(1)
-            for states in read_both_ways(self.ahead, self.back, letters, turned, apart=self.apart)
+            for states in run_directions(self.ahead, self.back, letters, reversed_letters, parallel=self.parallel)
         ]
         return torch.cat(ends, dim=-1)

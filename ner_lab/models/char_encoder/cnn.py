@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ner_lab.errors import UserError
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.checks import check_choice, check_int_range, check_probability, invalid_value
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear
 
@@ -45,17 +44,12 @@ class CharCNN(nn.Module):
         super().__init__()
         check_int_range(1, "char_encoder", char_dim=char_dim, num_filters=num_filters, window=window)
         check_int_range(0, "char_encoder", padding=padding)
-        probability("char_encoder", dropout=dropout)
-        if activation not in ACTIVATIONS:
-            raise UserError(f"char_encoder.activation is '{activation}'. It takes {', '.join(ACTIVATIONS)}.")
+        check_probability("char_encoder", dropout=dropout)
+        check_choice("char_encoder.activation", activation, list(ACTIVATIONS))
         if 2 * padding < window - 1:
-            raise UserError(
-                f"char_encoder.padding={padding} leaves no place for a window of {window} on a one-letter word; "
-                f"it must be at least {window // 2}."
-            )
-        if fill_to is not None and fill_to < 1:
-            raise UserError(f"char_encoder.fill_to is {fill_to}. It must be at least 1; null is no filling.")
-        check_int_range(1, "char_encoder", fill_to=fill_to)
+            reason = f"A window of {window} must fit on a word of one character."
+            raise invalid_value("char_encoder.padding", padding, f"at least {window // 2}", reason)
+        check_int_range(1, "char_encoder", fill_to=fill_to, hint="Use null to add no word-end symbols.")
         self.word_end = len(chars)
         symbols = len(chars) + (fill_to is not None)
         self.embedding = nn.Embedding(symbols, char_dim, padding_idx=0)
@@ -83,11 +77,11 @@ class CharCNN(nn.Module):
         """chars (forms, characters), lengths (forms,) -> (forms, num_filters)."""
         if self.fill_to is not None:
             chars, lengths = self._filled(chars, lengths, self.fill_to)
-        largest = self._in_a_row(chars, lengths) if chars.is_cpu else self._side_by_side(chars, lengths)
+        largest = self._concatenated(chars, lengths) if chars.is_cpu else self._side_by_side(chars, lengths)
         # all activations are increasing: applied after the maximum they give the same, on fewer values
         return ACTIVATIONS[self.activation](largest)
 
-    def _in_a_row(self, chars: Tensor, lengths: Tensor) -> Tensor:
+    def _concatenated(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """The maximum of each filter (forms, num_filters), without computation for the padding of short words.
 
         Words are concatenated, separated by padding that the one ends with and the next begins with.
@@ -97,28 +91,28 @@ class CharCNN(nn.Module):
         steps = torch.arange(chars.shape[1] + self.padding)
         row = F.pad(chars, (0, self.padding))[steps < spans[:, None]]  # padding after every word
         letters = self.dropout(self.embed(F.pad(row, (self.padding, 0))))  # (row, input_dim)
-        places = letters.shape[0] - self.window + 1
+        positions = letters.shape[0] - self.window + 1
         # the convolution as one matrix product over windows: equally fast on ragged and regular shapes
-        windows = torch.cat([letters[shift : shift + places] for shift in range(self.window)], dim=-1)
+        windows = torch.cat([letters[shift : shift + positions] for shift in range(self.window)], dim=-1)
         filtered = self.convolution(windows)  # (positions, filters)
-        counts, firsts = self._places(lengths), spans.cumsum(0) - spans
+        counts, firsts = self._window_counts(lengths), spans.cumsum(0) - spans
         if self.padding == self.window - 1:
-            return _Largest.apply(filtered, torch.arange(places), firsts)
+            return _Largest.apply(filtered, torch.arange(positions), firsts)
         # windows across two words are left out, those of padding alone are shared
         steps = torch.arange(int(counts.max()))
-        chosen = (firsts[:, None] + steps)[steps < counts[:, None]]
-        return _Largest.apply(filtered, chosen, counts.cumsum(0) - counts)
+        rows = (firsts[:, None] + steps)[steps < counts[:, None]]
+        return _Largest.apply(filtered, rows, counts.cumsum(0) - counts)
 
     def _side_by_side(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """The maximum of each filter (forms, num_filters), with every word as long as the longest."""
         letters = F.pad(self.dropout(self.embed(chars)), (0, 0, self.padding, self.padding))
-        places = letters.shape[1] - self.window + 1
-        windows = torch.cat([letters[:, shift : shift + places] for shift in range(self.window)], dim=-1)
+        positions = letters.shape[1] - self.window + 1
+        windows = torch.cat([letters[:, shift : shift + positions] for shift in range(self.window)], dim=-1)
         filtered = self.convolution(windows)  # (forms, positions, filters)
-        real = torch.arange(places, device=chars.device) < self._places(lengths)[:, None]
+        real = torch.arange(positions, device=chars.device) < self._window_counts(lengths)[:, None]
         return filtered.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)
 
-    def _places(self, lengths: Tensor) -> Tensor:
+    def _window_counts(self, lengths: Tensor) -> Tensor:
         """lengths (forms,) -> number of windows of each word (forms,); later ones belong to longer words."""
         return lengths + 2 * self.padding - self.window + 1
 
@@ -133,8 +127,8 @@ class CharCNN(nn.Module):
         letters = chars.shape[1]
         chars = F.pad(chars, (0, max(0, min(fill_to - letters, most))))
         filled = lengths + (fill_to - lengths).clamp(0, most)
-        places = torch.arange(chars.shape[1], device=chars.device)
-        ends = (places >= lengths[:, None]) & (places < filled[:, None])
+        positions = torch.arange(chars.shape[1], device=chars.device)
+        ends = (positions >= lengths[:, None]) & (positions < filled[:, None])
         return chars.masked_fill(ends, self.word_end), filled
 
 
@@ -152,7 +146,7 @@ class _Largest(torch.autograd.Function):
         """
         largest, _, _, winners = torch.embedding_bag(values, rows, bags, False, 2)
         ctx.save_for_backward(winners)
-        ctx.places = len(values)
+        ctx.positions = len(values)
         return largest
 
     @staticmethod
@@ -160,4 +154,4 @@ class _Largest(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """grad (bags, columns) -> gradient of the values."""
         (winners,) = ctx.saved_tensors
-        return grad.new_zeros(ctx.places, grad.shape[1]).scatter_add_(0, winners, grad), None, None
+        return grad.new_zeros(ctx.positions, grad.shape[1]).scatter_add_(0, winners, grad), None, None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ner_lab.data.tags import OUTSIDE, follows_table
-from ner_lab.errors import UserError
+from ner_lab.models.layers.checks import check_choice
 
 FORBIDDEN = -1e4
 """The score of a forbidden move in a likelihood; -inf would have no gradient."""
@@ -14,9 +14,7 @@ FORBIDDEN = -1e4
 
 def check_constraints(constraints: str, known: Sequence[str] = ("none", "decode", "always")) -> str:
     """`constraints`, if it is valid; otherwise UserError."""
-    if constraints not in known:
-        listed = f"{', '.join(known[:-1])} or {known[-1]}"
-        raise UserError(f"decoder.constraints is '{constraints}'. It takes {listed}.")
+    check_choice("decoder.constraints", constraints, known)
     return constraints
 
 

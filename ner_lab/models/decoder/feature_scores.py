@@ -30,5 +30,5 @@ class Direct(nn.Module):
 
 def _given(direct: Tensor | None) -> Tensor:
     if direct is None:
-        raise UserError("decoder=direct has no scores to go by. Give features=known_entities.")
+        raise UserError("decoder=direct needs features that score the tags. Use features=known_entities.")
     return direct

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ner_lab.errors import UserError
+from ner_lab.models.layers.checks import check_positive
 
 
 def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
@@ -12,16 +13,15 @@ def counted_scores(direct: Tensor | None, decoder: str) -> Tensor:
     """
     if direct is None or (direct.is_cpu and bool((direct > 0).any())):
         raise UserError(
-            f"decoder={decoder} needs log p(word | tag), which a feature set gives by counting. "
-            "Give features=words, or features.wiring=counts with another set of sparse features."
+            f"decoder={decoder} needs log p(word | tag), which some feature sets count. "
+            "Use features=words, or features.wiring=counts with another set of sparse features."
         )
     return direct
 
 
 def check_smoothing(smoothing: float) -> None:
     """Raise UserError if a count may stay zero."""
-    if smoothing <= 0:
-        raise UserError(f"decoder.smoothing is {smoothing}. It must be above 0: no count may be zero.")
+    check_positive("decoder", smoothing=smoothing, hint="No count may be zero.")
 
 
 def gold_scores(scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:

@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
 from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs
 from ner_lab.models.decoder.constraints import allowed_moves, check_constraints, penalties_of
 from ner_lab.models.decoder.projection import PairProjection, Projection
-from ner_lab.models.layers.checks import check_int_range
+from ner_lab.models.layers.checks import check_choice, check_int_range
 
 
 class MEMM(nn.Module):
@@ -34,8 +33,7 @@ class MEMM(nn.Module):
     ) -> None:
         super().__init__()
         check_int_range(0, "decoder", hidden_dim=hidden_dim)
-        if previous not in ("shared", "each"):
-            raise UserError(f"decoder.previous is '{previous}'. It takes shared or each.")
+        check_choice("decoder.previous", previous, ("shared", "each"))
         self.constraints = check_constraints(constraints, ("none", "decode"))
         self.projection: nn.Module
         if previous == "each":

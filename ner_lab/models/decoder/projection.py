@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ner_lab.errors import UserError
-from ner_lab.models.layers.checks import check_int_range
+from ner_lab.models.layers.checks import check_choice, check_int_range
 from ner_lab.models.layers.init import linear
 
 
@@ -49,16 +49,16 @@ class PerDirection(nn.Module):
         super().__init__()
         if input_dim % 2:
             raise UserError(
-                f"decoder.output=per_direction needs states of two halves, and the encoder's have {input_dim} "
-                "dimensions. Choose an encoder of two directions (encoder=bilstm), or decoder.output=linear."
+                f"decoder.output=per_direction needs an encoder with two directions, but its states have {input_dim} "
+                "dimensions. Use encoder=bilstm or decoder.output=linear."
             )
         self.ahead = _layers(input_dim // 2, num_tags)
         self.back = _layers(input_dim // 2, num_tags)
 
     def forward(self, hidden: Tensor, direct: Tensor | None = None) -> Tensor:
         """hidden (batch, time, dim), direct (batch, time, tags) or None -> (batch, time, tags)."""
-        ahead, back = hidden.tensor_split(2, dim=2)
-        scores = F.log_softmax(self.ahead(ahead), dim=2) + F.log_softmax(self.back(back), dim=2)
+        forward, backward = hidden.tensor_split(2, dim=2)
+        scores = F.log_softmax(self.ahead(forward), dim=2) + F.log_softmax(self.back(backward), dim=2)
         return scores if direct is None else scores + direct
 
 
@@ -85,12 +85,11 @@ def projection_of(input_dim: int, num_tags: int, hidden_dim: int, output: str) -
     check_int_range(0, "decoder", hidden_dim=hidden_dim)
     if output == "linear":
         return Projection(input_dim, num_tags, hidden_dim)
-    if output != "per_direction":
-        raise UserError(f"decoder.output is '{output}'. It takes linear or per_direction.")
+    check_choice("decoder.output", output, ("linear", "per_direction"))
     if hidden_dim:
         raise UserError(
-            f"decoder.hidden_dim is {hidden_dim}, and decoder.output=per_direction has no tanh layer. "
-            "Give decoder.hidden_dim=0, or decoder.output=linear."
+            f"decoder.hidden_dim is {hidden_dim}, but decoder.output=per_direction has no tanh layer. "
+            "Use decoder.hidden_dim=0 or decoder.output=linear."
         )
     return PerDirection(input_dim, num_tags)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.models.encoder.window import side_by_side
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import linear
 from ner_lab.models.layers.masking import real_tokens, require_input, require_layers, require_odd
@@ -43,7 +43,7 @@ class CNN(nn.Module):
         require_odd(window)
         check_int_range(1, "encoder", hidden_dim=hidden_dim, window=window)
         check_int_range(1, "encoder", most=100, num_layers=num_layers)
-        probability("encoder", input_dropout=input_dropout, dropout=dropout)
+        check_probability("encoder", input_dropout=input_dropout, dropout=dropout)
         self.input_dropout = Dropout(input_dropout)
         self.projection = linear(input_dim, hidden_dim)
         self.convolutions = nn.ModuleList(linear(window * hidden_dim, hidden_dim) for _ in range(num_layers))
@@ -74,12 +74,12 @@ def _normalised(norm: Any, words: Tensor, real: Tensor) -> Tensor:
         return norm(words.flatten(0, 1)).view_as(words)
     if not words.is_cpu:
         return _normalised_by_sums(norm, words, real)
-    chosen = words[real]  # (tokens, dim)
-    if len(chosen) == 1:
-        chosen = F.batch_norm(chosen, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    selected = words[real]  # (tokens, dim)
+    if len(selected) == 1:
+        selected = F.batch_norm(selected, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
     else:
-        chosen = norm(chosen)
-    return torch.zeros_like(words).masked_scatter(real[:, :, None], chosen)
+        selected = norm(selected)
+    return torch.zeros_like(words).masked_scatter(real[:, :, None], selected)
 
 
 def _normalised_by_sums(norm: Any, words: Tensor, real: Tensor) -> Tensor:
@@ -93,7 +93,6 @@ def _normalised_by_sums(norm: Any, words: Tensor, real: Tensor) -> Tensor:
         norm.running_mean.lerp_(mean, share)
         norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), share)
         norm.num_batches_tracked += 1
-    mean, variance = (
-        torch.where(count > 1, own, kept) for own, kept in ((mean, norm.running_mean), (variance, norm.running_var))
-    )
+    mean = torch.where(count > 1, mean, norm.running_mean)
+    variance = torch.where(count > 1, variance, norm.running_var)
     return (words - mean) * torch.rsqrt(variance + norm.eps) * norm.weight + norm.bias

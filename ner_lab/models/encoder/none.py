@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ner_lab.models.layers.checks import probability
+from ner_lab.models.layers.checks import check_probability
 from ner_lab.models.layers.dropout import Dropout
 
 
@@ -11,7 +11,7 @@ class NoEncoder(nn.Module):
 
     def __init__(self, *, input_dim: int, input_dropout: float) -> None:
         super().__init__()
-        probability("encoder", input_dropout=input_dropout)
+        check_probability("encoder", input_dropout=input_dropout)
         self.dropout = Dropout(input_dropout)
         self.output_dim = input_dim
 

@@ -5,12 +5,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
-from ner_lab.models.layers.bidirectional import read_both_ways
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.bidirectional import run_directions
+from ner_lab.models.layers.checks import check_choice, check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.masking import require_input, require_layers
-from ner_lab.models.layers.recurrent import Recurrence, Turn, check_cell
+from ner_lab.models.layers.recurrent import Recurrence, ReverseSequences, check_cell
 
 
 class RecurrentEncoder(nn.Module):
@@ -44,18 +43,17 @@ class RecurrentEncoder(nn.Module):
         stacks: str = "joint",
     ) -> None:
         super().__init__()
-        if stacks not in ("joint", "separate"):
-            raise UserError(f"encoder.stacks is '{stacks}'. It takes joint or separate.")
+        check_choice("encoder.stacks", stacks, ("joint", "separate"))
         require_layers(num_layers)
         check_int_range(1, "encoder", hidden_dim=hidden_dim)
         check_int_range(1, "encoder", most=100, num_layers=num_layers)
-        probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
+        check_probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
         self.input_dropout = Dropout(input_dropout)
         self.output_dropout = Dropout(output_dropout)
         self.separate = stacks == "separate"
-        self.apart = False
+        self.parallel = False
         self.output_dim = self.directions * hidden_dim
         between = hidden_dim if self.separate else self.output_dim
 
@@ -78,20 +76,20 @@ class RecurrentEncoder(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """inputs (batch, time, input_dim), lengths (batch,) -> (batch, time, output_dim)."""
-        ahead = back = self.input_dropout(inputs)
+        forward = backward = self.input_dropout(inputs)
         if not self.back:
             for layer in self.ahead:
-                ahead = self.output_dropout(layer(ahead))
-            return ahead
-        turn = Turn(lengths, inputs.shape[1])
-        for forward_layer, backward_layer in zip(self.ahead, self.back, strict=True):
-            ahead, back = read_both_ways(forward_layer, backward_layer, ahead, turn(back), apart=self.apart)
-            back = turn(back)
+                forward = self.output_dropout(layer(forward))
+            return forward
+        reverse = ReverseSequences(lengths, inputs.shape[1])
+        for layers in zip(self.ahead, self.back, strict=True):
+            forward, backward = run_directions(*layers, forward, reverse(backward), parallel=self.parallel)
+            backward = reverse(backward)
             if self.separate:
-                ahead, back = self.output_dropout(ahead), self.output_dropout(back)
+                forward, backward = self.output_dropout(forward), self.output_dropout(backward)
             else:
-                ahead = back = self.output_dropout(torch.cat([ahead, back], dim=-1))
-        return torch.cat([ahead, back], dim=-1) if self.separate else ahead
+                forward = backward = self.output_dropout(torch.cat([forward, backward], dim=-1))
+        return torch.cat([forward, backward], dim=-1) if self.separate else forward
 
 
 class BiLSTM(RecurrentEncoder):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.models.encoder.window import Windows, side_by_side
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear
 from ner_lab.models.layers.masking import real_tokens, require_input
@@ -47,7 +47,7 @@ class SentenceNetwork(nn.Module):
         require_input(input_dim)
         check_int_range(1, "encoder", num_filters=num_filters, hidden_dim=hidden_dim, distance_dim=distance_dim)
         check_int_range(1, "encoder", most=10_000, max_distance=max_distance)
-        probability("encoder", input_dropout=input_dropout)
+        check_probability("encoder", input_dropout=input_dropout)
         self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)
         self.distances = nn.Embedding(2 * max_distance + 1, distance_dim)
@@ -65,15 +65,15 @@ class SentenceNetwork(nn.Module):
         weight = self.convolution.weight.unflatten(1, (self.window, -1))  # (filters, window, word + distance)
         words = self.windows(self.dropout(inputs), lengths)
         words = F.linear(words, weight[..., : self.input_dim].flatten(1), self.convolution.bias)
-        apart = F.linear(self._apart(time), weight[..., self.input_dim :].flatten(1))  # (2 time - 1, filters)
+        shifted = F.linear(self._distances(time), weight[..., self.input_dim :].flatten(1))  # (2 time - 1, filters)
         steps = torch.arange(time, device=inputs.device)
-        origin = time - 1 - steps[:, None]  # (target, 1): offset from a position to its row of `apart`
+        origin = time - 1 - steps[:, None]  # (target, 1): offset from a position to its row of `shifted`
         real = real_tokens(lengths, time)
-        places = _largest(words.detach(), apart.detach(), steps + origin, real)  # (batch, target, filters)
-        filtered = words.gather(1, places) + apart.gather(0, (places + origin).flatten(0, 1)).view_as(places)
+        positions = _largest(words.detach(), shifted.detach(), steps + origin, real)  # (batch, target, filters)
+        filtered = words.gather(1, positions) + shifted.gather(0, (positions + origin).flatten(0, 1)).view_as(positions)
         return F.hardtanh(self.hidden(filtered))
 
-    def _apart(self, time: int) -> Tensor:
+    def _distances(self, time: int) -> Tensor:
         """Windows of vectors of distances from 1 - time to time - 1: (2 time - 1, window * distance_dim)."""
         farthest = time - 1 + self.window // 2
         distances = torch.arange(-farthest, farthest + 1, device=self.distances.weight.device)
@@ -82,14 +82,14 @@ class SentenceNetwork(nn.Module):
 
 
 @torch.no_grad()
-def _largest(words: Tensor, apart: Tensor, rows: Tensor, real: Tensor) -> Tensor:
+def _largest(words: Tensor, shifted: Tensor, rows: Tensor, real: Tensor) -> Tensor:
     """The position of each filter's maximum for each word to be tagged, several words at a time.
 
-    words (batch, time, filters), apart (2 time - 1, filters), rows of it (target, time), real (batch, time)
+    words (batch, time, filters), shifted (2 time - 1, filters), rows of it (target, time), real (batch, time)
     -> positions (batch, target, filters).
     """
     words = words.masked_fill(~real[:, :, None], -torch.inf)
     together = max(1, AT_ONCE // words.numel())
     # on CPUs `max` finds a position five times as fast as `argmax`
-    found = [(words[:, None] + apart[some]).max(dim=2).indices for some in rows.split(together)]
-    return torch.cat(found, dim=1)
+    maxima = [(words[:, None] + shifted[part]).max(dim=2).indices for part in rows.split(together)]
+    return torch.cat(maxima, dim=1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.masking import require_input
 from ner_lab.models.layers.recurrent import Recurrence, check_cell, reorder
@@ -36,7 +36,7 @@ class TwoPassLSTM(nn.Module):
     ) -> None:
         super().__init__()
         check_int_range(1, "encoder", hidden_dim=hidden_dim)
-        probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
+        check_probability("encoder", input_dropout=input_dropout, output_dropout=output_dropout)
         require_input(input_dim)
         check_cell("encoder", cell, clip_gradient)
         self.input_dropout = Dropout(input_dropout)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.init import embedding_uniform, linear
 from ner_lab.models.layers.masking import real_tokens, require_input, require_odd
@@ -24,7 +24,7 @@ class WindowNetwork(nn.Module):
     def __init__(self, *, input_dim: int, hidden_dim: int, window: int, input_dropout: float) -> None:
         super().__init__()
         check_int_range(0, "encoder", hidden_dim=hidden_dim)
-        probability("encoder", input_dropout=input_dropout)
+        check_probability("encoder", input_dropout=input_dropout)
         require_input(input_dim)
         self.dropout = Dropout(input_dropout)
         self.windows = Windows(input_dim=input_dim, window=window)
@@ -54,12 +54,12 @@ class Windows(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """inputs (batch, time, dim), lengths (batch,) -> (batch, time, window * dim), from left to right."""
         time = inputs.shape[1]
-        wide = F.pad(inputs, (0, 0, self.reach, self.reach))  # (batch, time + 2 reach, dim)
+        padded = F.pad(inputs, (0, 0, self.reach, self.reach))  # (batch, time + 2 reach, dim)
         real = F.pad(real_tokens(lengths, time), (self.reach, self.reach))
-        return side_by_side(torch.where(real[:, :, None], wide, self.outside.to(wide.dtype)), time)
+        return side_by_side(torch.where(real[:, :, None], padded, self.outside.to(padded.dtype)), time)
 
 
-def side_by_side(vectors: Tensor, places: int) -> Tensor:
+def side_by_side(vectors: Tensor, positions: int) -> Tensor:
     """vectors (..., time, dim) -> (..., positions, window * dim): a run of neighbours from each position."""
-    window = vectors.shape[-2] - places + 1
-    return torch.cat([vectors[..., shift : shift + places, :] for shift in range(window)], dim=-1)
+    window = vectors.shape[-2] - positions + 1
+    return torch.cat([vectors[..., shift : shift + positions, :] for shift in range(window)], dim=-1)

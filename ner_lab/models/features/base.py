@@ -97,7 +97,7 @@ class FeatureLayers(nn.Module):
         super().__init__()
         if without := [column for column in sizes if column not in dims]:
             raise UserError(
-                f"features: `dims` has no size for {', '.join(without)}. Give each of `columns` one, or None for "
+                f"features: `dims` has no size for {', '.join(without)}. Add a size for each of `columns`, or None for "
                 "orthogonal codes."
             )
         self.tables = nn.ModuleList(_table(size, dims[column]) for column, size in sizes.items())

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ner_lab.data.sentence import Sentence
-from ner_lab.errors import UserError
 from ner_lab.models.features.base import FeatureSet
+from ner_lab.models.layers.checks import check_int_range
 
 _ABSENT = "_"
 
@@ -17,8 +17,7 @@ class Columns(FeatureSet):
     """
 
     def __init__(self, *, names: Sequence[str], dim: int | None) -> None:
-        if dim is not None and dim < 1:
-            raise UserError(f"features: dim={dim} must be at least 1, or null for orthogonal codes.")
+        check_int_range(1, "features", dim=dim, hint="Use null for orthogonal codes.")
         self.columns = tuple(names)
         self.reads = tuple(names)
         self.dim = dim

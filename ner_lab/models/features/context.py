@@ -6,7 +6,7 @@ from ner_lab.data.sentence import Sentence
 from ner_lab.errors import UserError
 from ner_lab.models.features.base import FeatureSet
 
-_BEFORE, _BEHIND = "<s>", "</s>"
+_BEFORE, _AFTER = "<s>", "</s>"
 
 
 class Context(FeatureSet):
@@ -27,16 +27,16 @@ class Context(FeatureSet):
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
         """For each word, the n-grams at it: `word:-1+0=the\\tking`."""
-        found: list[list[str]] = [[] for _ in sentence.words]
+        names: list[list[str]] = [[] for _ in sentence.words]
         for column, listed in self.ngrams.items():
             values = self._values(sentence, column)
             if values is None:
                 continue
-            reach = max((abs(place) for places in listed for place in places), default=0)
-            fenced = [*[_BEFORE] * reach, *values, *[_BEHIND] * reach]
-            for places in listed:
-                self._add(found, fenced, reach, places, f"{column}:{'+'.join(map(str, places))}=")
-        return found
+            reach = max((abs(offset) for offsets in listed for offset in offsets), default=0)
+            padded = [*[_BEFORE] * reach, *values, *[_AFTER] * reach]
+            for offsets in listed:
+                self._add(names, padded, reach, offsets, f"{column}:{'+'.join(map(str, offsets))}=")
+        return names
 
     def _values(self, sentence: Sentence, column: str) -> list[str] | None:
         if column != "word":
@@ -44,20 +44,20 @@ class Context(FeatureSet):
         return [word.lower() for word in sentence.words] if self.lowercase else sentence.words
 
     @staticmethod
-    def _add(found: list[list[str]], fenced: list[str], reach: int, places: tuple[int, ...], template: str) -> None:
-        length = len(found)
-        inside: set[int] = set().union(*(range(max(0, -place), length - max(0, place)) for place in places))
-        shifted = [fenced[reach + place : reach + place + length] for place in places]
+    def _add(names: list[list[str]], padded: list[str], reach: int, offsets: tuple[int, ...], template: str) -> None:
+        length = len(names)
+        inside: set[int] = set().union(*(range(max(0, -offset), length - max(0, offset)) for offset in offsets))
+        shifted = [padded[reach + offset : reach + offset + length] for offset in offsets]
         for word, values in enumerate(zip(*shifted, strict=True)):
             if word in inside:
-                found[word].append(template + "\t".join(values))
+                names[word].append(template + "\t".join(values))
 
 
 def _check(column: str, listed: object) -> None:
     """Raise UserError if `listed` is not a list of lists of integers."""
-    for places in listed if isinstance(listed, list | tuple) else [listed]:
-        if not isinstance(places, list | tuple) or not places or not all(isinstance(place, int) for place in places):
+    for ngram in listed if isinstance(listed, list | tuple) else [listed]:
+        if not isinstance(ngram, list | tuple) or not ngram or not all(isinstance(offset, int) for offset in ngram):
             raise UserError(
-                f"features: '{places}' in ngrams.{column} is no n-gram. It takes lists of places, as in "
-                f"ngrams.{column}=[[0],[-1,0]]."
+                f"features: ngrams.{column} must be a list of n-grams, each a list of positions, such as "
+                f"ngrams.{column}=[[0],[-1,0]]; got '{ngram}'."
             )

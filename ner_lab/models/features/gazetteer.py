@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ner_lab.data.sentence import Sentence
-from ner_lab.errors import UserError
 from ner_lab.models.features.base import FeatureSet, code_sum
 from ner_lab.models.features.lexicon import entries as lexicon_entries
 from ner_lab.models.features.lexicon import files as lexicon_files
 from ner_lab.models.features.lexicon import matching as lexicon_matching
-from ner_lab.models.features.lexicon.files import Kept, files_of
+from ner_lab.models.features.lexicon.files import StoredEntries, files_of
 from ner_lab.models.features.lexicon.matching import Fragments, covered, find_matches
 from ner_lab.models.features.lexicons import load_fragments
+from ner_lab.models.layers.checks import check_int_range
 
 
 class Gazetteer(FeatureSet):
@@ -38,20 +38,19 @@ class Gazetteer(FeatureSet):
         dim: int,
         cache_dir: str | None,
     ) -> None:
-        if dim < 0:
-            raise UserError(f"features: gazetteer's dim is {dim}. It is 0, or the size of vectors.")
+        check_int_range(0, "features", dim=dim)
         self.files = files_of("", entries, dir=dir, url=url, raw=raw, whole_only=whole_only, cache_dir=cache_dir)
         self.dim = dim
         self.columns = tuple(f"gazetteer.{category}" for category in self.files.entries) if dim else ()
         self._fragments: dict[str, Fragments] = {}
 
-    def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
+    def learn(self, train: Sequence[Sentence]) -> dict[str, StoredEntries]:
         """The entries of each category, for `remember`: once trained, a run no longer needs the files."""
-        return {"gazetteer": self.files.to_keep()}
+        return {"gazetteer": self.files.to_store()}
 
-    def remember(self, learnt: dict[str, Kept]) -> None:
+    def remember(self, learnt: dict[str, StoredEntries]) -> None:
         """Use these entries instead of the files; UserError if they are not entries of these categories."""
-        self.files = self.files.with_kept("gazetteer", learnt.get("gazetteer"))
+        self.files = self.files.with_stored("gazetteer", learnt.get("gazetteer"))
         self._fragments.clear()
 
     def dense(self, sentence: Sentence) -> list[list[str]]:

@@ -54,14 +54,14 @@ class KnownEntities(FeatureSet):
 
     def find(self, words: Sequence[str]) -> list[Span]:
         """The known phrases in a sentence."""
-        spans, place = [], 0
-        while place < len(words):
-            end = min(place + self._longest.get(words[place], 0), len(words))
-            while end > place and tuple(words[place:end]) not in self._types:
+        spans, start = [], 0
+        while start < len(words):
+            end = min(start + self._longest.get(words[start], 0), len(words))
+            while end > start and tuple(words[start:end]) not in self._types:
                 end -= 1
-            if end > place:
-                spans.append(Span(self._types[tuple(words[place:end])], place, end))
-            place = max(end, place + 1)
+            if end > start:
+                spans.append(Span(self._types[tuple(words[start:end])], start, end))
+            start = max(end, start + 1)
         return spans
 
     def dims(self) -> dict[str, int | None]:
@@ -73,8 +73,8 @@ class KnownEntities(FeatureSet):
         values = vocab.columns[_COLUMN].items
         if missing := [value for value in values[2:] if value not in tags]:
             raise UserError(
-                f"features.scheme is {self.scheme}, and the tags trained on lack {', '.join(missing)}. "
-                "Leave features.scheme as it is: it follows data.scheme."
+                f"features.scheme is {self.scheme}, but the tags of train have no {', '.join(missing)}. "
+                "Do not set features.scheme: it follows data.scheme."
             )
         return KnownEntityScores([tags.index(value) if value in tags else -1 for value in values], len(tags))
 

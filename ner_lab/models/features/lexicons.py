@@ -10,7 +10,7 @@ from ner_lab.models.features.base import FeatureSet, code_sum
 from ner_lab.models.features.lexicon import entries as lexicon_entries
 from ner_lab.models.features.lexicon import files as lexicon_files
 from ner_lab.models.features.lexicon import matching as lexicon_matching
-from ner_lab.models.features.lexicon.files import Kept, LexiconFiles, files_of
+from ner_lab.models.features.lexicon.files import LexiconFiles, StoredEntries, files_of
 from ner_lab.models.features.lexicon.matching import (
     CODINGS,
     MATCHINGS,
@@ -21,6 +21,7 @@ from ner_lab.models.features.lexicon.matching import (
     position_codes,
     without_overlaps,
 )
+from ner_lab.models.layers.checks import check_choice, check_int_range, invalid_value
 
 _DEFAULTS = {"dir": None, "url": None, "raw": True, "whole_only": False, "matching": "partial", "coding": "BIOES"}
 
@@ -49,23 +50,22 @@ class Lexicons(FeatureSet):
         single_token_partial: Sequence[str],
         cache_dir: str | None,
     ) -> None:
-        if dim < 1:
-            raise UserError(f"features: dim is {dim}. It is the size of the vectors, at least 1.")
+        check_int_range(1, "features", dim=dim)
         if isinstance(single_token_partial, str):
-            raise UserError(f"features: single_token_partial is '{single_token_partial}'. It takes a list: [PER].")
+            raise invalid_value("features: single_token_partial", single_token_partial, "a list, such as [PER]")
         self.dim = dim
         self.lexicons = {
-            name: Lexicon(name, given, single_token_partial, cache_dir) for name, given in lexicons.items()
+            name: Lexicon(name, options, single_token_partial, cache_dir) for name, options in lexicons.items()
         }
         self.columns = tuple(
             f"{name}.{category}" for name, lexicon in self.lexicons.items() for category in lexicon.files.entries
         )
 
-    def learn(self, train: Sequence[Sentence]) -> dict[str, Kept]:
+    def learn(self, train: Sequence[Sentence]) -> dict[str, StoredEntries]:
         """The entries of each lexicon, for `remember`: once trained, a run no longer needs the files."""
-        return {name: lexicon.files.to_keep() for name, lexicon in self.lexicons.items()}
+        return {name: lexicon.files.to_store() for name, lexicon in self.lexicons.items()}
 
-    def remember(self, learnt: dict[str, Kept]) -> None:
+    def remember(self, learnt: dict[str, StoredEntries]) -> None:
         """Use these entries instead of the files; UserError if they are not entries of these lexicons."""
         for name, lexicon in self.lexicons.items():
             lexicon.remember(name, learnt.get(name))
@@ -96,26 +96,27 @@ class Lexicon:
     """One lexicon with its method; files are read with the first sentence, unless entries are remembered."""
 
     def __init__(
-        self, name: str, given: Mapping[str, Any], single_token_partial: Sequence[str], cache_dir: str | None
+        self, name: str, options: Mapping[str, Any], single_token_partial: Sequence[str], cache_dir: str | None
     ) -> None:
         key = f"lexicons.{name}"
-        if not isinstance(given, Mapping):
-            raise UserError(f"features: {key} is '{given}'. It takes keys of its own: entries, {', '.join(_DEFAULTS)}.")
-        if unknown := [option for option in given if option not in {"entries", *_DEFAULTS}]:
-            raise UserError(f"features: {key} does not take '{unknown[0]}'. It takes entries, {', '.join(_DEFAULTS)}.")
-        said = _DEFAULTS | dict(given)
-        self.matching, self.coding = said.pop("matching"), said.pop("coding")
-        _one_of(f"{key}.matching", self.matching, MATCHINGS)
-        _one_of(f"{key}.coding", self.coding, CODINGS)
+        keys = ", ".join(["entries", *_DEFAULTS])
+        if not isinstance(options, Mapping):
+            raise invalid_value(f"features: {key}", options, f"a mapping with the keys {keys}")
+        if unknown := [option for option in options if option not in {"entries", *_DEFAULTS}]:
+            raise UserError(f"features: {key} has no key '{unknown[0]}'. Its keys are {keys}.")
+        values = _DEFAULTS | dict(options)
+        self.matching, self.coding = values.pop("matching"), values.pop("coding")
+        check_choice(f"features: {key}.matching", self.matching, MATCHINGS)
+        check_choice(f"features: {key}.coding", self.coding, CODINGS)
         if self.matching == "collobert" and self.coding != "YN":
-            raise UserError(f"features: {key}.matching=collobert has no places in entries. Give {key}.coding=YN.")
-        self.files = files_of(f"{key}.", said.pop("entries", {}), cache_dir=cache_dir, **said)
+            raise UserError(f"features: {key}.matching=collobert gives no positions in entries. Set {key}.coding=YN.")
+        self.files = files_of(f"{key}.", values.pop("entries", {}), cache_dir=cache_dir, **values)
         self.single_token_partial = frozenset(single_token_partial)
         self._fragments: dict[str, Fragments] = {}
 
     def remember(self, name: str, learnt: Any) -> None:
         """Use the entries of a checkpoint; `name`: of the lexicon."""
-        self.files = self.files.with_kept(name, learnt)
+        self.files = self.files.with_stored(name, learnt)
         self._fragments.clear()
 
     def codes(self, category: str, words: Sequence[str]) -> list[str]:
@@ -153,8 +154,3 @@ def load_fragments(files: LexiconFiles, category: str, matching: str, single_tok
         fragments = fragments_of(files.read(category), matching=matching, single_token_partial=single_token_partial)
         _loaded[key] = fragments
     return fragments
-
-
-def _one_of(key: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UserError(f"features: {key} is '{value}'. It takes {', '.join(choices)}.")

@@ -10,6 +10,7 @@ from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
 from ner_lab.errors import UserError
 from ner_lab.models.features.base import FeatureLayers, FeatureSet, SparseSum, code_sum, column_sizes
+from ner_lab.models.layers.checks import check_choice, check_int_range, check_positive, invalid_value
 from ner_lab.models.layers.counts import CountedScores
 
 WIRINGS = ("direct", "encoder", "counts")
@@ -31,21 +32,15 @@ class FeatureUnion(FeatureSet):
     def __init__(
         self, *, parts: Mapping[str, FeatureSet], wiring: str, dim: int, smoothing: float, min_count: int
     ) -> None:
-        if wiring not in WIRINGS:
-            raise UserError(f"features.wiring is '{wiring}'. It takes {', '.join(WIRINGS)}.")
-        if dim < 1:
-            raise UserError(f"features.dim is {dim}. It must be at least 1.")
-        if smoothing <= 0:
-            raise UserError(f"features.smoothing is {smoothing}. It must be above 0: no count may be zero.")
-        if min_count < 1:
-            raise UserError(f"features.min_count is {min_count}. It must be at least 1.")
+        check_choice("features.wiring", wiring, WIRINGS)
+        check_int_range(1, "features", dim=dim, min_count=min_count)
+        check_positive("features", smoothing=smoothing, hint="No count may be zero.")
         if not isinstance(parts, Mapping):
-            raise UserError(f"features.parts is {parts}. It takes feature sets by names; features=none has none.")
+            raise invalid_value("features.parts", parts, "feature sets by name", "For no features use features=none.")
         for name, part in parts.items():
             if not isinstance(part, FeatureSet):
-                raise UserError(
-                    f"features.parts.{name} is no feature set. Give it a _target_, as conf/features/caps.yaml has one."
-                )
+                hint = "Give it a _target_, as in conf/features/caps.yaml."
+                raise UserError(f"features.parts.{name} is not a feature set. {hint}")
         self.parts = dict(parts)
         self.wiring = wiring
         self.dim = dim
@@ -54,7 +49,9 @@ class FeatureUnion(FeatureSet):
         self.columns = tuple(column for part in self.parts.values() for column in part.columns)
         self.reads = tuple(dict.fromkeys(name for part in self.parts.values() for name in part.reads))
         if len(set(self.columns)) < len(self.columns):
-            raise UserError(f"features.parts: two parts have a column of one name, among {', '.join(self.columns)}.")
+            raise UserError(
+                f"features.parts: two parts have a column of the same name, among {', '.join(self.columns)}."
+            )
 
     def learn(self, train: Sequence[Sentence]) -> dict[str, Any]:
         """What each part must learn from train."""
@@ -71,10 +68,10 @@ class FeatureUnion(FeatureSet):
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
         """For each word, the features of all parts, once each."""
-        found = [names for part in self.parts.values() if (names := part.sparse(sentence))]
-        if len(found) < 2:
-            return found[0] if found else []
-        return [list(dict.fromkeys(chain.from_iterable(of_word))) for of_word in zip(*found, strict=True)]
+        by_part = [names for part in self.parts.values() if (names := part.sparse(sentence))]
+        if len(by_part) < 2:
+            return by_part[0] if by_part else []
+        return [list(dict.fromkeys(chain.from_iterable(of_word))) for of_word in zip(*by_part, strict=True)]
 
     def dims(self) -> dict[str, int | None]:
         """Sizes of all parts' columns."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ner_lab.data.sentence import Sentence
-from ner_lab.errors import UserError
 from ner_lab.models.features.base import FeatureSet
 from ner_lab.models.features.caps import caps
+from ner_lab.models.layers.checks import check_int_range
 
 
 class Words(FeatureSet):
@@ -22,8 +22,7 @@ class Words(FeatureSet):
     """
 
     def __init__(self, *, frequent: int, shared: int) -> None:
-        if frequent < 1 or shared < 1:
-            raise UserError(f"features: frequent={frequent} and shared={shared} must both be at least 1.")
+        check_int_range(1, "features", frequent=frequent, shared=shared)
         self.frequent = frequent
         self.shared = shared
         self._words: set[str] = set()
@@ -35,9 +34,9 @@ class Words(FeatureSet):
         signatures = Counter(
             signature
             for sentence in train
-            for place, word in enumerate(sentence.words)
+            for index, word in enumerate(sentence.words)
             if counts[word] < self.frequent
-            for signature in _signatures(word, place == 0)
+            for signature in _signatures(word, index == 0)
         )
         return {
             "words": [word for word, number in counts.items() if number >= self.frequent],
@@ -51,7 +50,7 @@ class Words(FeatureSet):
 
     def sparse(self, sentence: Sentence) -> list[list[str]]:
         """For each word its one feature, `word=...`; none for a word of unknown kind."""
-        return [self._of(word, place == 0) for place, word in enumerate(sentence.words)]
+        return [self._of(word, index == 0) for index, word in enumerate(sentence.words)]
 
     def _of(self, word: str, opens: bool) -> list[str]:
         if word in self._words:

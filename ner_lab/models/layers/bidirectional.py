@@ -16,31 +16,31 @@ from torch.autograd.function import once_differentiable
 
 
 @runtime_checkable
-class ReadsBothWays(Protocol):
+class Bidirectional(Protocol):
     """A part with layers in both directions."""
 
-    apart: bool
+    parallel: bool
     """Whether the directions run in parallel on the CPU."""
 
 
-def read_both_ways(
-    ahead: nn.Module, back: nn.Module, inputs: Tensor, turned: Tensor, *, apart: bool
+def run_directions(
+    forward: nn.Module, backward: nn.Module, inputs: Tensor, reversed_inputs: Tensor, *, parallel: bool
 ) -> tuple[Tensor, Tensor]:
     """Two layers, each on its own input, (batch, time, dim) -> (batch, time, hidden_dim).
 
-    apart: run them in parallel, in two threads, if on the CPU; numbers and gradients are the same.
+    parallel: run them in two threads, if on the CPU; numbers and gradients are the same.
     """
-    if not (apart and inputs.is_cpu):
-        return ahead(inputs), back(turned)
+    if not (parallel and inputs.is_cpu):
+        return forward(inputs), backward(reversed_inputs)
     if not torch.is_grad_enabled():
-        other = _beside(back, turned)
-        return ahead(inputs), other.result()
-    trained = [[weight for weight in layer.parameters() if weight.requires_grad] for layer in (ahead, back)]
-    states = _Apart.apply((ahead, back), trained, inputs, turned, *trained[0], *trained[1])
+        other = _submit(backward, reversed_inputs)
+        return forward(inputs), other.result()
+    trained = [[weight for weight in layer.parameters() if weight.requires_grad] for layer in (forward, backward)]
+    states = _Parallel.apply((forward, backward), trained, inputs, reversed_inputs, *trained[0], *trained[1])
     return states[0], states[1]
 
 
-class _Apart(torch.autograd.Function):
+class _Parallel(torch.autograd.Function):
     """Runs the forward and backward pass of each direction in its own thread."""
 
     @staticmethod
@@ -50,10 +50,10 @@ class _Apart(torch.autograd.Function):
         """tensors: both inputs (batch, time, dim), then the weights of both -> states (batch, time, hidden_dim)."""
         with torch.enable_grad():
             inputs = [
-                given.detach().requires_grad_(needed)
-                for given, needed in zip(tensors, ctx.needs_input_grad[2:4], strict=False)
+                tensor.detach().requires_grad_(needed)
+                for tensor, needed in zip(tensors, ctx.needs_input_grad[2:4], strict=False)
             ]
-            other = _beside(layers[1], inputs[1])
+            other = _submit(layers[1], inputs[1])
             states = [layers[0](inputs[0]), other.result()]
         ctx.directions = list(zip(states, inputs, trained, strict=True))
         return states[0].detach(), states[1].detach()
@@ -62,22 +62,22 @@ class _Apart(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """gradients of both states, in their shapes -> those of the tensors of `forward`."""
-        there, beside = ctx.directions
+        forward, backward = ctx.directions
         del ctx.directions
-        other = _beside(_gradients, beside, gradients[1])
-        found = [_gradients(there, gradients[0]), other.result()]
-        return None, None, found[0][0], found[1][0], *found[0][1:], *found[1][1:]
+        other = _submit(_gradients, backward, gradients[1])
+        of_forward, of_backward = _gradients(forward, gradients[0]), other.result()
+        return None, None, of_forward[0], of_backward[0], *of_forward[1:], *of_backward[1:]
 
 
 def _gradients(direction: tuple[Tensor, Tensor, list[Tensor]], gradient: Tensor) -> list[Tensor | None]:
     """Gradients of the inputs (None if not needed), then of the weights, from the gradient of the states."""
     states, inputs, weights = direction
     wanted = [inputs, *weights] if inputs.requires_grad else weights
-    found: list[Tensor | None] = list(torch.autograd.grad(states, wanted, gradient)) if wanted else []
-    return found if inputs.requires_grad else [None, *found]
+    gradients: list[Tensor | None] = list(torch.autograd.grad(states, wanted, gradient)) if wanted else []
+    return gradients if inputs.requires_grad else [None, *gradients]
 
 
-def _beside(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+def _submit(work: Callable[..., Any], *arguments: Any) -> Future[Any]:
     """Start `work` in the other thread, with this thread's modes of torch and number of cores."""
     threads = torch.get_num_threads()
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()

@@ -1,26 +1,47 @@
-"""Check the numbers passed to a part's constructor; errors name the config key."""
+"""Check the values passed to a part's constructor; errors name the config key."""
 
 import math
+from collections.abc import Sequence
 
 from ner_lab.errors import UserError
 
 
-def check_int_range(least: int, group: str, *, most: int = 1_000_000, **values: int | None) -> None:
+def invalid_value(key: str, value: object, expected: str, hint: str = "") -> UserError:
+    """The error for a config value: `encoder.stacks must be joint or separate; got 'split'.`, and a hint."""
+    shown = f"'{value}'" if isinstance(value, str) else "null" if value is None else str(value)
+    return UserError(f"{key} must be {expected}; got {shown}.{f' {hint}' if hint else ''}")
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+    """UserError unless `value` is one of `choices`."""
+    if value not in choices:
+        listed = f"one of {', '.join(choices)}" if len(choices) > 2 else " or ".join(choices)
+        raise invalid_value(key, value, listed)
+
+
+def check_int_range(least: int, group: str, *, most: int = 1_000_000, hint: str = "", **values: int | None) -> None:
     """UserError for the first of `values` that is not an integer from `least` to `most`; None is skipped."""
     for name, value in values.items():
         if value is not None and (type(value) is not int or not least <= value <= most):
-            raise UserError(f"{group}.{name} is {value}. It must be a whole number from {least:,} to {most:,}.")
+            raise invalid_value(f"{group}.{name}", value, f"a whole number from {least:,} to {most:,}", hint)
 
 
 def check_not_negative(group: str, **values: float | None) -> None:
     """UserError for the first of `values` that is negative or not finite; None is skipped."""
     for name, value in values.items():
         if value is not None and not (math.isfinite(value) and value >= 0):
-            raise UserError(f"{group}.{name} is {value}. It must be a number, 0 or above.")
+            raise invalid_value(f"{group}.{name}", value, "a number of at least 0")
 
 
-def probability(group: str, **values: float) -> None:
+def check_positive(group: str, *, hint: str = "", **values: float | None) -> None:
+    """UserError for the first of `values` that is not above 0; None is skipped."""
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise invalid_value(f"{group}.{name}", value, "above 0", hint)
+
+
+def check_probability(group: str, **values: float) -> None:
     """UserError for the first of `values` that is not a probability."""
     for name, value in values.items():
         if not 0 <= value <= 1:
-            raise UserError(f"{group}.{name} is {value}. It is a probability, from 0 to 1.")
+            raise invalid_value(f"{group}.{name}", value, "a probability, from 0 to 1")

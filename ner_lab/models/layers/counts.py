@@ -41,8 +41,8 @@ class CountedScores(nn.Module):
     def __init__(self, names: Sequence[str], num_tags: int, smoothing: float) -> None:
         super().__init__()
         templates: dict[str, int] = {}
-        of = [templates.setdefault(name.partition("=")[0], len(templates)) for name in names]
-        self.register_buffer("template", torch.tensor(of), persistent=False)
+        template_of = [templates.setdefault(name.partition("=")[0], len(templates)) for name in names]
+        self.register_buffer("template", torch.tensor(template_of), persistent=False)
         self.num_templates = len(templates)
         self.counts = nn.Parameter(torch.zeros(len(names), num_tags))
         self.smoothing = smoothing
@@ -70,6 +70,6 @@ def check_counts(counts: Tensor, decoder: str) -> None:
     rounded = 1e-5 * counts.clamp(min=1)  # a mean over seven processes may differ from an integer in its last digits
     if bool(((counts < 0) | ((counts - counts.round()).abs() > rounded)).any()):
         raise UserError(
-            f"decoder={decoder} holds numbers that are no counts: it is trained by counting. "
-            "Give optimizer=sgd_counts trainer.max_epochs=1."
+            f"decoder={decoder} must be trained by counting, but its tables hold numbers that are not counts. "
+            "Use optimizer=sgd_counts trainer.max_epochs=1."
         )

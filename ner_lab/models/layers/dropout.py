@@ -18,7 +18,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+            raise ValueError(f"the dropout probability must be between 0 and 1; got {p}")
         self.p = p
 
     def forward(self, values: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def dropout_mask(like: Tensor, p: float, generator: torch.Generator | None = Non
     if levels in (0, _LEVELS):
         return torch.full_like(like, levels / _LEVELS)
     count = like.numel()
-    whole = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
-    draws = whole.view(torch.int16)[:count].view(like.shape)  # 4 draws in each
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
+    draws = bits.view(torch.int16)[:count].view(like.shape)  # 4 draws in each
     factors = torch.empty(like.shape, dtype=like.dtype)
     return torch.lt(draws, levels - _LEVELS // 2, out=factors).mul_(_LEVELS / levels)

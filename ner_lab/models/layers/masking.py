@@ -4,26 +4,27 @@ import torch
 from torch import Tensor
 
 from ner_lab.errors import UserError
+from ner_lab.models.layers.checks import invalid_value
 
 
 def require_input(input_dim: int) -> None:
     """Refuse words without a vector."""
     if input_dim < 1:
         raise UserError(
-            "The encoder has nothing to read: word_embedding, char_encoder and features are all none. Choose one."
+            "The encoder has no input: word_embedding, char_encoder and features are all none. Choose one of them."
         )
 
 
 def require_layers(num_layers: int) -> None:
     """Refuse a stack of no layers."""
     if num_layers < 1:
-        raise UserError(f"encoder.num_layers is {num_layers}. It must be at least 1; encoder=none is no layer.")
+        raise invalid_value("encoder.num_layers", num_layers, "at least 1", "Use encoder=none for no layer.")
 
 
 def require_odd(window: int) -> None:
     """Refuse a window without a middle."""
     if window < 1 or window % 2 == 0:
-        raise UserError(f"encoder.window is {window}. It must be odd, with the word itself in the middle.")
+        raise invalid_value("encoder.window", window, "an odd number", "The word itself is in the middle.")
 
 
 def real_tokens(lengths: Tensor, time: int) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
 from ner_lab.models.layers.cells import GATES, SteppedLSTM, SteppedRNN
+from ner_lab.models.layers.checks import check_choice, check_positive
 from ner_lab.models.layers.init import glorot
 
 
@@ -73,14 +73,12 @@ def _cell(cell: str, input_dim: int, hidden_dim: int, clip_gradient: float | Non
 
 
 def check_cell(group: str, cell: str, clip_gradient: float | None) -> None:
-    """Refuse settings of a config group that no LSTM has."""
-    if cell not in GATES:
-        raise UserError(f"{group}.cell is '{cell}'. It takes {', '.join(GATES)}.")
-    if clip_gradient is not None and not clip_gradient > 0:
-        raise UserError(f"{group}.clip_gradient is {clip_gradient}. It must be above 0; null is no clipping.")
+    """UserError for an unknown cell or a bound that is not above 0."""
+    check_choice(f"{group}.cell", cell, list(GATES))
+    check_positive(group, clip_gradient=clip_gradient, hint="Use null for no clipping.")
 
 
-class Turn:
+class ReverseSequences:
     """Reverses each sentence of a padded batch, and leaves padding in place.
 
     lengths (batch,); time: positions in each row. Applied twice, it is the identity.
@@ -91,7 +89,7 @@ class Turn:
 
     def __call__(self, values: Tensor) -> Tensor:
         """values (batch, time, dim) -> (batch, time, dim)."""
-        return values.flip(1) if self.order is None else _Turned.apply(values, self.order)
+        return values.flip(1) if self.order is None else _Reversed.apply(values, self.order)
 
 
 def _all_full(lengths: Tensor, time: int) -> bool:
@@ -99,7 +97,7 @@ def _all_full(lengths: Tensor, time: int) -> bool:
     return lengths.is_cpu and bool((lengths == time).all())
 
 
-class _Turned(torch.autograd.Function):
+class _Reversed(torch.autograd.Function):
     """`reorder` by a reversal, whose gradient is also a reversal: adding it up position by position takes longer."""
 
     @staticmethod
@@ -111,14 +109,14 @@ class _Turned(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """grad (batch, time, dim) -> (batch, time, dim)."""
-        return _Turned.apply(grad, ctx.saved_tensors[0]), None
+        return _Reversed.apply(grad, ctx.saved_tensors[0]), None
 
 
 def reversal(lengths: Tensor, time: int) -> Tensor:
     """Indices (batch, time) that reverse each sentence and leave padding in place."""
     steps = torch.arange(time, device=lengths.device)
-    turned = lengths[:, None] - 1 - steps
-    return torch.where(turned >= 0, turned, steps)
+    positions = lengths[:, None] - 1 - steps
+    return torch.where(positions >= 0, positions, steps)
 
 
 def reorder(values: Tensor, order: Tensor) -> Tensor:

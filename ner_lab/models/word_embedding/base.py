@@ -64,11 +64,11 @@ class PretrainedEmbedding(WordEmbedding):
     def file(self, cache: Path, progress: Progress | None) -> Path:
         if self.path is None:
             raise UserError(
-                f"{type(self).__name__} vectors have no public place to be fetched from: give word_embedding.path=FILE."
+                f"{type(self).__name__} vectors have no public address to download from. Set word_embedding.path=FILE."
             )
         path = Path(self.path).expanduser()
         if not path.is_file():
-            raise UserError(f"word_embedding.path={self.path}: {why_no_file(path)} Give the path of a file of vectors.")
+            raise UserError(f"word_embedding.path={self.path}: {why_no_file(path)} Set it to a file of vectors.")
         return path
 
     def layer(self, *, num_words: int, num_known: int, vector_dim: int) -> nn.Module:
@@ -94,9 +94,9 @@ class WordTable(nn.Module):
     @torch.no_grad()
     def fill(self, vectors: np.ndarray) -> None:
         """vectors (num_words + num_known, dim), NaN if not in the file: those stay random."""
-        given = torch.from_numpy(vectors)
-        own, known = given[: len(self.table)], given[len(self.table) :]
-        self.table.copy_(torch.where(own.isnan(), self.table, own))
+        rows = torch.from_numpy(vectors)
+        trained, known = rows[: len(self.table)], rows[len(self.table) :]
+        self.table.copy_(torch.where(trained.isnan(), self.table, trained))
         self.known: Tensor
         self.known.copy_(known)
 
@@ -107,10 +107,10 @@ class WordTable(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """words (batch, time) -> (batch, time, dim)."""
         num_words = len(self.table)
-        own = F.embedding(
+        trained = F.embedding(
             words.clamp(max=num_words - 1), self.table, padding_idx=0, sparse=use_sparse_gradients(self.table)
         )
         if not len(self.known):
-            return own
+            return trained
         known = F.embedding((words - num_words).clamp(min=0), self.known)
-        return torch.where((words >= num_words)[:, :, None], known, own)
+        return torch.where((words >= num_words)[:, :, None], known, trained)

@@ -38,7 +38,7 @@ class Glove(PretrainedEmbedding):
         """The given file, or the published zip, downloaded once (862 MB)."""
         if self.path is not None:
             return super().file(cache, progress)
-        hint = "With a copy at hand, give word_embedding.path=FILE (text, .gz or .zip)."
+        hint = "If you have a copy, set word_embedding.path=FILE (text, .gz or .zip)."
         return fetch(self.download, cache / "vectors", hint, progress)
 
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
@@ -46,8 +46,8 @@ class Glove(PretrainedEmbedding):
         words, matrix = read_stored(path, wanted, cache, member=f"glove.6B.{self.dim}d.txt")
         if matrix.shape[1] != self.dim:
             raise UserError(
-                f"{path}: vectors of {matrix.shape[1]} dimensions, word_embedding.dim is {self.dim}. "
-                f"Set word_embedding.dim={matrix.shape[1]} or give another file."
+                f"{path}: the vectors have {matrix.shape[1]} dimensions, but word_embedding.dim is {self.dim}. "
+                f"Set word_embedding.dim={matrix.shape[1]} or use another file."
             )
         return words, matrix
 

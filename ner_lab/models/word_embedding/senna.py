@@ -14,7 +14,7 @@ from ner_lab.io.file_diagnosis import nature_of
 from ner_lab.models.word_embedding.base import PretrainedEmbedding
 
 _VECTORS, _WORDS = "embeddings/embeddings.txt", "hash/words.lst"
-_REMEDY = "fetch it again, or give the right files as word_embedding.path and word_embedding.words."
+_HINT = "Download it again, or set word_embedding.path and word_embedding.words to the right files."
 
 
 class Senna(PretrainedEmbedding):
@@ -43,7 +43,7 @@ class Senna(PretrainedEmbedding):
         """The given file of vectors, or that of the published archive."""
         if self.path is not None:
             return super().file(cache, progress)
-        hint = "With a copy at hand, give word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
+        hint = "If you have a copy, set word_embedding.path=.../embeddings.txt word_embedding.words=.../words.lst"
         return senna_folder(self.download, (_WORDS, _VECTORS), cache, hint, progress) / _VECTORS
 
     def rows(self, path: Path, wanted: set[str] | None, cache: Path | None = None) -> tuple[list[str], np.ndarray]:
@@ -52,45 +52,44 @@ class Senna(PretrainedEmbedding):
         words, lines = _lines_of(word_list), _lines_of(path)
         if len(words) != len(lines):
             raise UserError(
-                f"{word_list}: {len(words):,} words, but {path} has {len(lines):,} vectors. They belong together; "
-                f"{_REMEDY}"
+                f"{word_list} has {len(words):,} words, but {path} has {len(lines):,} vectors; they must match. {_HINT}"
             )
-        chosen = [row for row, word in enumerate(words) if wanted is None or word in wanted]
+        rows = [row for row, word in enumerate(words) if wanted is None or word in wanted]
         dim = len(lines[0].split())
         if not dim:
-            raise UserError(f"{path}:1: no vector in it; {_REMEDY}")
-        matrix = np.zeros((len(chosen), dim), dtype=np.float32)
-        for number, row in enumerate(chosen):
+            raise UserError(f"{path}:1: the file has no vectors. {_HINT}")
+        matrix = np.zeros((len(rows), dim), dtype=np.float32)
+        for number, row in enumerate(rows):
             numbers = lines[row].split()
             if len(numbers) != dim:
-                raise UserError(f"{path}:{row + 1}: {len(numbers)} numbers, line 1 has {dim}; {_REMEDY}")
+                raise UserError(f"{path}:{row + 1}: {len(numbers)} numbers, but line 1 has {dim}. {_HINT}")
             try:
                 matrix[number] = numbers
             except ValueError as error:
-                raise UserError(f"{path}:{row + 1}: {str(error)[:200]}. Expected {dim} numbers; {_REMEDY}") from None
+                raise UserError(f"{path}:{row + 1}: {str(error)[:200]}. Expected {dim} numbers. {_HINT}") from None
         if not np.isfinite(matrix).all():
-            row = chosen[int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])]
-            raise UserError(f"{path}:{row + 1}: a number is not finite. {_REMEDY.capitalize()}")
-        return [words[row] for row in chosen], matrix
+            row = rows[int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])]
+            raise UserError(f"{path}:{row + 1}: a number is not finite. {_HINT}")
+        return [words[row] for row in rows], matrix
 
     def fingerprint(self) -> dict[str, Any]:
         """As in `WordEmbedding.fingerprint`, with the word list."""
-        stamp = None  # the published archive holds one list
+        checksum = None  # the published archive holds one list
         if self.path or self.words:
             word_list = self._word_list(Path(self.path or "").expanduser())
-            stamp = hashlib.sha256(word_list.read_bytes()).hexdigest()
-        return super().fingerprint() | {"words": stamp}
+            checksum = hashlib.sha256(word_list.read_bytes()).hexdigest()
+        return super().fingerprint() | {"words": checksum}
 
     def _word_list(self, vectors: Path) -> Path:
-        places = [vectors.parent.parent / _WORDS, vectors.parent / "words.lst"]
+        paths = [vectors.parent.parent / _WORDS, vectors.parent / "words.lst"]
         if self.words is not None:
-            places = [Path(self.words).expanduser()]
-        for place in places:
-            if place.is_file():
-                return place
+            paths = [Path(self.words).expanduser()]
+        for path in paths:
+            if path.is_file():
+                return path
         raise UserError(
-            f"no word list for {vectors}; looked for {' and '.join(map(str, places))}. "
-            "Give word_embedding.words=.../words.lst"
+            f"{vectors} has no word list: there is no {' and no '.join(map(str, paths))}. "
+            "Set word_embedding.words=.../words.lst"
         )
 
 

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
 from ner_lab.models.char_encoder.cnn import CharCNN
 
 LETTERS = "abcdeABCDE"
@@ -96,9 +94,3 @@ def test_the_word_end_symbol_is_learnt_and_padding_is_not() -> None:
     assert encoder.embedding.weight.grad[-1].any()
     assert not encoder.embedding.weight.grad[0].any()
     assert not encoder.embedding.weight[0].any()
-
-
-@pytest.mark.parametrize("fill_to", [0, -1])
-def test_filling_to_nothing_is_refused(fill_to: int) -> None:
-    with pytest.raises(UserError, match=rf"char_encoder\.fill_to is {fill_to}\. It must be at least 1; null is"):
-        filled_cnn(fill_to)

@@ -6,16 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ner_lab.data.tags import SCHEMES, is_proper
 from ner_lab.data.vocab import TagVocab
-from ner_lab.errors import UserError
 from ner_lab.models.decoder.crf import CRF
 from ner_lab.models.decoder.memm import MEMM
 from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
-from ner_lab.models.decoder.projection import Constant, PairProjection, PerDirection, Projection, projection_of
+from ner_lab.models.decoder.projection import Constant, PairProjection, PerDirection, Projection
 from ner_lab.models.decoder.softmax import Softmax
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
@@ -185,125 +183,6 @@ def direct_scores(batch: int = 3, time: int = 5, seed: int = 2) -> Tensor:
     return torch.randn(batch, time, len(TAGS), generator=torch.Generator().manual_seed(seed))
 
 
-def test_softmax_loss_is_cross_entropy_summed_over_the_tokens_of_each_sentence() -> None:
-    decoder = decoder_of("softmax")
-    hidden, tags = states(), gold()
-    layer = decoder.projection.layers[0]
-    found = decoder.loss(hidden, tags, MASK)
-    for row, length in enumerate([5, 2, 1]):
-        scores = hidden[row, :length] @ layer.weight.T + layer.bias
-        expected = F.cross_entropy(scores, tags[row, :length], reduction="sum")
-        torch.testing.assert_close(found[row], expected)
-
-
-def test_softmax_decodes_each_token_to_its_highest_score() -> None:
-    decoder = decoder_of("softmax")
-    hidden = states()
-    expected = decoder.projection(hidden).argmax(dim=2)
-    found = decoder.decode(hidden, MASK)
-    assert torch.equal(found[MASK], expected[MASK])
-
-
-def test_crf_loss_is_the_negative_log_likelihood_over_projected_states() -> None:
-    decoder = decoder_of("crf")
-    hidden, tags = states(), gold()
-    expected = -decoder.chain.log_likelihood(decoder.projection(hidden), tags, MASK)
-    assert torch.equal(decoder.loss(hidden, tags, MASK), expected)
-    assert torch.equal(decoder.decode(hidden, MASK), decoder.chain.decode(decoder.projection(hidden), MASK)[0])
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "padding" not in kind])
-def test_probabilities_of_all_sequences_sum_to_one(kind: str) -> None:
-    decoder = decoder_of(kind)
-    sequences = torch.tensor(list(product(range(len(TAGS)), repeat=3)))
-    hidden = states(1, 3).expand(len(sequences), -1, -1)
-    losses = decoder.loss(hidden, sequences, torch.ones_like(sequences, dtype=torch.bool))
-    torch.testing.assert_close(torch.exp(-losses).sum(), torch.tensor(1.0))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_sentence_alone_is_the_same_in_a_padded_batch(kind: str) -> None:
-    decoder = decoder_of(kind)
-    hidden, tags = states(), gold()
-    losses, best = decoder.loss(hidden, tags, MASK), decoder.decode(hidden, MASK)
-    for row, length in enumerate([5, 2, 1]):
-        own, own_tags, whole = (
-            hidden[row : row + 1, :length],
-            tags[row : row + 1, :length],
-            MASK[row : row + 1, :length],
-        )
-        torch.testing.assert_close(decoder.loss(own, own_tags, whole)[0], losses[row])
-        assert torch.equal(decoder.decode(own, whole)[0], best[row, :length])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_padding_decodes_to_zero_and_its_content_changes_nothing(kind: str) -> None:
-    decoder = decoder_of(kind)
-    hidden, tags = states(), gold()
-    other = torch.where(MASK[:, :, None], hidden, 100 * states(seed=1))
-    assert torch.equal(decoder.loss(hidden, tags, MASK), decoder.loss(other, tags.masked_fill(~MASK, 99), MASK))
-    assert torch.equal(decoder.decode(hidden, MASK), decoder.decode(other, MASK))
-    assert not decoder.decode(other, MASK)[~MASK].any()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_loss_reaches_every_parameter(kind: str) -> None:
-    decoder = decoder_of(kind)
-    decoder.loss(states(), gold(), MASK).sum().backward()
-    for name, parameter in decoder.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_direct_scores_of_a_token_count_like_those_of_its_state(kind: str) -> None:
-    decoder = decoder_of(kind)
-    hidden, tags, direct = states(), gold(), direct_scores()
-    nothing = torch.zeros_like(direct)
-    assert torch.equal(decoder.loss(hidden, tags, MASK), decoder.loss(hidden, tags, MASK, nothing))
-    favoured = F.one_hot(tags, len(TAGS)) * 60.0
-    if decoder.constraints == "none":
-        assert torch.equal(decoder.decode(hidden, MASK, favoured), tags * MASK)
-        torch.testing.assert_close(decoder.loss(hidden, tags, MASK, favoured), torch.zeros(3), rtol=0.0, atol=1e-4)
-    leaf = direct.clone().requires_grad_()
-    decoder.loss(hidden, tags, MASK, leaf).sum().backward()
-    assert leaf.grad is not None
-    assert leaf.grad[MASK].any(dim=1).all()
-    assert not leaf.grad[~MASK].any()
-
-
-def test_projection_is_one_linear_layer_or_a_tanh_layer_before_it() -> None:
-    hidden = states()
-    (plain,) = Projection(6, 4).layers
-    torch.manual_seed(0)
-    assert plain.weight.shape == (4, 6)
-    deep = Projection(6, 4, hidden_dim=3)
-    first, _, second = deep.layers
-    expected = torch.tanh(hidden @ first.weight.T + first.bias) @ second.weight.T + second.bias
-    torch.testing.assert_close(deep(hidden), expected)
-    assert first.weight.shape == (3, 6)
-
-
-def test_each_half_of_a_state_has_a_layer_of_its_own_and_the_log_probabilities_are_added() -> None:
-    projection = PerDirection(6, 4)
-    hidden = states()
-    ahead, back = (layers[0] for layers in (projection.ahead, projection.back))
-    assert ahead.weight.shape == back.weight.shape == (4, 3)
-    expected = torch.log_softmax(hidden[..., :3] @ ahead.weight.T + ahead.bias, dim=2)
-    expected = expected + torch.log_softmax(hidden[..., 3:] @ back.weight.T + back.bias, dim=2)
-    torch.testing.assert_close(projection(hidden), expected)
-    torch.testing.assert_close(projection(hidden, direct_scores()), expected + direct_scores())
-    assert not torch.allclose(projection(hidden).logsumexp(dim=2), torch.zeros(3, 5)), "not normalised again"
-
-
-def test_without_inputs_a_projection_is_its_bias() -> None:
-    projection = Projection(0, 4)
-    with torch.no_grad():
-        projection.layers[0].bias.copy_(torch.arange(4.0))
-    assert torch.equal(projection(torch.zeros(2, 3, 0)), torch.arange(4.0).expand(2, 3, 4))
-    assert [name for name, _ in projection.named_parameters()] == ["layers.0.bias"]
-
-
 def test_only_a_stop_score_makes_the_end_a_parameter() -> None:
     assert "chain.end" in dict(decoder_of("crf").named_parameters())
     unstopped = decoder_of("crf unstopped")
@@ -311,18 +190,6 @@ def test_only_a_stop_score_makes_the_end_a_parameter() -> None:
     assert "chain.end" not in unstopped.state_dict()
     assert not unstopped.chain.end.any()
     unstopped.loss(states(), gold(), MASK).sum().backward()
-
-
-def test_states_that_have_no_halves_are_refused_with_the_next_step() -> None:
-    with pytest.raises(UserError, match=r"have 7 dimensions\. Choose an encoder of two directions \(encoder=bilstm\)"):
-        decoder_of("crf halves", input_dim=7)
-
-
-def test_outputs_that_cannot_be_are_refused_with_the_next_step() -> None:
-    with pytest.raises(UserError, match=r"decoder\.output is 'both'\. It takes linear or per_direction"):
-        projection_of(6, 4, 0, "both")
-    with pytest.raises(UserError, match=r"decoder\.hidden_dim is 100, and .* Give decoder\.hidden_dim=0"):
-        projection_of(6, 4, 100, "per_direction")
 
 
 # constraints
@@ -344,36 +211,3 @@ def test_constrained_decoding_never_breaks_the_scheme(scheme: str, kind: str) ->
             assert is_proper([tags[number] for number in best[:length]], scheme)
             broken += not is_proper([tags[number] for number in unbound[:length]], scheme)
     assert broken > 0 or scheme == "IO"
-
-
-def test_constraints_at_decoding_leave_the_loss_alone() -> None:
-    hidden, tags = states(), gold()
-    free, decode, always = (decoder_of(kind).loss(hidden, tags, MASK) for kind in ("crf", "crf decode", "crf always"))
-    assert torch.equal(free, decode)
-    assert not torch.allclose(free, always)
-
-
-def test_constraints_in_the_likelihood_leave_no_probability_to_broken_sequences() -> None:
-    decoder, free = decoder_of("crf always"), decoder_of("crf")
-    sequences = torch.tensor(list(product(range(len(TAGS)), repeat=3)))
-    proper = torch.tensor([is_proper([TAGS[number] for number in row], "IOB2") for row in sequences.tolist()])
-    hidden, mask = states(1, 3).expand(len(sequences), -1, -1), torch.ones_like(sequences, dtype=torch.bool)
-    bound, unbound = (torch.exp(-each.loss(hidden, sequences, mask)) for each in (decoder, free))
-    torch.testing.assert_close(bound[proper], unbound[proper] / unbound[proper].sum())
-    assert not bound[~proper].any()
-    assert (unbound[~proper] > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "listed"),
-    [
-        ("softmax", "none or decode"),
-        ("crf", "none, decode or always"),
-        ("pairwise", "none, decode or always"),
-        ("memm", "none or decode"),
-    ],
-)
-def test_unknown_constraints_are_refused_with_the_known_ones(name: str, listed: str) -> None:
-    build, arguments = CLASSES[name]
-    with pytest.raises(UserError, match=rf"'train'\. It takes {listed}\."):
-        build(input_dim=6, tags=TAGS, scheme="IOB2", **{**arguments, "constraints": "train"})

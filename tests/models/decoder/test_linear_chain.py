@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
 
 import pytest
 import torch
+from chains import all_paths, close, mask_of, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchcrf import CRF as Oracle
 
-from ner_lab.models.decoder.chain import forward_backward
-from ner_lab.models.decoder.chain import log_space as step_by_step
+from ner_lab.models.decoder.chain import forward_backward, log_space
 from ner_lab.models.decoder.crf import LinearChainCRF
 
 Likelihood = Callable[..., Tensor]
@@ -36,28 +35,15 @@ def random_crf(
 
 
 def random_emissions(batch: int, time: int, num_tags: int, seed: int = 0, spread: float = 2.0) -> Tensor:
-    return spread * torch.randn(batch, time, num_tags, generator=torch.Generator().manual_seed(seed))
+    return normal(batch, time, num_tags, seed=seed, spread=spread)
+
+
+def enumerate_paths(crf: LinearChainCRF, emissions: Tensor) -> tuple[Tensor, Tensor]:
+    return all_paths(emissions, crf.start, crf.transitions, crf.end)
 
 
 def random_tags(batch: int, time: int, num_tags: int, seed: int = 0) -> Tensor:
     return torch.randint(num_tags, (batch, time), generator=torch.Generator().manual_seed(seed))
-
-
-def mask_of(lengths: Sequence[int]) -> Tensor:
-    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-
-
-def enumerate_paths(crf: LinearChainCRF, emissions: Tensor) -> tuple[Tensor, Tensor]:
-    """Every tag sequence for emissions (time, tags), and its score in double precision."""
-    time, num_tags = emissions.shape
-    paths = torch.tensor(list(product(range(num_tags), repeat=time)))
-    start, transitions, end = (part.detach().double() for part in (crf.start, crf.transitions, crf.end))
-    scores = start[paths[:, 0]] + end[paths[:, -1]]
-    for step in range(time):
-        scores = scores + emissions.double()[step, paths[:, step]]
-    for step in range(time - 1):
-        scores = scores + transitions[paths[:, step], paths[:, step + 1]]
-    return paths, scores
 
 
 def marginals_by_enumeration(paths: Tensor, scores: Tensor, num_tags: int) -> Tensor:
@@ -66,37 +52,7 @@ def marginals_by_enumeration(paths: Tensor, scores: Tensor, num_tags: int) -> Te
     return torch.einsum("p,ptk->tk", torch.softmax(scores, dim=0), one_hot)
 
 
-def close(found: Tensor, expected: Tensor, *, rtol: float = 0.0, atol: float = 1e-4) -> None:
-    torch.testing.assert_close(found.double(), expected.double(), rtol=rtol, atol=atol)
-
-
 # enumeration
-
-
-def test_probabilities_of_all_sequences_equal_enumeration_and_sum_to_one() -> None:
-    crf = random_crf(3)
-    emissions = random_emissions(1, 4, 3)[0]
-    paths, scores = enumerate_paths(crf, emissions)
-    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
-    close(found, torch.log_softmax(scores, dim=0))
-    close(found.exp().sum(), torch.tensor(1.0))
-
-
-def test_masked_sentences_equal_enumeration_over_their_own_tokens() -> None:
-    crf = random_crf(3)
-    lengths = [4, 2, 1, 3]
-    emissions, tags = random_emissions(4, 4, 3), random_tags(4, 4, 3)
-    mask = mask_of(lengths)
-    likelihood = crf.log_likelihood(emissions, tags, mask)
-    marginals = crf.marginals(emissions, mask)
-    best, score = crf.decode(emissions, mask)
-    for row, length in enumerate(lengths):
-        paths, scores = enumerate_paths(crf, emissions[row, :length])
-        gold = int((paths == tags[row, :length]).all(dim=1).nonzero())
-        close(likelihood[row], scores[gold] - torch.logsumexp(scores, dim=0))
-        close(marginals[row, :length], marginals_by_enumeration(paths, scores, 3))
-        assert torch.equal(best[row, :length], paths[scores.argmax()])
-        close(score[row], scores.max())
 
 
 @given(
@@ -126,20 +82,6 @@ def test_any_small_batch_equals_enumeration(
         close(score[row], scores.max())
         close(scores[(paths == best[row, :length]).all(dim=1)][0], scores.max())
         assert not best[row, length:].any()
-
-
-def test_without_a_stop_score_the_end_is_no_parameter_and_counts_nothing() -> None:
-    crf, stopped = random_crf(3, stop_score=False), random_crf(3)
-    with torch.no_grad():
-        stopped.end.zero_()
-    assert {name for name, _ in crf.named_parameters()} == set(crf.state_dict()) == {"start", "transitions"}
-    emissions, tags, mask = random_emissions(3, 5, 3), random_tags(3, 5, 3), mask_of([5, 1, 3])
-    assert torch.equal(crf.log_likelihood(emissions, tags, mask), stopped.log_likelihood(emissions, tags, mask))
-    assert torch.equal(crf.marginals(emissions, mask), stopped.marginals(emissions, mask))
-    assert torch.equal(crf.decode(emissions, mask)[1], stopped.decode(emissions, mask)[1])
-    crf.log_likelihood(emissions, tags, mask).sum().backward()
-    assert crf.transitions.grad.isfinite().all()
-    assert crf.double().end.dtype == torch.float64
 
 
 # pytorch-crf
@@ -226,14 +168,6 @@ each_way = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 
 
 @each_way
-def test_closed_form_gradients_pass_gradcheck(way: Likelihood) -> None:
-    crf = random_crf(3, dtype=torch.float64)
-    emissions, tags, mask = gold_and_scores([4, 1, 2, 3], 3)
-    inputs = (emissions.requires_grad_(), crf.start, crf.transitions, crf.end)
-    assert torch.autograd.gradcheck(lambda first, *scores: way(first, tags, mask, *scores), inputs)
-
-
-@each_way
 @given(
     num_tags=st.integers(1, 6),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
@@ -245,7 +179,7 @@ def test_closed_form_equals_the_definition_under_autograd(
 ) -> None:
     crf = random_crf(num_tags, seed, spread=3.0, dtype=torch.float64)
     batch = gold_and_scores(lengths, num_tags, seed)
-    exact = value_and_gradients(step_by_step.log_likelihood, *batch, crf)
+    exact = value_and_gradients(log_space.log_likelihood, *batch, crf)
     for found, expected in zip(value_and_gradients(way, *batch, crf), exact, strict=True):
         close(found, expected, atol=1e-9)
 
@@ -259,7 +193,7 @@ def test_transitions_far_apart_lose_nothing(widest: float, offset: float) -> Non
         crf.transitions.copy_(spread.view(4, 4)[:, torch.tensor([2, 0, 3, 1])] + offset)
     batch = gold_and_scores([30, 3, 25], 4, spread=30.0)
     found = value_and_gradients(forward_backward.log_likelihood, *batch, crf)
-    for ours, expected in zip(found, value_and_gradients(step_by_step.log_likelihood, *batch, crf), strict=True):
+    for ours, expected in zip(found, value_and_gradients(log_space.log_likelihood, *batch, crf), strict=True):
         close(ours, expected, rtol=1e-12, atol=1e-9)
 
 
@@ -287,15 +221,6 @@ def test_many_pairs_are_summed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
         close(pieces, expected, atol=1e-12)
 
 
-def test_five_thousand_tokens_equal_the_definition_in_double_precision() -> None:
-    crf = random_crf(4, spread=5.0)
-    emissions, tags, mask = random_emissions(2, 5000, 4), random_tags(2, 5000, 4), mask_of([5000, 4000])
-    found = value_and_gradients(forward_backward.log_likelihood, emissions, tags, mask, crf)
-    exact = value_and_gradients(step_by_step.log_likelihood, emissions.double(), tags, mask, crf.double())
-    for ours, expected in zip(found, exact, strict=True):
-        close(ours, expected, rtol=1e-6, atol=1e-6)
-
-
 def test_numbers_keep_their_type() -> None:
     crf, tags = random_crf(3), random_tags(2, 4, 3)
     emissions = random_emissions(2, 4, 3).bfloat16().requires_grad_()
@@ -321,25 +246,7 @@ def test_a_likelihood_leaves_what_it_was_given_as_it_was() -> None:
             assert torch.equal(now, then)
 
 
-def test_gradient_of_the_likelihood_is_gold_minus_marginals() -> None:
-    crf = random_crf(4)
-    mask, tags = mask_of([5, 2]), random_tags(2, 5, 4)
-    emissions = random_emissions(2, 5, 4).requires_grad_()
-    crf.log_likelihood(emissions, tags, mask).sum().backward()
-    gold = torch.nn.functional.one_hot(tags, 4) * mask[:, :, None]
-    close(emissions.grad, gold - crf.marginals(emissions, mask))
-
-
 # extremes
-
-
-def test_one_token_is_a_softmax_over_its_scores() -> None:
-    crf = random_crf(5)
-    emissions, tags = random_emissions(3, 1, 5), random_tags(3, 1, 5)
-    scores = crf.start + emissions[:, 0] + crf.end
-    close(crf.log_likelihood(emissions, tags), torch.log_softmax(scores, dim=1).gather(1, tags).squeeze(1))
-    close(crf.marginals(emissions)[:, 0], torch.softmax(scores, dim=1))
-    assert torch.equal(crf.decode(emissions)[0][:, 0], scores.argmax(dim=1))
 
 
 @pytest.mark.parametrize(("time", "scale"), [(1000, 1.0), (20, 1000.0), (1000, 1000.0)])
@@ -365,19 +272,6 @@ def test_long_sentences_and_large_emissions_stay_right_in_single_precision(time:
     assert torch.equal(best, exact.decode(emissions.double(), mask)[0])
 
 
-def test_forbidden_transitions_give_finite_values_and_gradients() -> None:
-    crf = random_crf(3)
-    with torch.no_grad():
-        crf.transitions[0, 2] = crf.transitions[2, 1] = -1e4
-    emissions = random_emissions(1, 4, 3)[0]
-    paths, scores = enumerate_paths(crf, emissions)
-    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths)
-    close(found, torch.log_softmax(scores, dim=0), rtol=1e-6)
-    found.sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in crf.parameters())
-    close(crf.marginals(emissions[None])[0], marginals_by_enumeration(paths, scores, 3))
-
-
 def test_a_sentence_that_cannot_avoid_a_forbidden_transition_keeps_its_score() -> None:
     # exp(-1e4) is zero in any precision: only log space tells these paths apart
     crf = random_crf(2)
@@ -399,77 +293,6 @@ def test_half_precision_around_the_crf_does_not_reach_into_it() -> None:
     alone = crf.log_likelihood(emissions, tags)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         close(crf.log_likelihood(emissions, tags), alone, atol=1e-5)
-
-
-# constraints
-
-ALLOWED = [
-    # to 0, to 1, to 2, to the end
-    [True, False, True, True],
-    [True, True, False, False],
-    [False, True, True, True],
-    [True, True, False, True],  # from the border
-]
-
-
-def allowed_paths(paths: Tensor) -> Tensor:
-    border = torch.full((len(paths), 1), 3)
-    steps = torch.cat([border, paths, border], dim=1)
-    return torch.tensor(ALLOWED)[steps[:, :-1], steps[:, 1:]].all(dim=1)
-
-
-@pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])
-@pytest.mark.parametrize("length", [1, 2, 5])
-def test_constrained_decoding_finds_the_best_of_the_allowed_sequences(length: int, scale: float) -> None:
-    crf = random_crf(3, allowed=ALLOWED)
-    for seed in range(10):
-        emissions = scale * random_emissions(1, length, 3, seed)
-        best, score = crf.decode(emissions, constrained=True)
-        paths, scores = enumerate_paths(crf, emissions[0])
-        scores[~allowed_paths(paths)] = -torch.inf
-        assert torch.equal(best[0], paths[scores.argmax()])
-        close(score[0], scores.max(), rtol=1e-6)
-
-
-def test_constrained_likelihood_shares_all_probability_among_allowed_sequences() -> None:
-    crf = random_crf(3, allowed=ALLOWED)
-    emissions = random_emissions(1, 4, 3)[0]
-    paths, scores = enumerate_paths(crf, emissions)
-    allowed = allowed_paths(paths)
-    found = crf.log_likelihood(emissions.expand(len(paths), -1, -1), paths, constrained=True)
-    close(found[allowed], torch.log_softmax(scores[allowed], dim=0))
-    assert (found[~allowed] < -5000).all()
-    assert found.isfinite().all()
-
-
-def test_constraints_bind_no_call_that_does_not_ask_for_them() -> None:
-    free, bound = random_crf(3), random_crf(3, allowed=ALLOWED)
-    emissions, tags = random_emissions(6, 5, 3), random_tags(6, 5, 3)
-    assert torch.equal(free.log_likelihood(emissions, tags), bound.log_likelihood(emissions, tags))
-    assert torch.equal(free.decode(emissions)[0], bound.decode(emissions)[0])
-    assert not torch.equal(bound.decode(emissions)[0], bound.decode(emissions, constrained=True)[0])
-
-
-# marginals
-
-
-@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=4), seed=st.integers(0, 2**20))
-@settings(max_examples=20, deadline=None)
-def test_marginals_sum_to_one_at_tokens_and_are_zero_at_padding(lengths: list[int], seed: int) -> None:
-    crf = random_crf(7, seed)
-    mask = mask_of(lengths)
-    marginals = crf.marginals(random_emissions(len(lengths), max(lengths), 7, seed), mask)
-    assert (marginals >= 0).all()
-    close(marginals.sum(dim=2), mask, atol=1e-5)
-
-
-def test_marginals_need_no_gradient_and_leave_none() -> None:
-    crf = random_crf(3)
-    emissions = random_emissions(2, 4, 3)
-    with torch.no_grad():
-        marginals = crf.marginals(emissions)
-    assert not marginals.requires_grad
-    assert all(parameter.grad is None for parameter in crf.parameters())
 
 
 # padding
@@ -498,40 +321,29 @@ def test_garbage_at_padding_changes_nothing(garbage: float, forbid: bool) -> Non
             assert torch.equal(found, expected)
 
 
-def test_a_sentence_alone_is_the_same_in_a_padded_batch() -> None:
-    crf = random_crf(4)
-    lengths = [7, 1, 3]
-    emissions, tags = random_emissions(3, 7, 4), random_tags(3, 7, 4)
-    together = crf.log_likelihood(emissions, tags, mask_of(lengths))
-    best, score = crf.decode(emissions, mask_of(lengths))
-    for row, length in enumerate(lengths):
-        own = emissions[row : row + 1, :length]
-        close(crf.log_likelihood(own, tags[row : row + 1, :length])[0], together[row], atol=1e-5)
-        path, alone = crf.decode(own)
-        assert torch.equal(path[0], best[row, :length])
-        assert torch.equal(alone[0], score[row])
-
-
 # messages
 
 
-def test_wrong_shapes_are_refused_with_both_shapes_named() -> None:
-    crf = random_crf(3)
-    emissions, tags = random_emissions(2, 4, 3), random_tags(2, 4, 3)
-    with pytest.raises(ValueError, match=r"emissions are \(2, 4, 5\), expected \(batch, time, 3\)"):
-        crf.log_likelihood(random_emissions(2, 4, 5), tags)
-    with pytest.raises(ValueError, match=r"emissions are \(4, 3\), expected \(batch, time, 3\)"):
-        crf.decode(emissions[0])
-    with pytest.raises(ValueError, match=r"mask is \(2, 3\), emissions are \(2, 4, 3\)"):
-        crf.marginals(emissions, mask_of([3, 2]))
-    with pytest.raises(ValueError, match=r"tags are \(4,\), emissions are \(2, 4, 3\)"):
-        crf.log_likelihood(emissions, tags[0])
-    with pytest.raises(ValueError, match=r"tags are \(2, 1\), emissions are \(2, 4, 3\)"):
-        crf.log_likelihood(emissions, tags[:, :1])
+@pytest.mark.parametrize(
+    ("emissions", "tags", "mask", "message"),
+    [
+        ((2, 4, 5), (2, 4), None, r"emissions must be of shape \(batch, time, 3\); got \(2, 4, 5\)"),
+        ((4, 3), (4,), None, r"emissions must be of shape \(batch, time, 3\); got \(4, 3\)"),
+        ((2, 4, 3), (2, 4), [3, 2], r"mask must be of shape \(2, 4\); got \(2, 3\)"),
+        ((2, 4, 3), (4,), None, r"tags must be of shape \(2, 4\); got \(4,\)"),
+        ((2, 4, 3), (2, 1), None, r"tags must be of shape \(2, 4\); got \(2, 1\)"),
+        ((2, 4, 3), (2, 4), [4, 0], "every sentence needs a token"),
+    ],
+)
+def test_wrong_shapes_are_refused(
+    emissions: tuple[int, ...], tags: tuple[int, ...], mask: list[int] | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        random_crf(3).log_likelihood(
+            torch.zeros(emissions), torch.zeros(tags, dtype=torch.long), None if mask is None else mask_of(mask)
+        )
 
 
-def test_a_sentence_without_tokens_and_a_crf_without_tags_are_refused() -> None:
-    with pytest.raises(ValueError, match="a sentence without a token"):
-        random_crf(3).decode(random_emissions(2, 4, 3), mask_of([4, 0]))
-    with pytest.raises(ValueError, match="at least one tag, got 0"):
+def test_a_crf_without_tags_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one tag; got 0"):
         LinearChainCRF(0)

@@ -1,32 +1,23 @@
 """Inference with scores for every pair: against enumeration, the plain CRF, and itself in log space."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from chains import close, mask_of, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from ner_lab.data.tags import is_proper
-from ner_lab.models.decoder.chain import log_space as step_by_step
-from ner_lab.models.decoder.chain import pairwise
-from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs, log_partition
-from ner_lab.models.decoder.crf import CRF
+from ner_lab.models.decoder.chain import log_space, pairwise
+from ner_lab.models.decoder.chain.pairwise import log_partition
 from ner_lab.models.decoder.pairwise_crf import PairwiseCRF
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
 MASK = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [True] + [False] * 3])
-
-
-def normal(*shape: int, seed: int = 0, spread: float = 1.0) -> Tensor:
-    return spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def mask_of(lengths: Sequence[int]) -> Tensor:
-    return torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
 
 
 def paths_and_scores(start: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +32,7 @@ def paths_and_scores(start: Tensor, transitions: Tensor) -> tuple[Tensor, Tensor
 
 def by_logs(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     nothing = torch.zeros((*mask.shape, start.shape[1]), dtype=start.dtype)
-    return step_by_step.log_partition(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
+    return log_space.log_partition(nothing, start, transitions, torch.zeros_like(start[0]), mask.sum(dim=1))
 
 
 def value_and_gradients(
@@ -52,10 +43,6 @@ def value_and_gradients(
     value = function(*leaves, mask)
     weights = torch.linspace(-1.0, 2.0, len(value), dtype=value.dtype)
     return [value.detach(), *torch.autograd.grad(value @ weights, leaves, materialize_grads=True)]
-
-
-def close(found: Tensor, expected: Tensor, *, rtol: float = 0.0, atol: float = 1e-4) -> None:
-    torch.testing.assert_close(found.double(), expected.double(), rtol=rtol, atol=atol)
 
 
 # the partition function
@@ -87,13 +74,6 @@ def test_the_partition_sums_over_all_paths_and_its_gradient_is_their_share(
             expected[step].index_put_((paths[:, step - 1], paths[:, step]), shares, accumulate=True)
         close(transitions.grad[row], expected)
         close(start.grad[row], torch.zeros(num_tags).double().index_add_(0, paths[:, 0], shares))
-
-
-def test_closed_form_gradients_pass_gradcheck() -> None:
-    start = normal(4, 3).double().requires_grad_()
-    transitions = normal(4, 4, 3, 3, seed=1).double().requires_grad_()
-    mask = mask_of([4, 1, 2, 3])
-    assert torch.autograd.gradcheck(lambda *scores: pairwise._LogPartition.apply(*scores, mask), (start, transitions))
 
 
 @given(
@@ -152,14 +132,6 @@ def test_long_sentences_and_large_scores_stay_right_in_single_precision(time: in
         close(ours, expected, atol=1e-4 if spread == 1.0 else 5e-2)
 
 
-def test_scores_that_would_vanish_as_exponentials_still_count() -> None:
-    start = torch.tensor([[0.0, -1e6]])
-    transitions = normal(1, 3, 2, 2)
-    transitions[:, :, 0] -= 1e4
-    found = log_partition(start, transitions, mask_of([3]))
-    close(found, torch.logsumexp(paths_and_scores(start[0], transitions[0])[1], dim=0)[None], rtol=1e-6)
-
-
 @pytest.mark.parametrize("spread", [1.0, 100.0], ids=["closed form", "log space"])
 @pytest.mark.parametrize("garbage", [-3.0, 1e30, float("inf"), float("nan")])
 def test_garbage_at_padding_and_before_the_first_token_changes_nothing(garbage: float, spread: float) -> None:
@@ -171,42 +143,6 @@ def test_garbage_at_padding_and_before_the_first_token_changes_nothing(garbage: 
     for found, expected in zip(*results, strict=True):
         assert torch.equal(found, expected)
     assert not results[0][2][~mask].any()
-
-
-def test_half_precision_scores_are_summed_in_single_precision() -> None:
-    start, transitions = normal(2, 5).bfloat16(), normal(2, 30, 5, 5, seed=1, spread=3.0).bfloat16()
-    expected = log_partition(start.float(), transitions.float(), mask_of([30, 9]))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        close(log_partition(start, transitions, mask_of([30, 9])), expected, atol=1e-6)
-
-
-# gold and best
-
-
-def test_gold_scores_are_read_off_pair_by_pair_from_the_border_on() -> None:
-    pairs, tags = normal(3, 4, 4, 3), torch.randint(3, (3, 4), generator=torch.Generator().manual_seed(0))
-    found = gold_pairs(pairs, tags.masked_fill(~MASK, -100), MASK)
-    for row, length in enumerate([4, 2, 1]):
-        before = 3
-        for step in range(length):
-            assert found[row, step] == pairs[row, step, before, tags[row, step]]
-            before = int(tags[row, step])
-    assert not found[~MASK].any()
-
-
-def test_the_best_path_starts_from_the_border_and_obeys_the_penalties() -> None:
-    pairs = normal(3, 4, 5, 4, spread=2.0)
-    penalties = torch.zeros(5, 5)
-    penalties[0, 1] = penalties[2, 4] = penalties[4, 3] = -torch.inf  # a step, an end, a start
-    free, bound = best_path(pairs, MASK), best_path(pairs, MASK, penalties)
-    for row, length in enumerate([4, 2, 1]):
-        paths, scores = paths_and_scores(pairs[row, 0, -1], pairs[row, :length, :-1])
-        assert torch.equal(free[row, :length], paths[scores.argmax()])
-        border = torch.full((len(paths), 1), 4)
-        steps = torch.cat([border, paths, border], dim=1)
-        bound_scores = scores + penalties.double()[steps[:, :-1], steps[:, 1:]].sum(dim=1)
-        assert torch.equal(bound[row, :length], paths[bound_scores.argmax()])
-        assert not bound[row, length:].any()
 
 
 # the decoder
@@ -228,35 +164,6 @@ def crf_of(*, padding_label_in_sum: bool = False, constraints: str = "none", spr
     return crf
 
 
-def test_without_weights_it_is_the_plain_crf_without_stop_score() -> None:
-    pair = crf_of()
-    plain = CRF(
-        input_dim=6, tags=TAGS, scheme="IOB2", hidden_dim=0, output="linear", stop_score=False, constraints="none"
-    )
-    layer, emission = pair.projection.layers[0], plain.projection.layers[0]
-    with torch.no_grad():
-        plain.chain.transitions.copy_(normal(4, 4, seed=5))
-        plain.chain.start.copy_(normal(4, seed=6))
-        layer.bias.copy_(torch.cat([plain.chain.transitions, plain.chain.start[None]]).flatten())
-        layer.weight.zero_()
-        emission.weight.zero_()
-    hidden, tags, direct = normal(3, 4, 6), torch.randint(4, (3, 4)), normal(3, 4, 4, seed=7)
-    close(pair.loss(hidden, tags, MASK, direct), plain.loss(hidden, tags, MASK, direct), atol=1e-5)
-    assert torch.equal(pair.decode(hidden, MASK, direct), plain.decode(hidden, MASK, direct))
-    # the same weights for a tag, whatever stands before it, are emissions
-    with torch.no_grad():
-        emission.weight.copy_(normal(4, 6, seed=8))
-        layer.weight.copy_(emission.weight.repeat(5, 1))
-    close(pair.loss(hidden, tags, MASK, direct), plain.loss(hidden, tags, MASK, direct), atol=1e-5)
-    assert torch.equal(pair.decode(hidden, MASK, direct), plain.decode(hidden, MASK, direct))
-
-
-def test_every_pair_has_a_weight_vector_and_a_bias_and_the_end_has_no_score() -> None:
-    assert {tuple(parameter.shape) for parameter in crf_of().parameters()} == {(5 * 4, 6), (5 * 4,)}
-    with_padding = crf_of(padding_label_in_sum=True)
-    assert {tuple(parameter.shape) for parameter in with_padding.parameters()} == {(5 * 5, 6), (5 * 5,)}
-
-
 def test_the_padding_label_is_in_the_sum_and_in_no_result() -> None:
     crf = crf_of(padding_label_in_sum=True)
     with torch.no_grad():
@@ -276,13 +183,6 @@ def test_the_padding_label_is_in_the_sum_and_in_no_result() -> None:
         without = scores.masked_fill((paths == 4).any(dim=1), -torch.inf)
         assert torch.equal(best[row, :length], paths[without.argmax()])
         assert scores.max() > without.max()
-
-
-def test_the_padding_label_takes_probability_from_the_sequences_of_tags() -> None:
-    crf = crf_of(padding_label_in_sum=True)
-    sequences = torch.tensor(list(product(range(4), repeat=3)))
-    hidden, mask = normal(1, 3, 6).expand(len(sequences), -1, -1), torch.ones_like(sequences, dtype=torch.bool)
-    assert float(torch.exp(-crf.loss(hidden, sequences, mask)).sum().detach()) < 0.99
 
 
 @pytest.mark.parametrize("padding_label_in_sum", [False, True])

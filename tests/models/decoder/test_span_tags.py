@@ -70,7 +70,7 @@ def test_the_number_of_o_and_the_order_of_tags_are_free() -> None:
 
 
 def test_tags_without_what_the_scheme_writes_are_refused() -> None:
-    with pytest.raises(UserError, match="IOB2 writes I-LOC, which is not among the tags: O, B-LOC"):
+    with pytest.raises(UserError, match="IOB2 needs the tag I-LOC, which is not among the tags O, B-LOC"):
         SpanTags(["O", "B-LOC"], "IOB2")
 
 

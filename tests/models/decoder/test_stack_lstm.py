@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.data.tags import SCHEMES, convert, is_proper
+from ner_lab.data.tags import SCHEMES, is_proper
 from ner_lab.data.vocab import TagVocab
 from ner_lab.errors import UserError
 from ner_lab.models.decoder.stack_lstm.actions import OUT, SHIFT, actions_of, oracle, spans_by, tags_by
@@ -316,26 +316,6 @@ def test_without_out_inside_probabilities_of_all_taggings_sum_to_one() -> None:
 # batches
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
-def test_a_sentence_alone_is_the_same_in_a_padded_batch(kind: str) -> None:
-    decoder, hidden, tags = decoder_of(1, **OPTIONS[kind]), states(), gold()
-    losses, best = decoder.loss(hidden, tags, MASK), decoder.decode(hidden, MASK)
-    for row, length in enumerate(LENGTHS):
-        own = slice(row, row + 1), slice(length)
-        torch.testing.assert_close(decoder.loss(hidden[own], tags[own], MASK[own])[0], losses[row])
-        assert torch.equal(decoder.decode(hidden[own], MASK[own])[0], best[row, :length])
-
-
-@pytest.mark.parametrize("kind", OPTIONS)
-def test_padding_decodes_to_zero_and_its_content_changes_nothing(kind: str) -> None:
-    decoder, hidden, tags = decoder_of(1, **OPTIONS[kind]), states(), gold()
-    other = torch.where(MASK[:, :, None], hidden, 100 * states(seed=1))
-    assert torch.equal(decoder.loss(hidden, tags, MASK), decoder.loss(other, tags.masked_fill(~MASK, 99), MASK))
-    best = decoder.decode(other, MASK)
-    assert torch.equal(decoder.decode(hidden, MASK), best)
-    assert not best[~MASK].any()
-
-
 @settings(max_examples=20, deadline=None)
 @given(
     rows=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=9), min_size=1, max_size=5), spare=st.integers(0, 2)
@@ -361,71 +341,13 @@ def test_the_oracle_of_a_batch_is_that_of_each_sentence(rows: list[list[int]], s
     assert held[1:] == spans
 
 
-def test_training_runs_each_network_once_however_long_the_sentences_are() -> None:
-    decoder, runs = decoder_of(), []
-    for part in decoder.modules():
-        if isinstance(part, nn.LSTM):
-            part.register_forward_hook(lambda *_: runs.append(1))
-    decoder.loss(states(30, 20), gold(30, 20), torch.ones(30, 20, dtype=torch.bool))
-    assert len(runs) == 6
-
-
-@torch.no_grad()
-def test_decoding_ends_with_the_sentence_that_takes_most_actions() -> None:
-    for seed in range(3):
-        decoder, hidden = wavering(seed), states(seed=seed)
-        longest = max(len(read(decoder, hidden[row, :length], likeliest)[0]) for row, length in enumerate(LENGTHS))
-        steps: list[int] = []
-        decoder.history.lstm.register_forward_hook(lambda *_, steps=steps: steps.append(1))
-        decoder.decode(hidden, MASK)
-        assert len(steps) == 1 + longest  # the guard comes first
-        assert longest <= 2 * max(LENGTHS)
-
-
 # edges
-
-
-@pytest.mark.parametrize("kind", OPTIONS)
-@pytest.mark.parametrize(
-    "tags",
-    [["O"], ["B-PER"], ["I-LOC"], ["O"] * 4, ["B-PER", "I-PER", "I-PER", "I-PER"], ["B-LOC", "B-LOC", "B-LOC"]],
-    ids=" ".join,
-)
-def test_sentences_of_one_word_without_chunks_and_of_nothing_but_chunks(tags: list[str], kind: str) -> None:
-    decoder, hidden = decoder_of(**OPTIONS[kind]), states(1, len(tags))
-    numbers = torch.tensor([[TagVocab.of(TYPES, "IOB2").ids[tag] for tag in tags]])
-    loss = decoder.loss(hidden, numbers, torch.ones_like(numbers, dtype=torch.bool))
-    expected = -read(decoder, hidden[0], following(oracle(tags)), **OPTIONS[kind])[1]
-    torch.testing.assert_close(loss[0], expected)
 
 
 def test_without_entity_types_every_word_is_outside() -> None:
     decoder, hidden = decoder_of(types=[]), states()
     assert not decoder.decode(hidden, MASK).any()
     assert not decoder.loss(hidden, torch.zeros(5, 6, dtype=torch.long), MASK).any(), "nothing else was possible"
-
-
-@pytest.mark.parametrize("kind", ["code", "composed"])
-def test_the_loss_reaches_every_parameter(kind: str) -> None:
-    decoder = decoder_of(spread=None, **OPTIONS[kind])
-    decoder.loss(states(), gold(), MASK).sum().backward()
-    for name, parameter in decoder.named_parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None, name
-            assert parameter.grad.any(), name
-
-
-def test_without_chunks_every_parameter_still_has_a_gradient() -> None:
-    decoder = decoder_of(spread=None)
-    decoder.loss(states(), torch.zeros(5, 6, dtype=torch.long), MASK).sum().backward()
-    assert all(parameter.grad is not None for parameter in decoder.parameters() if parameter.requires_grad)
-
-
-def test_an_input_without_dimensions_is_read() -> None:
-    decoder = decoder_of(input_dim=0)
-    nothing = torch.zeros(5, 6, 0, dtype=torch.double)
-    assert decoder.loss(nothing, gold(), MASK).shape == (5,)
-    assert decoder.decode(nothing, MASK).shape == (5, 6)
 
 
 # dropout, initial values, settings
@@ -445,17 +367,6 @@ def test_dropout_is_in_every_network_but_the_outputs_and_only_in_training() -> N
     assert not torch.equal(decoder.loss(hidden, tags, MASK), decoder.loss(hidden, tags, MASK))
     decoder.eval()
     assert torch.equal(decoder.loss(hidden, tags, MASK), decoder_of().loss(hidden, tags, MASK))
-
-
-def test_what_dropout_takes_away_is_what_is_read_and_the_ends_of_chunks_but_no_state() -> None:
-    decoder, items = decoder_of(dropout=1.0), torch.randn(2, 3, 4, dtype=torch.double)
-    for part in (decoder.buffer, decoder.stack):
-        assert torch.equal(part(items), part(0 * items))
-        assert (part(items) != 0).all()
-    assert not torch.allclose(decoder.output(items), decoder.output(0 * items))
-    encoder, labels = decoder.chunk_encoder, torch.tensor([0, 2])
-    left = torch.cat([torch.zeros(2, 4, dtype=torch.double), encoder.labels.weight[labels]], dim=1)
-    assert torch.equal(encoder(items, torch.tensor([3, 1]), labels), torch.relu(encoder.joint(left)))
 
 
 def test_biases_start_at_zero_but_those_of_forget_gates() -> None:
@@ -481,31 +392,3 @@ def test_scores_of_sparse_features_are_refused_with_the_way_out() -> None:
     ):
         with pytest.raises(UserError, match=r"scores actions.*features\.wiring=encoder"):
             call()
-
-
-@pytest.mark.parametrize(
-    ("option", "said"),
-    [
-        ({"outside": "none"}, "decoder.outside is 'none'. It takes token or composed"),
-        ({"num_layers": 0}, "decoder.num_layers is 0. It must be a whole number from 1 to 100"),
-        ({"chunk_layers": 0}, "decoder.chunk_layers is 0. It must be a whole number from 1 to 100"),
-        ({"tags": ["O", "B-LOC"]}, "IOB2 writes I-LOC"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(option: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        decoder_of(**option)
-
-
-@pytest.mark.parametrize("kind", ["code", "all else"])
-def test_five_sentences_are_learnt_by_heart(kind: str) -> None:
-    options = {"token_dim": 12, "hidden_dim": 12, "state_dim": 12, "chunk_hidden_dim": 8} | OPTIONS[kind]
-    decoder, hidden = decoder_of(spread=None, **options).float(), states().float()
-    proper = [convert(names(row), "IOB2") for row in gold(seed=4)]
-    tags = torch.tensor([[TagVocab.of(TYPES, "IOB2").ids[tag] for tag in row] for row in proper]) * MASK
-    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.03)
-    for _ in range(50):
-        optimizer.zero_grad()
-        decoder.loss(hidden, tags, MASK).sum().backward()
-        optimizer.step()
-    assert torch.equal(decoder.decode(hidden, MASK), tags)

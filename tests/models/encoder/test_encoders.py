@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ner_lab.errors import UserError
 from ner_lab.models.encoder.cnn import CNN
 from ner_lab.models.encoder.none import NoEncoder
 from ner_lab.models.encoder.recurrent import LSTM, RNN, BiLSTM, BiRNN, RecurrentEncoder
@@ -97,8 +96,6 @@ def none(**options: Any) -> NoEncoder:
 
 
 RECURRENT = [bilstm, separate, birnn, lstm, rnn, peephole, coupled, clipped, clipped_rnn]
-BOTH_WAYS = [bilstm, separate, birnn, peephole, coupled, clipped_rnn]
-ONE_WAY = [lstm, rnn, clipped]
 FURTHER = [two_pass, window, sentence_network, cnn]
 
 Make = Callable[..., RecurrentEncoder]
@@ -106,20 +103,6 @@ Make = Callable[..., RecurrentEncoder]
 
 def inputs_of(seed: int = 0) -> Tensor:
     return torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("learn", [False, True], ids=["zero", "learnt"])
-@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER, none])
-def test_a_sentence_alone_is_the_same_in_a_padded_batch(make: Make, learn: bool, layers: int) -> None:
-    encoder = make(num_layers=layers, learn_initial=learn)
-    for parameter in encoder.parameters():
-        nn.init.normal_(parameter)
-    together = encoder(inputs_of(), LENGTHS)
-    assert together.shape == (3, 5, encoder.output_dim)
-    for row, length in enumerate(LENGTHS.tolist()):
-        alone = encoder(inputs_of()[row : row + 1, :length], LENGTHS[row : row + 1])
-        torch.testing.assert_close(together[row, :length], alone[0])
 
 
 @pytest.mark.parametrize("make", [*RECURRENT, *FURTHER])
@@ -136,45 +119,6 @@ def test_a_padded_batch_gives_the_gradients_of_its_sentences_alone(make: Make) -
     ]
     for found, parts in zip(together, zip(*alone, strict=True), strict=True):
         torch.testing.assert_close(found, sum(parts))
-
-
-@pytest.mark.parametrize("make", [*RECURRENT, *FURTHER])
-def test_padding_never_touches_a_state(make: Make) -> None:
-    encoder = make(num_layers=2)
-    spoilt = inputs_of().masked_fill(~MASK[:, :, None], float("nan"))
-    assert torch.equal(encoder(spoilt, LENGTHS)[MASK], encoder(inputs_of(), LENGTHS)[MASK])
-
-
-def changed_states(encoder: RecurrentEncoder, token: int) -> list[bool]:
-    """Which states of a whole sentence change when one of its tokens does."""
-    inputs, lengths = inputs_of()[:1], torch.tensor([5])
-    other = inputs.clone()
-    other[0, token] += 1.0
-    return (encoder(inputs, lengths) != encoder(other, lengths)).any(dim=2)[0].tolist()
-
-
-@pytest.mark.parametrize("make", BOTH_WAYS)
-@pytest.mark.parametrize("token", [0, 2, 4])
-def test_every_state_of_both_directions_sees_every_token(make: Make, token: int) -> None:
-    assert changed_states(make(), token) == [True] * 5
-
-
-@pytest.mark.parametrize("token", [0, 2, 4])
-def test_the_second_pass_and_the_sentence_network_know_the_whole_sentence(token: int) -> None:
-    for make in (two_pass, sentence_network):
-        assert changed_states(make(), token) == [True] * 5
-
-
-@pytest.mark.parametrize("token", [0, 2, 4])
-def test_windows_reach_as_far_as_they_are_wide_and_layers_farther(token: int) -> None:
-    assert changed_states(window(), token) == [abs(position - token) <= 1 for position in range(5)]
-    assert changed_states(cnn(num_layers=2), token) == [abs(position - token) <= 2 for position in range(5)]
-
-
-@pytest.mark.parametrize("make", ONE_WAY)
-@pytest.mark.parametrize("token", [0, 2, 4])
-def test_left_to_right_states_see_no_later_token(make: Make, token: int) -> None:
-    assert changed_states(make(num_layers=2), token) == [position >= token for position in range(5)]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -211,40 +155,6 @@ def test_separate_stacks_are_two_networks_that_never_meet() -> None:
     torch.testing.assert_close(encoder(inputs_of()[:1], torch.tensor([5])), torch.cat(halves, dim=-1))
 
 
-def test_second_layer_sees_both_directions_when_joint_and_only_its_own_when_separate() -> None:
-    other = inputs_of()[:1].clone()
-    other[0, -1] += 1.0
-    for make, sees in ((bilstm, True), (separate, False)):
-        encoder = make(num_layers=2)
-        before, after = (encoder(sentence, torch.tensor([5]))[0, 0, :3] for sentence in (inputs_of()[:1], other))
-        assert torch.equal(before, after) != sees  # the forward half of the first token's state
-    assert [layer.cell.input_size for layer in bilstm(num_layers=2).ahead] == [4, 6]
-    assert [layer.cell.input_size for layer in separate(num_layers=2).back] == [4, 3]
-
-
-def test_joint_and_separate_are_the_same_with_one_layer() -> None:
-    joint, apart = bilstm(), separate()
-    apart.load_state_dict(joint.state_dict())
-    assert torch.equal(joint(inputs_of(), LENGTHS), apart(inputs_of(), LENGTHS))
-
-
-@pytest.mark.parametrize("make", [bilstm, separate, lstm, peephole, clipped])
-def test_forget_bias_reaches_every_layer_of_every_direction(make: Make) -> None:
-    encoder = make(num_layers=2, forget_bias=0.7)
-    for layer in [*encoder.ahead, *encoder.back]:
-        torch.testing.assert_close(layer.cell.bias_ih_l0[3:6], torch.full((3,), 0.7))
-        assert layer.cell.bias_ih_l0.count_nonzero() == 3
-
-
-@pytest.mark.parametrize("make", RECURRENT)
-def test_every_learnt_initial_state_gets_a_gradient(make: Make) -> None:
-    encoder = make(num_layers=2, learn_initial=True)
-    encoder(inputs_of(), LENGTHS)[MASK].sum().backward()
-    initial = [parameter for name, parameter in encoder.named_parameters() if name.endswith("initial")]
-    assert len(initial) == len(encoder.ahead) + len(encoder.back)
-    assert all(state.grad.abs().sum() > 0 for state in initial)
-
-
 @pytest.mark.parametrize("make", [*RECURRENT, *FURTHER, none])
 def test_dropout_is_off_in_eval(make: Make) -> None:
     encoder, plain = make(input_dropout=0.5, output_dropout=0.5), make()
@@ -274,28 +184,3 @@ def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
     read = Dropout(0.5)(inputs_of())
     assert torch.equal(found, plain(read, LENGTHS))
     assert not torch.equal(found, plain(inputs_of(), LENGTHS))
-
-
-def test_both_directions_read_the_same_dropped_inputs() -> None:
-    encoder = birnn(input_dropout=0.5)
-    encoder.back.load_state_dict(encoder.ahead.state_dict())
-    ahead, back = encoder(inputs_of()[:, :1], torch.ones(3, dtype=torch.long)).chunk(2, dim=-1)
-    assert torch.equal(ahead, back)
-
-
-def test_output_dim_counts_the_directions() -> None:
-    assert [make(hidden_dim=7).output_dim for make in RECURRENT] == [14, 14, 14, 7, 7, 14, 14, 7, 14]
-    assert [make().output_dim for make in (*FURTHER, none)] == [3, 3, 5, 3, 4]
-
-
-def test_mistaken_options_are_refused() -> None:
-    with pytest.raises(UserError, match=r"'split'\. It takes joint or separate"):
-        bilstm(stacks="split")
-    with pytest.raises(UserError, match=r"encoder\.num_layers is 0\. It must be at least 1"):
-        rnn(num_layers=0)
-    with pytest.raises(UserError, match=r"encoder\.cell is 'gru'"):
-        birnn(cell="gru")
-    with pytest.raises(UserError, match=r"encoder\.clip_gradient is -1"):
-        clipped_rnn(clip_gradient=-1)
-    with pytest.raises(UserError, match=r"nothing to read.*Choose one"):
-        lstm(input_dim=0)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
 from ner_lab.models.encoder.two_pass import TwoPassLSTM
 
 LENGTHS = torch.tensor([5, 3, 1])
@@ -44,24 +43,3 @@ def test_reading_a_doubled_sentence_once_is_reading_it_twice(cell: str) -> None:
     sentence = inputs_of()[:1]
     doubled = encoder.layer(torch.cat([sentence, sentence], dim=1))
     torch.testing.assert_close(encoder(sentence, LENGTHS[:1]), doubled[:, 5:])
-
-
-def test_both_passes_read_the_same_dropped_words() -> None:
-    encoder = two_pass(input_dropout=0.5)
-    with torch.no_grad():
-        encoder.layer.cell.weight_hh_l0.zero_()
-        encoder.layer.cell.bias_ih_l0[3:6] = -1e3  # forgets all, so a state is a function of its word alone
-    read: list[Tensor] = []
-    encoder.layer.register_forward_pre_hook(lambda _, given: read.append(given[0]))
-    encoder(inputs_of(), torch.tensor([5, 5, 5]))
-    assert torch.equal(read[0][:, :5], read[0][:, 5:])
-    assert (read[0] == 0).any()
-
-
-def test_mistaken_options_are_refused() -> None:
-    with pytest.raises(UserError, match=r"encoder\.cell is 'gru'"):
-        two_pass(cell="gru")
-    with pytest.raises(UserError, match=r"encoder\.clip_gradient is 0"):
-        two_pass(clip_gradient=0)
-    with pytest.raises(UserError, match="nothing to read"):
-        two_pass(input_dim=0)

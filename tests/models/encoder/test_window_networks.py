@@ -5,9 +5,8 @@ import torch
 from torch import Tensor, nn
 
 import ner_lab.models.encoder.sentence as module
-from ner_lab.errors import UserError
 from ner_lab.models.encoder.sentence import SentenceNetwork
-from ner_lab.models.encoder.window import WindowNetwork, Windows, side_by_side
+from ner_lab.models.encoder.window import WindowNetwork
 
 LENGTHS = torch.tensor([6, 4, 1])
 DIM = 4
@@ -86,43 +85,6 @@ def test_sentence_network_reads_the_sentence_for_each_word(
     ]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_some_states_are_cut_at_one_and_some_are_not() -> None:
-    window, sentence = window_network(), sentence_network()
-    for network, hidden in ((window, window.hidden[0]), (sentence, sentence.hidden)):
-        nn.init.normal_(hidden.weight)
-        states = network(inputs_of(), LENGTHS)
-        assert states.abs().max() == 1
-        assert (states.abs() < 1).any()
-
-
-def test_beyond_the_sentence_stands_one_learnt_vector_on_either_side() -> None:
-    windows = Windows(input_dim=1, window=3)
-    with torch.no_grad():
-        windows.outside.fill_(-7)
-    read = windows(torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]]), torch.tensor([2, 1]))
-    assert read[0].tolist() == [[-7, 1, 2], [1, 2, -7]]
-    assert read[1, 0].tolist() == [-7, 3, -7]
-
-
-def test_runs_of_neighbours_stand_side_by_side() -> None:
-    vectors = torch.arange(4)[:, None] * 10 + torch.tensor([0, 1])
-    assert side_by_side(vectors, 3).tolist() == [[0, 1, 10, 11], [10, 11, 20, 21], [20, 21, 30, 31]]
-
-
-@pytest.mark.parametrize("window", [0, 2, -3])
-def test_windows_without_a_middle_are_refused(window: int) -> None:
-    for make in (window_network, sentence_network):
-        with pytest.raises(UserError, match=rf"encoder\.window is {window}\. It must be odd"):
-            make(window)
-
-
-def test_further_mistakes_are_refused() -> None:
-    with pytest.raises(UserError, match=r"encoder\.max_distance is 0\. It must be a whole number from 1"):
-        sentence_network(max_distance=0)
-    with pytest.raises(UserError, match="nothing to read"):
-        WindowNetwork(input_dim=0, hidden_dim=7, window=3, input_dropout=0.0)
 
 
 def test_without_a_hidden_layer_the_window_itself_goes_on() -> None:

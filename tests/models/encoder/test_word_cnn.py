@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
 from ner_lab.models.encoder.cnn import CNN, _normalised, _normalised_by_sums
 
 LENGTHS = torch.tensor([6, 4, 1])
@@ -63,13 +62,6 @@ def test_states_are_those_of_torchs_convolutions_on_each_sentence(window: int, t
         torch.testing.assert_close(own.state_dict(), other.state_dict())
 
 
-def test_padding_counts_in_no_average_of_the_normalisation() -> None:
-    narrow, wide = cnn(), cnn()
-    torch.testing.assert_close(wide(inputs_of(9), LENGTHS)[:, :6][MASK], narrow(inputs_of(), LENGTHS)[MASK])
-    for one, other in zip(wide.norms, narrow.norms, strict=True):
-        torch.testing.assert_close(one.state_dict(), other.state_dict())
-
-
 def test_a_word_alone_can_be_trained_on_and_goes_by_the_averages() -> None:
     encoder = settled(cnn())
     word = inputs_of()[:1, :1]
@@ -107,12 +99,3 @@ def test_dropout_stands_in_every_layer_in_training_alone() -> None:
     dropping.eval()
     dropping(inputs_of(), LENGTHS)
     assert seen == [True] * 3 + [False] * 3
-
-
-def test_mistaken_options_are_refused() -> None:
-    with pytest.raises(UserError, match=r"encoder\.window is 4\. It must be odd"):
-        cnn(window=4)
-    with pytest.raises(UserError, match=r"encoder\.num_layers is 0\. It must be at least 1"):
-        cnn(num_layers=0)
-    with pytest.raises(UserError, match="nothing to read"):
-        cnn(input_dim=0)

@@ -1,17 +1,10 @@
 """Columns of the corpus as categories: orthogonal codes, learnt vectors, columns that are not there."""
 
-import pytest
 import torch
-from sample import DEV, TEST, TRAIN, marked, write_corpus
 
-from ner_lab.config.compose import compose_config
-from ner_lab.config.instantiate import data_options_of
-from ner_lab.data.batching.batch import Batch, eval_batches
-from ner_lab.data.preparation import Prepared, prepare
+from ner_lab.data.batching.batch import Batch
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, Vocab
-from ner_lab.errors import UserError
-from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.features.base import FeatureLayers
 from ner_lab.models.features.columns import Columns
 
@@ -51,16 +44,6 @@ def test_orthogonal_codes_are_not_trained_and_learnt_vectors_are() -> None:
     assert [tuple(part.shape) for part in layers(4).parameters() if part.requires_grad] == [(5, 4), (4, 4)]
 
 
-@pytest.mark.parametrize("dim", [None, 1, 6])
-def test_padding_is_zero_and_changes_no_other_vector(dim: int | None) -> None:
-    torch.manual_seed(0)
-    both = layers(dim)
-    padded = both(batch_of([[[2, 3], [4, 2], [3, 3]], [[3, 2], [0, 0], [0, 0]]]))
-    assert not padded[1, 1:].any()
-    assert padded[0].any(dim=1).all()
-    assert torch.equal(padded[1, :1], both(batch_of([[[3, 2]]]))[0])
-
-
 def test_learnt_vectors_have_the_stated_size_for_every_column() -> None:
     torch.manual_seed(0)
     both = layers(6)
@@ -81,33 +64,3 @@ def test_values_stand_as_in_the_file_and_an_absent_column_has_one_value() -> Non
 def test_columns_are_read_and_named() -> None:
     features = Columns(names=["pos", "chunk"], dim=None)
     assert features.columns == features.reads == ("pos", "chunk")
-
-
-@pytest.mark.parametrize("dim", [0, -1])
-def test_a_size_below_one_is_refused(dim: int) -> None:
-    with pytest.raises(UserError, match=f"dim={dim} must be at least 1, or null for orthogonal codes"):
-        Columns(names=["pos"], dim=dim)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """The small corpus with a column for parts of speech, all of one value in the file."""
-    folder = tmp_path_factory.mktemp("columns")
-    overrides = ["data=files", "+data.columns.pos=1", "features=columns"]
-    for name, text in (("train", TRAIN), ("dev", DEV), ("test", TEST)):
-        path = write_corpus(folder / f"{name}.conll", marked(text), columns=("word", "pos", "tag"))
-        if name == "dev":
-            path.write_text(path.read_text(encoding="utf-8").replace(" X ", " Y "), encoding="utf-8")
-        overrides.append(f"data.{name}={path}")
-    cfg = compose_config(overrides)
-    return prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
-
-
-def test_a_prepared_corpus_has_the_columns_numbered_and_unseen_values_unknown(prepared: Prepared) -> None:
-    assert {name: vocab.items[2:] for name, vocab in prepared.vocabs.features.columns.items()} == {
-        "pos": ["X"],
-        "chunk": ["_"],
-    }
-    features = Columns(names=["pos", "chunk"], dim=None).layers(prepared.vocabs.features, ["O"])
-    codes = {name: features(next(eval_batches(prepared.splits[name], 200)))[0, 0].tolist() for name in ("train", "dev")}
-    assert codes == {"train": [0, 1, 0, 1], "dev": [1, 0, 0, 1]}

@@ -77,17 +77,6 @@ def test_direct_scores_are_the_sum_over_the_features_of_each_token(order: tuple[
             torch.testing.assert_close(scores[row, column], expected)
 
 
-def test_a_worked_example_of_direct_scores() -> None:
-    batch, layers = toy(0, 2)
-    weight = layers.scores.weight
-    scores = layers.direct(batch)
-    torch.testing.assert_close(scores[0, 0], weight[0] + weight[1])  # Anna: first=A, last=na
-    torch.testing.assert_close(scores[1, 2], weight[0] + weight[1])
-    torch.testing.assert_close(scores[0, 1], weight[2])  # Berg: last=rg; no word begins with B in the vocabulary
-    assert not scores[0, 3].any()  # 3: no feature
-    assert not scores[1, 3:].any()  # padding
-
-
 def test_a_batch_without_any_active_feature_scores_zero_everywhere() -> None:
     batch, layers = toy(1)
     assert len(batch.sparse) == 0
@@ -114,31 +103,6 @@ def test_dense_vectors_are_looked_up_column_by_column() -> None:
     assert not vectors[1, 1:].any()
 
 
-def test_sparse_features_start_without_a_say() -> None:
-    layers = Toy().layers(FeatureVocab({"length": LENGTHS, "caps": CAPS}, SPARSE), TAGS.items)
-    assert not layers.scores.weight.any()
-
-
-def test_a_set_of_dense_features_has_no_direct_scores() -> None:
-    features = Caps(dim=6)
-    vocab = FeatureVocab({"caps": CAPS})
-    batch = batch_of(features, vocab, 0, 1)
-    layers = features.layers(vocab, TAGS.items)
-    assert layers.direct(batch) is None
-    assert layers(batch).shape == (2, 5, 6)
-    assert layers.output_dim == 6
-
-
-def test_no_features_give_vectors_without_dimensions_and_no_scores() -> None:
-    features = NoFeatures()
-    batch = batch_of(features, FeatureVocab(), 0, 1)
-    layers = features.layers(FeatureVocab(), TAGS.items)
-    assert layers(batch).shape == (2, 5, 0)
-    assert layers.output_dim == 0
-    assert layers.direct(batch) is None
-    assert not list(layers.parameters())
-
-
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
@@ -162,11 +126,6 @@ def test_capitals_alone_decide_the_class(word: str) -> None:
     assert caps(word.lower()) in ("lowercase", "noinfo")
     if len(letters) > 1 and "中" not in word:
         assert caps(word.upper()) == "allCaps"
-
-
-def test_caps_gives_one_column_with_one_value_a_word() -> None:
-    assert Caps(dim=3).dense(SENTENCES[2]) == [["allCaps", "lowercase", "upperInitial"]]
-    assert Caps(dim=3).dims() == {"caps": 3}
 
 
 def test_fingerprints_tell_sets_and_settings_apart() -> None:

@@ -28,13 +28,6 @@ def sentences_of(text: str, scheme: str = "IOB2") -> list[Sentence]:
     return [Sentence(one.words, one.tags(scheme)) for one in marked(text)]
 
 
-def knowing(text: str) -> KnownEntities:
-    """Features that have learnt the entities marked in `text`."""
-    features = KnownEntities(scheme="IOB2")
-    features.remember(features.learn(sentences_of(text)))
-    return features
-
-
 def by_definition(train_on: Sequence[Marked], words: Sequence[str]) -> list[Span]:
     """From the left, the longest phrase that is an entity of train; its commonest type, then the alphabet."""
     types: dict[tuple[str, ...], Counter[str]] = {}
@@ -78,47 +71,6 @@ def test_phrases_are_found_as_defined(train_on: list[Marked], words: list[str]) 
     assert features.find(words) == by_definition(train_on, words)
 
 
-@pytest.mark.parametrize(
-    ("train_on", "text", "expected"),
-    [
-        # the longest
-        ("[LOC New York]\n[ORG New York Times]", "New York Times", [("ORG", 0, 3)]),
-        ("[LOC New York]\n[ORG New York Times]", "New York City", [("LOC", 0, 2)]),
-        ("[LOC York]\n[ORG New York Times]", "New York", [("LOC", 1, 2)]),
-        # from the left: what is taken is not looked at again
-        ("[PER a b]\n[LOC b c d]", "a b c d", [("PER", 0, 2)]),
-        ("[PER a b]\n[LOC b c d]\n[ORG c]", "a b c d", [("PER", 0, 2), ("ORG", 2, 3)]),
-        ("[PER a]", "a a", [("PER", 0, 1), ("PER", 1, 2)]),
-        # the end of a sentence
-        ("[ORG Bergen Town Council]", "in Bergen Town", []),
-        ("[ORG Bergen Town Council]\n[LOC Town]", "Bergen Town", [("LOC", 1, 2)]),
-        ("[ORG Bergen Town Council]", "Bergen Town Council", [("ORG", 0, 3)]),
-        # case counts
-        ("[LOC Oslo]", "OSLO oslo Oslo", [("LOC", 2, 3)]),
-        ("It rained", "It rained", []),
-        ("[LOC Oslo]", "", []),
-    ],
-)
-def test_the_longest_match_from_the_left_is_taken(
-    train_on: str, text: str, expected: list[tuple[str, int, int]]
-) -> None:
-    assert knowing(train_on).find(text.split()) == expected
-
-
-@pytest.mark.parametrize(
-    ("train_on", "expected"),
-    [
-        ("[PER Holm] x\n[LOC Holm] x\n[LOC Holm] x", "LOC"),
-        ("[PER Holm] x\n[LOC Holm] x\n[PER Holm] x", "PER"),
-        ("[PER Holm] x\n[LOC Holm] x", "LOC"),
-        ("[ORG Holm] x\n[PER Holm] x\n[MISC Holm] x", "MISC"),
-        ("[PER Holm] x\n[LOC Holm Bay] x\n[LOC Holm Bay] x", "PER"),  # a part of a longer entity counts for nothing
-    ],
-)
-def test_the_commonest_type_is_taken_and_of_equals_the_first_in_the_alphabet(train_on: str, expected: str) -> None:
-    assert knowing(train_on).find(["Holm"]) == [Span(expected, 0, 1)]
-
-
 @pytest.mark.parametrize("scheme", ["IO", "IOB1", "IOB2", "IOBES", "BILOU"])
 def test_tags_are_written_in_the_scheme_and_learnt_from_any(scheme: str) -> None:
     features = KnownEntities(scheme=scheme)
@@ -126,12 +78,6 @@ def test_tags_are_written_in_the_scheme_and_learnt_from_any(scheme: str) -> None
     spans = [Span("LOC", 1, 3), Span("LOC", 3, 4)]
     words = ["in", "New", "Holm", "Oslo"]
     assert features.dense(Sentence(words, ["O"] * 4)) == [tags_of(spans, 4, scheme)]
-
-
-def test_what_is_learnt_is_plain_data() -> None:
-    features = KnownEntities(scheme="IOB2")
-    learnt = features.learn(sentences_of("[LOC New Holm] and [PER Anna]\n[PER Anna]"))
-    assert learnt == [[["New", "Holm"], "LOC"], [["Anna"], "PER"]]
 
 
 def test_the_found_tag_has_the_best_score_and_a_value_unknown_to_train_has_none() -> None:
@@ -144,7 +90,7 @@ def test_the_found_tag_has_the_best_score_and_a_value_unknown_to_train_has_none(
 
 def test_another_scheme_than_that_trained_in_is_refused() -> None:
     values = FeatureVocab({"known_entity": Vocab.of(["B-LOC", "E-LOC", "O"])})
-    with pytest.raises(UserError, match=r"features\.scheme is IOBES, and the tags trained on lack E-LOC\."):
+    with pytest.raises(UserError, match=r"features\.scheme is IOBES, but the tags of train have no E-LOC\."):
         KnownEntities(scheme="IOBES").layers(values, TagVocab.of(["LOC"], "IOB2").items)
 
 
@@ -173,10 +119,6 @@ def test_a_loaded_run_finds_them_in_new_text(baseline: Path) -> None:
         ("PER", "Ida Berg"),
     ]
     assert trained.tagger.embedder.features.scale.item() > 0
-
-
-def test_beside_other_features_found_tags_are_orthogonal_codes() -> None:
-    assert KnownEntities(scheme="IOB2").dims() == {"known_entity": None}
 
 
 def test_the_one_trained_number_scales_all_scores() -> None:

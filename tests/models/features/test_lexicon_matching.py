@@ -61,95 +61,10 @@ def test_figure_4_shows_one_word_that_the_rules_drop() -> None:
 # the rules one by one
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("in New York City today", "OBIEO"),
-        ("in NEW york CiTy", "OBIE"),  # case never counts
-        ("New York", "BI"),  # two of three: the entry goes on
-        ("York City", "IE"),  # it began before
-        ("New", "O"),  # one of three is less than half
-        ("New City", "OO"),  # not contiguous
-        ("York", "O"),  # neither prefix nor suffix
-        ("New York New York City", "BIBIE"),
-    ],
-)
-def test_a_word_gets_the_code_of_its_place_in_the_entry(text: str, expected: str) -> None:
-    assert codes(text, ["New York City"]) == expected
-
-
-def test_an_entry_of_one_token_is_s() -> None:
-    assert codes("Oslo is Oslo", ["OSLO"]) == "SOS"
-
-
-@pytest.mark.parametrize(
-    ("length", "shortest"), [(2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (7, 4)], ids=lambda value: str(value)
-)
-def test_a_part_has_at_least_half_of_the_tokens_rounded_up(length: int, shortest: int) -> None:
-    tokens = [f"t{number}" for number in range(length)]
-    for size in range(1, length):
-        fits = size >= shortest
-        assert codes(" ".join(tokens[:size]), [" ".join(tokens)], single=True) == ("B" + "I" * (size - 1)) * fits + (
-            "O" * size
-        ) * (not fits)
-        assert codes(" ".join(tokens[-size:]), [" ".join(tokens)], single=True) == ("I" * (size - 1) + "E") * fits + (
-            "O" * size
-        ) * (not fits)
-
-
-def test_one_word_matches_a_part_only_where_that_is_allowed() -> None:
-    for word, code in (("Anna", "B"), ("Holm", "E")):
-        assert codes(word, ["Anna Holm"], single=True) == code
-        assert codes(word, ["Anna Holm"], single=False) == "O"
-
-
-def test_exact_matching_knows_whole_entries_alone() -> None:
-    assert codes("New York City and New York", ["New York City"], matching="exact") == "BIEOOO"
-
-
-def test_a_whole_entry_goes_before_a_longer_part() -> None:
-    assert codes("a b c", ["a b c d", "b"]) == "OSO"
-    assert codes("a b c", ["a b c d"]) == "BII"
-
-
-def test_longer_goes_before_shorter() -> None:
-    assert codes("a b c d", ["a b", "b c d"]) == "OBIE"
-    assert codes("a b c", ["a b x y", "b c z z", "a b c q"]) == "BII"
-
-
-def test_earlier_goes_before_later() -> None:
-    assert codes("a b c", ["a b", "b c"]) == "BEO"
-    assert codes("a b c", ["b c", "a b"]) == "BEO"
-
-
-def test_a_match_that_lost_leaves_its_other_words_to_shorter_ones() -> None:
-    assert codes("a b c d", ["a b c", "c d", "d"]) == "BIES"
-
-
-def test_a_phrase_that_is_both_prefix_and_suffix_counts_as_prefix() -> None:
-    for entries in (["a b c", "x a b"], ["x a b", "a b c"]):
-        assert codes("a b", entries) == "BI"
-
-
-def test_the_method_of_collobert_takes_any_prefix_and_no_suffix() -> None:
-    entries = ["new york city council"]
-    assert switches("new shoes in new york", entries, matching="collobert") == "YNNYY"
-    assert switches("york city council", entries, matching="collobert") == "NNN"
-
-
-def test_every_match_switches_on_all_its_words_also_where_they_overlap() -> None:
-    assert switches("a b c x", ["a b", "b c"], matching="exact") == "YYYN"
-
-
 def test_a_blank_within_a_word_parts_no_tokens() -> None:
     fragments = fragments_of(["New York"], matching="exact", single_token_partial=False)
     assert find_matches(["New York"], fragments) == []
     assert find_matches(["New", "York"], fragments) == [Match(0, 2, Part.WHOLE)]
-
-
-def test_no_words_and_no_entries_match_nothing() -> None:
-    assert codes("", ["a"]) == ""
-    assert codes("a b", []) == "OO"
 
 
 # brute force

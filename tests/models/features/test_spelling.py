@@ -1,14 +1,12 @@
 """The twelve kinds of spelling features of Huang et al. 2015, section 4.2.1, each by hand-made words."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.sentence import Sentence
-from ner_lab.models.features.spelling import Spelling, pattern_summary, spelling, word_pattern
+from ner_lab.models.features.spelling import pattern_summary, spelling, word_pattern
 
 WORDS = st.text("aäzAÄZ09.-&'=中ßǅ", min_size=1, max_size=9)
 
@@ -96,17 +94,6 @@ def test_patterns_and_their_summaries(word: str, pattern: str, summary: str) -> 
     assert (word_pattern(word), pattern_summary(pattern)) == (pattern, summary)
 
 
-def test_a_whole_word_by_hand() -> None:
-    assert sorted(spelling("D56y's")) == sorted(
-        [
-            *("lower=d56y's", "is=initial_capital", "is=letters_and_digits", "is=punctuation", "is=apostrophe_s"),
-            *("prefix2=D5", "prefix3=D56", "prefix4=D56y", "prefix5=D56y'"),
-            *("suffix2='s", "suffix3=y's", "suffix4=6y's", "suffix5=56y's"),
-            *("letters=Dys", "non_letters=56'", "pattern=A00a'a", "summary=A0a'a"),
-        ]
-    )
-
-
 @given(WORDS)
 @settings(max_examples=200, deadline=None)
 def test_a_feature_is_on_or_off_never_twice(word: str) -> None:
@@ -127,15 +114,3 @@ def test_a_pattern_keeps_each_place_and_its_summary_has_no_runs(word: str) -> No
     summary = pattern_summary(pattern)
     assert all(first != second for first, second in pairwise(summary))
     assert pattern_summary(summary) == summary
-
-
-@given(st.lists(WORDS, min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
-def test_a_word_has_the_same_features_wherever_it_stands(words: list[str]) -> None:
-    fresh: Callable[[str], list[str]] = spelling.__wrapped__
-    for sentence in (words, words[::-1], words * 2):
-        assert Spelling().sparse(Sentence(sentence, ["O"] * len(sentence))) == [fresh(word) for word in sentence]
-
-
-def test_a_word_without_letters_to_read_has_no_switch_on() -> None:
-    assert sorted(spelling("")) == ["letters=", "lower=", "non_letters=", "pattern=", "summary="]

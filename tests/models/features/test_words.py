@@ -2,23 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample import TRAIN, marked, read_columns
+from sample import TRAIN, marked
 
-from ner_lab.config.compose import compose_config
-from ner_lab.config.instantiate import data_options_of
-from ner_lab.data.preparation import prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab, TagVocab, Vocab, Vocabs, WordVocab
-from ner_lab.errors import UserError
-from ner_lab.inference.trained_tagger import load
-from ner_lab.models.build import feature_set_of, word_embedding_of
 from ner_lab.models.features.words import Words
-from ner_lab.training.train import train
 
 
 def sentence(text: str) -> Sentence:
@@ -41,12 +33,6 @@ def test_a_word_that_train_has_often_enough_stands_for_itself() -> None:
     assert features_of(features, "ferry the left") == [["word=ferry"], ["word=the"], ["word=left"]]
     assert features_of(learnt(["the ferry left", "the ferry came"], frequent=3, shared=9), "the ferry") == [[], []]
     assert features_of(learnt(["the ferry"], frequent=1), "the ferry") == [["word=the"], ["word=ferry"]]
-
-
-def test_case_counts_among_frequent_words() -> None:
-    (of_word,) = features_of(learnt(["The the the"], shared=9), "The")
-    assert of_word == []
-    assert features_of(learnt(["The The the"], shared=9), "The") == [["word=The"]]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +118,6 @@ def test_before_it_has_learnt_it_knows_no_word() -> None:
     assert features_of(Words(frequent=1, shared=1), "Anna saw") == [[], []]
 
 
-@pytest.mark.parametrize(("frequent", "shared"), [(0, 1), (1, 0)])
-def test_numbers_below_one_are_refused(frequent: int, shared: int) -> None:
-    with pytest.raises(UserError, match=f"frequent={frequent} and shared={shared} must both be at least 1"):
-        Words(frequent=frequent, shared=shared)
-
-
 # what is learnt, kept
 
 
@@ -152,36 +132,3 @@ def test_what_is_learnt_survives_the_way_into_plain_data_and_back() -> None:
     again.remember(back)
     text = "Anna Holm moved 1998 to Nordbank , Xenia fell"
     assert features_of(again, text) == features_of(features, text) != [[]] * 9
-
-
-def test_a_prepared_corpus_is_read_from_the_cache_with_what_was_learnt(small: list[str], tmp_path: Path) -> None:
-    cfg = compose_config([*small, "features=words", f"data.cache_dir={tmp_path}"])
-    arguments = data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg)
-    first = prepare(*arguments)
-    cached = prepare(data_options_of(cfg), feature_set_of(cfg), word_embedding_of(cfg))
-    assert first.vocabs.features.learnt["words"]["signatures"]
-    assert cached.vocabs.features == first.vocabs.features
-
-
-@pytest.fixture(scope="module")
-def hmm_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hidden Markov model of the corpus inside the package."""
-    folder = tmp_path_factory.mktemp("hmm") / "run"
-    train(compose_config(["paper=hmm", "data=builtin", "logger=none", "threads=1"]), folder)
-    return folder
-
-
-def test_a_loaded_tagger_gives_new_text_the_tags_of_the_prediction_file(hmm_run: Path) -> None:
-    trained = load(hmm_run)
-    for split in ("dev", "test"):
-        rows = read_columns(hmm_run / "predictions" / f"{split}.conll")
-        found = trained.predict([[row[0] for row in sentence] for sentence in rows])
-        assert found == [[row[-1] for row in sentence] for sentence in rows]
-        assert any(tag != "O" for tags in found for tag in tags)
-
-
-def test_a_loaded_tagger_knows_what_train_taught(hmm_run: Path) -> None:
-    trained = load(hmm_run)
-    fresh = feature_set_of(trained.config)
-    text = sentence("Xanthippe said the Norwegian-born minister met 12-year-olds")
-    assert trained.features.sparse(text) != fresh.sparse(text) == [[]] * len(text.words)

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
-from ner_lab.models.layers.recurrent import Recurrence, check_cell, reorder, reversal
+from ner_lab.models.layers.recurrent import Recurrence, reorder, reversal
 
 CELLS = ["stock", "peephole", "coupled", "rnn"]
 TORCHS = [("stock", nn.LSTM), ("rnn", nn.RNN)]
@@ -17,16 +16,6 @@ TORCHS = [("stock", nn.LSTM), ("rnn", nn.RNN)]
 
 def inputs_of(batch: int = 3, time: int = 5, dim: int = 4) -> Tensor:
     return torch.randn(batch, time, dim, generator=torch.Generator().manual_seed(0))
-
-
-def test_reversal_turns_tokens_round_and_leaves_padding() -> None:
-    order = reversal(torch.tensor([4, 2, 1]), 4)
-    assert order.tolist() == [[3, 2, 1, 0], [1, 0, 2, 3], [0, 1, 2, 3]]
-
-
-def test_reorder_moves_whole_vectors_along_time() -> None:
-    values = torch.tensor([[[1, 10], [2, 20], [3, 30]]])
-    assert reorder(values, torch.tensor([[1, 0, 2]])).tolist() == [[[2, 20], [1, 10], [3, 30]]]
 
 
 @given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5), spare=st.integers(0, 3))
@@ -102,11 +91,3 @@ def test_each_gate_is_drawn_as_a_matrix_of_its_own(cell: str, clip: float | None
         assert matrix.shape == (gates * 40, columns)
         for gate in matrix.split(40):
             assert 0.98 * bound < gate.abs().max() <= bound
-
-
-def test_settings_no_lstm_has_are_refused_with_their_keys() -> None:
-    with pytest.raises(UserError, match=r"char_encoder\.cell is 'gru'\. It takes stock, peephole, coupled"):
-        check_cell("char_encoder", "gru", None)
-    with pytest.raises(UserError, match=r"encoder\.clip_gradient is 0\. It must be above 0; null is no clipping"):
-        check_cell("encoder", "stock", 0)
-    check_cell("encoder", "coupled", 5.0)

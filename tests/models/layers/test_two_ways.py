@@ -10,17 +10,16 @@ from torch import Tensor, nn
 from ner_lab.config.trainer_checks import has_half_precision_lstm
 from ner_lab.models.char_encoder.bilstm import CharBiLSTM
 from ner_lab.models.encoder.recurrent import BiLSTM
-from ner_lab.models.layers.bidirectional import ReadsBothWays, read_both_ways
-from ner_lab.models.layers.recurrent import Recurrence, Turn, reorder, reversal
-from ner_lab.models.threads import set_threads
+from ner_lab.models.layers.bidirectional import run_directions
+from ner_lab.models.layers.recurrent import Recurrence
 
 LENGTHS = torch.tensor([5, 3, 1])
 
 
-def encoder(cell: str = "stock", *, apart: bool, **options: object) -> BiLSTM:
+def encoder(cell: str = "stock", *, parallel: bool, **options: object) -> BiLSTM:
     torch.manual_seed(2)
     made = BiLSTM(input_dim=4, hidden_dim=3, num_layers=2, input_dropout=0.2, output_dropout=0.3, cell=cell, **options)  # type: ignore[arg-type]
-    made.apart = apart
+    made.parallel = parallel
     return made.double()
 
 
@@ -41,7 +40,7 @@ def test_side_by_side_and_one_after_the_other_are_the_same_to_the_last_bit(
 ) -> None:
     inputs = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
     options = {"clip_gradient": clip, "learn_initial": learn_initial, "stacks": stacks}
-    found = [results(encoder(cell, apart=apart, **options), inputs) for apart in (False, True)]
+    found = [results(encoder(cell, parallel=parallel, **options), inputs) for parallel in (False, True)]
     for alone, beside in zip(*found, strict=True):
         assert (alone is None) == (beside is None)
         assert alone is None or alone.equal(beside)
@@ -62,7 +61,7 @@ def test_the_second_direction_runs_in_another_thread_forwards_and_backwards() ->
             return states
 
     values = torch.ones(1, 1, 2)
-    states = read_both_ways(Told("ahead"), Told("back"), values, values, apart=True)
+    states = run_directions(Told("ahead"), Told("back"), values, values, parallel=True)
     (states[0] + states[1]).sum().backward()
     assert len(seen["back"]) == 1
     assert threading.main_thread().ident not in seen["back"]
@@ -73,7 +72,7 @@ def test_only_what_is_trained_gets_a_gradient() -> None:
     layers = [Recurrence("stock", 4, 3) for _ in range(2)]
     layers[1].requires_grad_(False)
     inputs = torch.randn(2, 3, 4)
-    states = read_both_ways(*layers, inputs, inputs, apart=True)
+    states = run_directions(*layers, inputs, inputs, parallel=True)
     assert not states[0].isnan().any()
     states[0].sum().backward()
     assert layers[0].cell.weight_ih_l0.grad is not None
@@ -84,9 +83,9 @@ def test_only_what_is_trained_gets_a_gradient() -> None:
 def test_without_gradients_states_are_the_same_and_keep_no_graph(mode: type) -> None:
     inputs = torch.randn(3, 5, 4, dtype=torch.double)
     found = []
-    for apart in (False, True):
+    for parallel in (False, True):
         with mode():
-            states = encoder(apart=apart).eval()(inputs, LENGTHS)
+            states = encoder(parallel=parallel).eval()(inputs, LENGTHS)
         assert not states.requires_grad
         found.append(states)
     assert found[0].equal(found[1])
@@ -97,9 +96,9 @@ def test_without_gradients_states_are_the_same_and_keep_no_graph(mode: type) -> 
 def test_half_precision_reaches_both_directions() -> None:
     inputs = torch.randn(3, 5, 4)
     found = []
-    for apart in (False, True):
+    for parallel in (False, True):
         with torch.autocast("cpu", torch.bfloat16):
-            found.append(encoder(apart=apart).float().eval()(inputs, LENGTHS))
+            found.append(encoder(parallel=parallel).float().eval()(inputs, LENGTHS))
     assert found[0].dtype == found[1].dtype
     assert found[0].equal(found[1])
 
@@ -111,60 +110,28 @@ def test_what_fails_beside_is_raised_here() -> None:
 
     values = torch.ones(1, 1, 2)
     with pytest.raises(ZeroDivisionError, match="there"):
-        read_both_ways(nn.Identity(), Fails(), values, values, apart=True)
+        run_directions(nn.Identity(), Fails(), values, values, parallel=True)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_a_second_thread_of_its_own() -> None:
     values = torch.ones(1, 1, 2)
     with torch.no_grad():
-        read_both_ways(nn.Identity(), nn.Identity(), values, values, apart=True)
+        run_directions(nn.Identity(), nn.Identity(), values, values, parallel=True)
         child = os.fork()
         if not child:
-            os._exit(0 if read_both_ways(nn.Identity(), nn.Identity(), values, values, apart=True) else 1)
+            os._exit(0 if run_directions(nn.Identity(), nn.Identity(), values, values, parallel=True) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 
 def test_letters_are_read_both_ways_alike() -> None:
     found = []
-    for apart in (False, True):
+    for parallel in (False, True):
         torch.manual_seed(3)
         chars = CharBiLSTM(
             chars="_?abcd", char_dim=5, hidden_dim=4, dropout=0.0, cell="stock", clip_gradient=None,
             forget_bias=1.0, learn_initial=False,
         )  # fmt: skip
-        chars.apart = apart
+        chars.parallel = parallel
         found.append(chars(torch.tensor([[2, 3, 4], [5, 2, 0], [3, 0, 0]]), torch.tensor([3, 2, 1])))
     assert found[0].equal(found[1])
-
-
-def test_two_threads_are_one_for_each_direction() -> None:
-    module = encoder(apart=False)
-    assert isinstance(module, ReadsBothWays)
-    try:
-        set_threads(2, module)
-        assert module.apart
-        assert torch.get_num_threads() == 1
-        set_threads(1, module)
-        assert not module.apart
-        set_threads(2, nn.Linear(1, 1))
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-
-
-# turning sentences round
-
-
-@pytest.mark.parametrize("lengths", [[5, 3, 1], [4, 4], [1], [2, 5]])
-def test_a_turn_puts_the_last_token_first_and_leaves_padding(lengths: list[int]) -> None:
-    time = max(lengths)
-    values = torch.randn(len(lengths), time, 3, dtype=torch.double, requires_grad=True)
-    turn = Turn(torch.tensor(lengths), time)
-    turned = turn(values)
-    for row, length in enumerate(lengths):
-        assert turned[row, :length].equal(values[row, :length].flip(0))
-        assert turned[row, length:].equal(values[row, length:])
-    assert turn(turned).equal(values)
-    assert turned.equal(reorder(values, reversal(torch.tensor(lengths), time)))
-    assert torch.autograd.gradcheck(turn, (values,))

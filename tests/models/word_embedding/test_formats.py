@@ -62,26 +62,10 @@ def test_text_is_read_plain_and_packed_with_and_without_header(
     same(read(written(tmp_path, name, content), None), VECTORS)
 
 
-@pytest.mark.parametrize("name", ["vectors.bin", "vectors.bin.gz", "vectors.zip"])
-@pytest.mark.parametrize("read", [read_word2vec_binary, read_any])
-@pytest.mark.parametrize("newline", [b"\n", b""], ids=["word2vec.c", "gensim"])
-def test_binary_is_read_plain_and_packed(tmp_path: Path, name: str, read: Callable[..., Rows], newline: bytes) -> None:
-    same(read(written(tmp_path, name, binary(VECTORS, newline)), None), VECTORS)
-
-
-def test_a_tab_may_stand_between_a_word_and_blanks_between_its_numbers(tmp_path: Path) -> None:
-    same(read_text(written(tmp_path, "vectors.txt", b"a\t1 2 3\nb\t4 5 6\n"), None), {"a": [1, 2, 3], "b": [4, 5, 6]})
-
-
 @pytest.mark.parametrize("read", [read_text, read_any])
 def test_only_wanted_words_are_kept_in_the_order_of_the_file(tmp_path: Path, read: Callable[..., Rows]) -> None:
     path = written(tmp_path, "vectors.txt", TEXT)
     same(read(path, {",", "the", "absent"}), {word: VECTORS[word] for word in ("the", ",")})
-
-
-def test_only_wanted_words_of_a_binary_are_kept(tmp_path: Path) -> None:
-    path = written(tmp_path, "vectors.bin", binary(VECTORS))
-    same(read_any(path, {"Zürich"}), {"Zürich": VECTORS["Zürich"]})
 
 
 @pytest.mark.parametrize("content", [TEXT, binary(VECTORS)], ids=["text", "binary"])

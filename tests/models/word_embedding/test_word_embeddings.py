@@ -16,9 +16,7 @@ from ner_lab.errors import UserError
 from ner_lab.io.download import Download
 from ner_lab.models.word_embedding.base import PretrainedEmbedding, WordTable
 from ner_lab.models.word_embedding.glove import Glove
-from ner_lab.models.word_embedding.none import NoWords
 from ner_lab.models.word_embedding.pretrained import SkipNGram, VectorFile, Word2Vec
-from ner_lab.models.word_embedding.random import RandomWords
 from ner_lab.models.word_embedding.senna import Senna
 
 NAN = [math.nan] * 3
@@ -90,28 +88,6 @@ def test_training_moves_own_rows_and_the_unknown_one_and_never_known_ones() -> N
     assert table.known.tolist() == [[4, 5, 6], [7, 8, 9]]
 
 
-def test_known_rows_travel_with_the_weights() -> None:
-    fresh = WordTable(4, 2, 3)
-    fresh.load_state_dict(filled_table().state_dict())
-    numbers = torch.tensor([[0, 1, 2, 3, 4, 5]])
-    assert torch.equal(fresh(numbers), filled_table()(numbers))
-
-
-def test_a_frozen_table_is_filled_and_looked_up_but_not_trained() -> None:
-    frozen, numbers = filled_table(trainable=False), torch.tensor([[0, 1, 2, 3, 4, 5]])
-    assert torch.equal(frozen(numbers), filled_table()(numbers))
-    assert not frozen(numbers).requires_grad
-    assert [parameter.requires_grad for parameter in frozen.parameters()] == [False]
-
-
-def test_rows_start_uniform_by_their_dimensions_and_padding_at_zero() -> None:
-    table = WordTable(200, 0, 30).table
-    bound = math.sqrt(3 / 30)
-    assert 0.98 * bound < table.abs().max() <= bound
-    assert not table[0].any()
-    assert table[1].all()
-
-
 # kinds
 
 
@@ -128,27 +104,11 @@ def test_trainable_says_whether_training_moves_the_vectors(
     assert layer(torch.tensor([[4]])).tolist() == [[[4, 5, 6]]]
 
 
-def test_random_words_have_their_own_dimensions_and_no_file() -> None:
-    embedding = RandomWords(dim=7)
-    layer = embedding.layer(num_words=4, num_known=0, vector_dim=0)
-    assert layer(torch.tensor([[0, 1, 3]])).shape == (1, 3, 7)
-    assert layer.output_dim == 7
-    assert embedding.file(Path("unused"), None) is None
-
-
-def test_no_words_give_vectors_without_dimensions() -> None:
-    layer = NoWords().layer(num_words=4, num_known=0, vector_dim=0)
-    vectors = layer(torch.tensor([[0, 1, 3]]))
-    assert vectors.shape == (1, 3, 0)
-    assert vectors.dtype == torch.get_default_dtype()
-    assert layer.output_dim == 0
-
-
 @pytest.mark.parametrize("kind", [VectorFile, Word2Vec, SkipNGram])
 def test_files_without_a_public_place_must_be_stated_and_exist(
     tmp_path: Path, kind: Callable[..., PretrainedEmbedding]
 ) -> None:
-    with pytest.raises(UserError, match=r"no public place.*give word_embedding\.path=FILE"):
+    with pytest.raises(UserError, match=r"no public address.*Set word_embedding\.path=FILE"):
         kind(**options()).file(tmp_path, None)
     with pytest.raises(UserError, match=r"absent\.txt: there is no such file"):
         kind(**options(tmp_path / "absent.txt")).file(tmp_path, None)
@@ -164,11 +124,6 @@ def test_text_files_are_read_by_every_kind(tmp_path: Path, kind: Callable[..., P
     words, matrix = embedding.rows(embedding.file(tmp_path, None), {"b"})
     assert words == ["b"]
     assert matrix.tolist() == [[4, 5, 6]]
-
-
-def test_unknown_look_up_steps_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"look-up step 'upper' is unknown\. Steps: exact, lower"):
-        Word2Vec(**options(lookup=["exact", "upper"]))
 
 
 # GloVe
@@ -190,7 +145,7 @@ def test_glove_takes_the_member_of_its_dimension_out_of_the_published_zip(tmp_pa
 def test_glove_of_another_dimension_is_refused_with_what_to_set(tmp_path: Path) -> None:
     path = tmp_path / "glove.txt"
     path.write_text("a 1 2 3 4\n")
-    with pytest.raises(UserError, match=r"vectors of 4 dimensions, word_embedding\.dim is 3.*dim=4"):
+    with pytest.raises(UserError, match=r"vectors have 4 dimensions, but word_embedding\.dim is 3.*dim=4"):
         glove(path).rows(path, None)
 
 
@@ -223,15 +178,15 @@ def test_sennas_word_list_is_stated_or_lies_beside_the_vectors(tmp_path: Path) -
     (tmp_path / "hash" / "words.lst").rename(path.parent / "words.lst")
     assert senna(path).rows(path, {"the"})[0] == ["the"]
     (path.parent / "words.lst").unlink()
-    with pytest.raises(UserError, match=r"no word list for .*hash/words\.lst and .*Give word_embedding\.words="):
+    with pytest.raises(UserError, match=r"there is no .*hash/words\.lst and no .*Set word_embedding\.words="):
         senna(path).rows(path, None)
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("1 2\n3 4\n5 6\n", r"4 words, but .* has 3 vectors\. They belong together"),
-        ("1 2\n3 4\n5\n7 8\n", r"embeddings\.txt:3: 1 numbers, line 1 has 2"),
+        ("1 2\n3 4\n5 6\n", r"4 words, but .* has 3 vectors; they must match"),
+        ("1 2\n3 4\n5\n7 8\n", r"embeddings\.txt:3: 1 numbers, but line 1 has 2"),
         ("1 2\n3 4\n5 six\n7 8\n", r"embeddings\.txt:3: could not convert string to float: .*six"),
         ("1 2\n3 4\n5 \xe9\n7 8\n", r"embeddings\.txt:3: could not convert string to float"),
     ],
@@ -255,25 +210,6 @@ def test_senna_takes_two_files_out_of_the_published_archive_once(tmp_path: Path)
     assert left == {"embeddings/embeddings.txt", "hash/words.lst"}
     archive.write_bytes(b"never read again")
     assert senna().file(tmp_path, None) == path
-
-
-def test_another_archive_than_sennas_is_refused(tmp_path: Path) -> None:
-    senna_archive(tmp_path, {"senna/hash/words.lst": b"a\nb\n"})
-    with pytest.raises(UserError, match=r"no embeddings/embeddings\.txt in it\. Is it SENNA 3\.0\?"):
-        senna().file(tmp_path, None)
-
-
-@pytest.mark.parametrize("place", [0.01, 0.5, 0.99])
-def test_a_senna_archive_that_is_cut_off_or_spoilt_anywhere_is_refused(tmp_path: Path, place: float) -> None:
-    rows = b"".join(b"%d %d\n" % tuple(pair) for pair in np.random.default_rng(0).integers(10**9, size=(5000, 2)))
-    archive = senna_archive(tmp_path, {"senna/hash/words.lst": b"a\n", "senna/embeddings/embeddings.txt": rows})
-    whole = archive.read_bytes()
-    cut = int(place * len(whole))
-    spoilt = whole[:cut] + bytes(byte ^ 0xFF for byte in whole[cut : cut + 40]) + whole[cut + 40 :]
-    for damaged in (whole[:cut], spoilt, b"<html>not found</html>"):
-        archive.write_bytes(damaged)
-        with pytest.raises(UserError, match="Delete the file and start again"):
-            senna().file(tmp_path, None)
 
 
 # what a cache entry depends on

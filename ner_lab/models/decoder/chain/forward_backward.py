@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ner_lab.models.decoder.chain import log_space as step_by_step
+from ner_lab.models.decoder.chain import log_space
 
 WIDEST = 300.0
 """How far sums may shrink or grow before they are scaled, as a log: a product of two still fits a double."""
@@ -44,8 +44,8 @@ class Factors(NamedTuple):
     """
 
     log_z: Tensor  # (batch,)
-    ahead: Tensor  # (time, batch, tags): the paths up to a token
-    onward: Tensor  # (time, batch, tags): the paths after a token
+    forward: Tensor  # (time, batch, tags): the paths up to a token
+    backward: Tensor  # (time, batch, tags): the paths after a token
     weight: Tensor  # (time, batch, tags): the paths through a token
     total: Tensor  # (time, batch): the paths through any tag of a token
     moves: Tensor  # (from, to): exponentials of the transitions
@@ -53,28 +53,28 @@ class Factors(NamedTuple):
     def gradients(self, share: Tensor) -> tuple[Tensor, Tensor]:
         """share (time, batch), 0 at padding -> of scores (time, batch, tags), and of transitions (from, to)."""
         share = (share / self.total)[:, :, None]
-        left = (self.ahead[:-1] * share[1:]).flatten(0, 1)
-        return self.weight * share, (left.t() @ self.onward[1:].flatten(0, 1)).mul_(self.moves)
+        left = (self.forward[:-1] * share[1:]).flatten(0, 1)
+        return self.weight * share, (left.t() @ self.backward[1:].flatten(0, 1)).mul_(self.moves)
 
 
 class Logs(NamedTuple):
     """Both passes as logs of sums."""
 
     log_z: Tensor  # (batch,)
-    ahead: Tensor  # (time, batch, tags): the paths up to a token
-    onward: Tensor  # (time, batch, tags): the paths after a token
+    forward: Tensor  # (time, batch, tags): the paths up to a token
+    backward: Tensor  # (time, batch, tags): the paths after a token
     weight: Tensor  # (time, batch, tags): the paths through a token
     total: Tensor  # (time, batch): the paths through any tag of a token
     moves: Tensor  # (from, to): the transitions
 
     def gradients(self, share: Tensor) -> tuple[Tensor, Tensor]:
         """share (time, batch), 0 at padding -> of scores (time, batch, tags), and of transitions (from, to)."""
-        left = (self.ahead[:-1] - self.total[1:, :, None]).flatten(0, 1)
-        right, shares = self.onward[1:].flatten(0, 1), share[1:].flatten()
+        left = (self.forward[:-1] - self.total[1:, :, None]).flatten(0, 1)
+        right, shares = self.backward[1:].flatten(0, 1), share[1:].flatten()
         pairs = torch.zeros_like(self.moves)
-        for some in torch.arange(len(left), device=left.device).split(max(1, CHUNK // self.moves.numel())):
-            each = torch.exp(left[some, :, None] + self.moves + right[some, None, :])  # (some, from, to)
-            pairs += torch.einsum("r,rij->ij", shares[some], each)
+        for rows in torch.arange(len(left), device=left.device).split(max(1, CHUNK // self.moves.numel())):
+            each = torch.exp(left[rows, :, None] + self.moves + right[rows, None, :])  # (rows, from, to)
+            pairs += torch.einsum("r,rij->ij", shares[rows], each)
         return torch.exp(self.weight - self.total[:, :, None]) * share[:, :, None], pairs
 
 
@@ -83,7 +83,7 @@ def log_likelihood(
 ) -> Tensor:
     """emissions (batch, time, tags), tags (batch, time), mask (batch, time) bool -> log p(tags) (batch,)."""
     if emissions.device.type == "mps":  # no double precision there
-        return step_by_step.log_likelihood(emissions, tags, mask, start, transitions, end)
+        return log_space.log_likelihood(emissions, tags, mask, start, transitions, end)
     return _LogLikelihood.apply(emissions, start, transitions, end, tags, mask)
 
 
@@ -135,8 +135,8 @@ def factor_passes(lattice: Lattice, *, every: int) -> Factors:
     peaks = lattice.scores.amax(dim=2, keepdim=True)
     factors = (lattice.scores - peaks).exp_()  # (time, batch, tags), the largest of each token is 1
     moves = torch.exp(lattice.transitions)
-    turn = _Turn(lattice)
-    reached = torch.stack([factors, turn.read(factors)], dim=1)  # (time, 2, batch, tags)
+    reverse = _Reversed(lattice)
+    reached = torch.stack([factors, reverse.read(factors)], dim=1)  # (time, 2, batch, tags)
     arriving = torch.ones_like(reached)
     both = torch.stack([moves, moves.t()])
     current, *following = reached.unbind()  # (2, batch, tags) each
@@ -147,52 +147,52 @@ def factor_passes(lattice: Lattice, *, every: int) -> Factors:
             scale = current.sum(dim=2, keepdim=True)
             current /= scale
             scales.append(scale[1])
-    onward = turn.back(arriving).mul_(factors)
-    weight = arriving[:, 0] * onward
+    backward = reverse.restore(arriving).mul_(factors)
+    weight = arriving[:, 0] * backward
     total = weight.sum(dim=2)
     log_z = total[0].log().add_(peaks.sum(dim=(0, 2)))
     if scales:  # the scales of the second pass on its way to the first token
-        places = torch.arange(every, len(peaks), every)[:, None]
-        log_z += torch.where(places < lattice.last, torch.cat(scales, dim=1).t().log(), 0.0).sum(dim=0)
-    return Factors(log_z, reached[:, 0], onward, weight, total, moves)
+        positions = torch.arange(every, len(peaks), every)[:, None]
+        log_z += torch.where(positions < lattice.last, torch.cat(scales, dim=1).t().log(), 0.0).sum(dim=0)
+    return Factors(log_z, reached[:, 0], backward, weight, total, moves)
 
 
 def log_passes(lattice: Lattice) -> Logs:
     """The same recursion in log space, for any scores."""
-    turn = _Turn(lattice)
-    reached = torch.stack([lattice.scores, turn.read(lattice.scores)], dim=1)  # (time, 2, batch, tags)
+    reverse = _Reversed(lattice)
+    reached = torch.stack([lattice.scores, reverse.read(lattice.scores)], dim=1)  # (time, 2, batch, tags)
     arriving = torch.zeros_like(reached)
     both = torch.stack([lattice.transitions, lattice.transitions.t()])[:, None]  # (2, 1, from, to)
     current, *following = reached.unbind()  # (2, batch, tags) each
     for arrived, emitted in zip(arriving.unbind()[1:], following, strict=True):
         torch.logsumexp(current[:, :, :, None] + both, dim=2, out=arrived)
         current = emitted.add_(arrived)
-    onward = turn.back(arriving).add_(lattice.scores)
-    weight = arriving[:, 0] + onward
+    backward = reverse.restore(arriving).add_(lattice.scores)
+    weight = arriving[:, 0] + backward
     total = torch.logsumexp(weight, dim=2)
-    return Logs(total[0], reached[:, 0], onward, weight, total, lattice.transitions)
+    return Logs(total[0], reached[:, 0], backward, weight, total, lattice.transitions)
 
 
-class _Turn:
+class _Reversed:
     """Reads each sentence from its end; after the first token, the first token is repeated."""
 
     def __init__(self, lattice: Lattice) -> None:
         time, self._batch = lattice.padding.shape
         steps = torch.arange(time, device=lattice.last.device)[:, None]
-        self._places = (lattice.last - steps).clamp_(min=0)  # (time, batch)
+        self._positions = (lattice.last - steps).clamp_(min=0)  # (time, batch)
         self._sentences = lattice.sentences
 
     def read(self, scores: Tensor) -> Tensor:
         """(time, batch, tags) -> (time, batch, tags)."""
         return self._rows(scores, self._sentences, 1)
 
-    def back(self, passes: Tensor) -> Tensor:
+    def restore(self, passes: Tensor) -> Tensor:
         """The second of two passes (time, 2, batch, tags) -> (time, batch, tags)."""
         return self._rows(passes, self._sentences + self._batch, 2)
 
     def _rows(self, scores: Tensor, first: Tensor, each: int) -> Tensor:
         num_tags = scores.shape[-1]
-        rows = torch.add(first, self._places, alpha=each * self._batch)
+        rows = torch.add(first, self._positions, alpha=each * self._batch)
         return scores.view(-1, num_tags).index_select(0, rows.view(-1)).view(*rows.shape, num_tags)
 
 

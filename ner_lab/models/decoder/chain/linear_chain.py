@@ -34,7 +34,7 @@ class LinearChainCRF(nn.Module):
     ) -> None:
         super().__init__()
         if num_tags < 1:
-            raise ValueError(f"a CRF needs at least one tag, got {num_tags}")
+            raise ValueError(f"a CRF needs at least one tag; got {num_tags}")
         self.num_tags = num_tags
         self.start = nn.Parameter(torch.zeros(num_tags))
         self.transitions = nn.Parameter(torch.zeros(num_tags, num_tags))
@@ -56,7 +56,7 @@ class LinearChainCRF(nn.Module):
         """emissions (batch, time, tags), tags (batch, time) -> log p(tags | emissions) (batch,)."""
         mask = self._check(emissions, mask)
         if tags.shape != emissions.shape[:2]:
-            raise ValueError(f"tags are {tuple(tags.shape)}, emissions are {tuple(emissions.shape)}")
+            raise ValueError(f"tags must be of shape {tuple(emissions.shape[:2])}; got {tuple(tags.shape)}")
         scores = self._scores(constrained, least=FORBIDDEN)
         return forward_backward.log_likelihood(emissions, tags, mask, *scores)
 
@@ -89,13 +89,13 @@ class LinearChainCRF(nn.Module):
 
     def _check(self, emissions: Tensor, mask: Tensor | None) -> Tensor:
         if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
-            raise ValueError(f"emissions are {tuple(emissions.shape)}, expected (batch, time, {self.num_tags})")
+            raise ValueError(f"emissions must be of shape (batch, time, {self.num_tags}); got {tuple(emissions.shape)}")
         if mask is None:
             return torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
         if mask.shape != emissions.shape[:2]:
-            raise ValueError(f"mask is {tuple(mask.shape)}, emissions are {tuple(emissions.shape)}")
+            raise ValueError(f"mask must be of shape {tuple(emissions.shape[:2])}; got {tuple(mask.shape)}")
         if mask.device.type == "cpu" and not bool(mask[:, 0].all()):  # on a GPU this would synchronise
-            raise ValueError("a sentence without a token: mask[:, 0] must be True")
+            raise ValueError("every sentence needs a token: mask[:, 0] must be True")
         return mask.bool()
 
     def _scores(self, constrained: bool, least: float = -torch.inf) -> tuple[Tensor, Tensor, Tensor]:

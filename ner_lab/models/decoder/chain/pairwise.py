@@ -61,7 +61,7 @@ def log_partition(start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
     """
     if start.is_cpu and _is_narrow(transitions.detach(), mask):
         with torch.autocast("cpu", enabled=False):  # half precision cannot represent e^-60
-            return _LogPartition.apply(_at_least_single(start), _at_least_single(transitions), mask)
+            return _LogPartition.apply(_single_or_wider(start), _single_or_wider(transitions), mask)
     return _LogPartitionByLogs.apply(start, transitions, mask)
 
 
@@ -72,7 +72,7 @@ def _is_narrow(transitions: Tensor, mask: Tensor) -> bool:
     return bool(((spread < WIDEST) | ~mask[:, 1:]).all())
 
 
-def _at_least_single(scores: Tensor) -> Tensor:
+def _single_or_wider(scores: Tensor) -> Tensor:
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 
@@ -84,8 +84,8 @@ class _LogPartition(torch.autograd.Function):
         batch, num_tags = start.shape
         largest = transitions[:, 1:].amax(dim=(2, 3), keepdim=True)
         weights = torch.exp(transitions[:, 1:] - largest)  # (batch, time - 1, from, to)
-        through = torch.eye(num_tags, dtype=start.dtype, device=start.device)
-        weights = torch.where(mask[:, 1:, None, None], weights, through)  # padding passes its input on
+        identity = torch.eye(num_tags, dtype=start.dtype, device=start.device)
+        weights = torch.where(mask[:, 1:, None, None], weights, identity)  # padding passes its input on
         both = torch.cat([weights, weights.flip(1).transpose(2, 3)]).transpose(0, 1).contiguous()
         # the upper half of the rows reads from the front, the lower half from the end; each step is scaled to a sum of
         # 1, which avoids underflow and overflow over long sentences
@@ -126,8 +126,8 @@ class _LogPartitionByLogs(torch.autograd.Function):
     def forward(ctx: Any, start: Tensor, transitions: Tensor, mask: Tensor) -> Tensor:
         batch, num_tags = start.shape
         first, moves = start.double(), transitions[:, 1:].double()  # (batch, tags), (batch, time - 1, from, to)
-        through = torch.eye(num_tags, dtype=first.dtype, device=start.device).log()
-        moves = torch.where(mask[:, 1:, None, None], moves, through)  # padding passes its input on
+        identity = torch.eye(num_tags, dtype=first.dtype, device=start.device).log()
+        moves = torch.where(mask[:, 1:, None, None], moves, identity)  # padding passes its input on
         both = torch.cat([moves, moves.flip(1).transpose(2, 3)]).unbind(1)
         current = torch.cat([first, torch.zeros_like(first)])  # (2 * batch, tags)
         states = [current]
@@ -139,7 +139,7 @@ class _LogPartitionByLogs(torch.autograd.Function):
         log_z = torch.logsumexp(alpha[:, -1], dim=1)
         ctx.save_for_backward(alpha, beta, moves, mask, log_z)
         ctx.dtypes = start.dtype, transitions.dtype
-        return log_z.to(_at_least_single(start[:0]).dtype)
+        return log_z.to(_single_or_wider(start[:0]).dtype)
 
     @staticmethod
     @once_differentiable

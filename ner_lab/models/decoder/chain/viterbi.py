@@ -22,18 +22,18 @@ def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor,
     reached = (_reached if same else _reached_by_own_steps)(emissions, start, transitions)
     # all sentences are traced back from their own last token at once; steps past the first token are ignored
     time, batch, num_tags = reached.shape
-    places = positions_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
-    sentences = torch.arange(batch, device=places.device)
-    rows = torch.add(sentences, places, alpha=batch).view(-1)
-    back = reached.view(-1, num_tags).index_select(0, rows).view(reached.shape).unbind()
-    score, tag = (back[0] + end).max(dim=1)
+    positions = positions_from_the_end(mask.sum(dim=1) - 1, time)  # (time, batch)
+    sentences = torch.arange(batch, device=positions.device)
+    rows = torch.add(sentences, positions, alpha=batch).view(-1)
+    backward = reached.view(-1, num_tags).index_select(0, rows).view(reached.shape).unbind()
+    score, tag = (backward[0] + end).max(dim=1)
     path = [tag]
     into = transitions.t().contiguous() if same else transitions
     for step in range(1, time):
-        arrived = into.index_select(0, tag) if same else into[sentences, places[step - 1], :, tag]  # (batch, from)
-        tag = arrived.add_(back[step]).argmax(dim=1)
+        arrived = into.index_select(0, tag) if same else into[sentences, positions[step - 1], :, tag]  # (batch, from)
+        tag = arrived.add_(backward[step]).argmax(dim=1)
         path.append(tag)
-    return torch.stack(path).gather(0, places).t() * mask, score
+    return torch.stack(path).gather(0, positions).t() * mask, score
 
 
 def _reached(emissions: Tensor, start: Tensor, transitions: Tensor) -> Tensor:

@@ -58,9 +58,10 @@ def chunks_by(actions: Iterable[str], length: int, *, out_inside: bool = True) -
     chunks: list[Chunk] = []
     held: list[int] = []
     read = 0
-    for place, action in enumerate(actions):
+    for index, action in enumerate(actions):
         if not is_valid(action, unread=length - read, held=len(held), out_inside=out_inside):
-            raise ValueError(f"action {place}, {action}: {length - read} words are unread, {len(held)} on the stack")
+            left = f"{length - read} words are unread and {len(held)} on the stack"
+            raise ValueError(f"action {index}, {action}, is not possible: {left}")
         if action not in (SHIFT, OUT):
             chunks.append(Chunk(action.removeprefix("REDUCE(").removesuffix(")"), tuple(held)))
             held = []
@@ -69,7 +70,7 @@ def chunks_by(actions: Iterable[str], length: int, *, out_inside: bool = True) -
             held.append(read)
         read += 1
     if held or read < length:
-        raise ValueError(f"no action is left, but {length - read} words are unread and {len(held)} on the stack")
+        raise ValueError(f"the actions end while {length - read} words are unread and {len(held)} on the stack")
     return chunks
 
 
@@ -78,8 +79,8 @@ def spans_by(actions: Iterable[str], length: int, *, out_inside: bool = True) ->
     spans = []
     for entity_type, tokens in chunks_by(actions, length, out_inside=out_inside):
         for _, run in groupby(enumerate(tokens), key=lambda pair: pair[1] - pair[0]):
-            places = [token for _, token in run]
-            spans.append(Span(entity_type, places[0], places[-1] + 1))
+            indices = [token for _, token in run]
+            spans.append(Span(entity_type, indices[0], indices[-1] + 1))
     return spans
 
 

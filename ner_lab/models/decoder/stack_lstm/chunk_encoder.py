@@ -40,10 +40,10 @@ class ChunkEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
         """tokens (chunks, time, token_dim), lengths (chunks,), labels (chunks,) -> (chunks, token_dim)."""
-        turned = reorder(tokens, reversal(lengths, tokens.shape[1]))
+        reversed_tokens = reorder(tokens, reversal(lengths, tokens.shape[1]))
         chunks, last = torch.arange(len(lengths), device=tokens.device), (lengths - 1).clamp(min=0)
         ends = [
             self.dropout(lstm(self.dropout(inputs))[0][chunks, last])
-            for lstm, inputs in ((self.ahead, tokens), (self.back, turned))
+            for lstm, inputs in ((self.ahead, tokens), (self.back, reversed_tokens))
         ]
         return torch.relu(self.joint(torch.cat([*ends, self.labels(labels)], dim=1)))

@@ -10,10 +10,10 @@ from ner_lab.errors import UserError
 from ner_lab.models.decoder.stack_lstm.actions import actions_of, is_valid
 from ner_lab.models.decoder.stack_lstm.chunk_encoder import ChunkEncoder
 from ner_lab.models.decoder.stack_lstm.oracle import Oracle
-from ner_lab.models.decoder.stack_lstm.parser_state import Reading
+from ner_lab.models.decoder.stack_lstm.parser_state import ParserState
 from ner_lab.models.decoder.stack_lstm.span_tags import SpanTags
-from ner_lab.models.decoder.stack_lstm.stack import Growing, GuardedLSTM
-from ner_lab.models.layers.checks import check_int_range, probability
+from ner_lab.models.decoder.stack_lstm.stack import GuardedLSTM, StackState
+from ner_lab.models.layers.checks import check_choice, check_int_range, check_probability
 from ner_lab.models.layers.init import embedding_uniform, glorot, linear
 from ner_lab.models.layers.recurrent import reorder, reversal
 
@@ -63,14 +63,13 @@ class StackLSTM(nn.Module):
         forget_bias: float,
     ) -> None:
         super().__init__()
-        if outside not in ("token", "composed"):
-            raise UserError(f"decoder.outside is '{outside}'. It takes token or composed.")
+        check_choice("decoder.outside", outside, ("token", "composed"))
         check_int_range(
             1, "decoder", token_dim=token_dim, hidden_dim=hidden_dim, state_dim=state_dim, action_dim=action_dim
         )
         check_int_range(1, "decoder", chunk_hidden_dim=chunk_hidden_dim, label_dim=label_dim)
         check_int_range(1, "decoder", most=100, num_layers=num_layers, chunk_layers=chunk_layers)
-        probability("decoder", dropout=dropout)
+        check_probability("decoder", dropout=dropout)
         self.span_tags = SpanTags(tags, scheme)
         self.untyped = len(self.span_tags.types)  # the label after those of the types
         actions = actions_of(self.span_tags.types)
@@ -129,23 +128,23 @@ class StackLSTM(nn.Module):
         _refuse(direct)
         tokens = self.projection(hidden)
         outside, buffer = self._outside(tokens), self._buffer(tokens, mask)
-        stack, output, history = (Growing(part, len(mask)) for part in (self.stack, self.output, self.history))
-        reading = Reading(mask)
-        while len(rows := reading.unfinished()):
-            unread, held = reading.unread[rows], reading.held[rows].sum(dim=1)
+        stack, output, history = (StackState(part, len(mask)) for part in (self.stack, self.output, self.history))
+        state = ParserState(mask)
+        while len(rows := state.unfinished()):
+            unread, held = state.unread[rows], state.held[rows].sum(dim=1)
             tops = [buffer[rows, unread], stack.top[rows], output.top[rows], history.top[rows]]
             action = self._score(torch.cat(tops, dim=1), unread, held).argmax(dim=1)
             history.push(rows, self.action_vectors(action))
             if len(shifts := rows[action == _SHIFT]):
-                stack.push(shifts, tokens[shifts, reading.shift(shifts)])
+                stack.push(shifts, tokens[shifts, state.shift(shifts)])
             if len(outs := rows[action == _OUT]):
-                output.push(outs, outside[outs, reading.next(outs)])
+                output.push(outs, outside[outs, state.next(outs)])
             if len(reduces := rows[action >= _REDUCE]):
                 types = action[action >= _REDUCE] - _REDUCE
-                places, sizes = reading.reduce(reduces, types)
-                output.push(reduces, self._compose(tokens[reduces[:, None], places], sizes, types))
+                positions, sizes = state.reduce(reduces, types)
+                output.push(reduces, self._compose(tokens[reduces[:, None], positions], sizes, types))
                 stack.clear(reduces)
-        return self.span_tags.write(reading.chunks, reading.types) * mask
+        return self.span_tags.write(state.chunks, state.types) * mask
 
     def _buffer(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """-> states with 0, 1, .. unread words (batch, time + 1, hidden_dim). The next word is on top."""
@@ -175,15 +174,15 @@ class StackLSTM(nn.Module):
 def _refuse(direct: Tensor | None) -> None:
     if direct is not None:
         raise UserError(
-            "decoder=stack_lstm scores actions, so sparse features that score tags (wiring: direct) cannot reach it. "
-            "Wire them into the encoder (features.wiring=encoder), or choose features=none or caps."
+            "decoder=stack_lstm scores actions, so it cannot use sparse features that score tags (wiring: direct). "
+            "Use features.wiring=encoder, features=none or features=caps."
         )
 
 
-def _pick(states: Tensor, row: Tensor, place: Tensor) -> Tensor:
-    """states (rows, places, dim), row (steps,), place (steps,) -> (steps, dim)."""
+def _pick(states: Tensor, row: Tensor, position: Tensor) -> Tensor:
+    """states (rows, positions, dim), row (steps,), position (steps,) -> (steps, dim)."""
     # `embedding` is the lookup with a fast gradient
-    return F.embedding(row * states.shape[1] + place, states.flatten(0, 1))
+    return F.embedding(row * states.shape[1] + position, states.flatten(0, 1))
 
 
 def _allowed(actions: Sequence[str], out_inside: bool) -> Tensor:

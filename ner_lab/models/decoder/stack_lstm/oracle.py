@@ -51,13 +51,13 @@ class Oracle:
         Action 0 is SHIFT, 1 is OUT, 2 + y is REDUCE to type y.
         """
         batch, time = mask.shape
-        place = torch.arange(time, device=mask.device).expand(batch, -1)
+        position = torch.arange(time, device=mask.device).expand(batch, -1)
         inside = types >= 0
-        goes_on = F.pad((inside & ~starts)[:, 1:], (0, 1))
-        ends = inside & ~goes_on
-        begin = torch.where(starts, place, 0).cummax(dim=1).values
+        continues = F.pad((inside & ~starts)[:, 1:], (0, 1))
+        ends = inside & ~continues
+        begin = torch.where(starts, position, 0).cummax(dim=1).values
         chunk = torch.where(inside, starts.flatten().cumsum(0).view(batch, time), 0)
-        token = place + time * torch.arange(batch, device=mask.device)[:, None]
+        token = position + time * torch.arange(batch, device=mask.device)[:, None]
 
         def each(taken: Tensor, reduced: Tensor) -> Tensor:
             """A value for the action that takes each token, and one for the REDUCE after it."""
@@ -72,7 +72,7 @@ class Oracle:
         steps = happens.nonzero().squeeze(1)
         sentence, done, written = steps // (2 * time), before(happens)[steps], before(writes)[steps]
         action = each((~inside).long(), 2 + types)[steps]
-        left = mask.sum(dim=1, keepdim=True) - place
+        left = mask.sum(dim=1, keepdim=True) - position
         item = each(token, batch * time + chunk)[steps]
         wrote = writes[steps].nonzero().squeeze(1)
         first, lengths = _chunks(starts, ends)
@@ -88,7 +88,7 @@ class Oracle:
             unread=each(left, left - 1)[steps],
             written=written,
             chunk=each(chunk, chunk)[steps],
-            held=each(torch.where(inside, place - begin, 0), place - begin + 1)[steps],
+            held=each(torch.where(inside, position - begin, 0), position - begin + 1)[steps],
         )
 
 

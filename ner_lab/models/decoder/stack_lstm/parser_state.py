@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-class Reading:
+class ParserState:
     """Words in the buffer, words on the stack, and the chunks made by REDUCE so far.
 
     mask (batch, time): True for tokens. Methods take the sentences that act, `rows`, without repetition.
@@ -28,15 +28,15 @@ class Reading:
 
     def next(self, rows: Tensor) -> Tensor:
         """Take the next word off the buffer -> its position in the sentence (rows,)."""
-        places = self.lengths[rows] - self.unread[rows]
+        positions = self.lengths[rows] - self.unread[rows]
         self.unread[rows] -= 1
-        return places
+        return positions
 
     def shift(self, rows: Tensor) -> Tensor:
         """Move the next word onto the stack -> its position (rows,)."""
-        places = self.next(rows)
-        self.held[rows, places] = True
-        return places
+        positions = self.next(rows)
+        self.held[rows, positions] = True
+        return positions
 
     def reduce(self, rows: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
         """Empty the stack into a chunk -> its positions in order (rows, longest), then anything; their number

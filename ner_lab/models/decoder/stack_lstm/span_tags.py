@@ -63,6 +63,6 @@ def _written(types: Sequence[str], tags: list[str], scheme: str) -> Tensor:
         span = Span(name, 1 if first else 0, 2 if last else 3)
         tag = tags_of([*before, span], 3, scheme)[1]
         if tag not in tags:
-            raise UserError(f"{scheme} writes {tag}, which is not among the tags: {', '.join(tags)}.")
+            raise UserError(f"the scheme {scheme} needs the tag {tag}, which is not among the tags {', '.join(tags)}.")
         table[number, first, last, touches] = tags.index(tag)
     return table

@@ -46,7 +46,7 @@ class GuardedLSTM(nn.Module):
         return self.lstm(self.dropout(self.guarded(items)))[0]
 
 
-class Growing:
+class StackState:
     """A batch of stacks whose items become known one by one: the current state of each."""
 
     def __init__(self, stack: GuardedLSTM, batch: int) -> None:

@@ -57,8 +57,8 @@ def read_lines(path: Path) -> list[str]:
         raise UserError(no_text(content, content.index(0), str(path)))
     if len(longest := max(lines, key=len)) > LONGEST_NAME:
         raise UserError(
-            f"{path}:{lines.index(longest) + 1}: a line of {len(longest):,} letters; a name has at most "
-            f"{LONGEST_NAME:,}. Expected one name a line; it begins with {shown(longest, 40)}."
+            f"{path}:{lines.index(longest) + 1}: the line has {len(longest):,} characters, but a name has at most "
+            f"{LONGEST_NAME:,}. Expected one name per line; the line begins with {shown(longest, 40)}."
         )
     return lines
 
@@ -73,22 +73,22 @@ def _decoded(line: bytes) -> str:
 def flag_file(path: Path) -> Path:
     """The file with one byte per line of a list: `X.dat` beside `X.lst`, or in SENNA's own folder `data`."""
     name = path.with_suffix(".dat").name
-    beside, apart = path.with_name(name), path.parent.parent / "data" / name
-    return beside if beside.exists() or not apart.exists() else apart
+    beside, in_data = path.with_name(name), path.parent.parent / "data" / name
+    return beside if beside.exists() or not in_data.exists() else in_data
 
 
 def _flags(path: Path, lines: int) -> bytes:
-    place = flag_file(path)
-    if not place.is_file():
+    flags_path = flag_file(path)
+    if not flags_path.is_file():
         raise UserError(
-            f"{path}: nothing says which of its lines are whole names; looked for {place}. "
-            "Put SENNA's file there, or take all lines (whole_only: false)."
+            f"{path}: there is no {flags_path}, which marks the lines that are complete names. "
+            "Put SENNA's file there, or use all lines (whole_only: false)."
         )
-    flags = place.read_bytes()
+    flags = flags_path.read_bytes()
     if len(flags) != lines or not set(flags) <= {0, 1}:
         raise UserError(
-            f"{place}: expected {lines:,} bytes that are 0 or 1, one for each line of {path}, and it holds "
-            f"{len(flags):,} bytes. The two files belong together."
+            f"{flags_path}: expected {lines:,} bytes that are 0 or 1, one for each line of {path}; the file has "
+            f"{len(flags):,} bytes. Use two files of the same release."
         )
     return flags
 
@@ -98,13 +98,13 @@ def build_entries(names: Iterable[str]) -> list[str]:
 
     Parentheses are removed with their content, then punctuation at the end; the rest is split into tokens.
     """
-    found: dict[str, None] = {}
+    entries: dict[str, None] = {}
     for name in names:
         cleaned = _clean(name)
         tokens = tokenize_name(cleaned) if _SPECIAL.search(cleaned) else cleaned.split()
         if tokens:
-            found[" ".join(tokens)] = None
-    return list(found)
+            entries[" ".join(tokens)] = None
+    return list(entries)
 
 
 def _clean(name: str) -> str:

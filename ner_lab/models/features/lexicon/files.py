@@ -15,7 +15,7 @@ from ner_lab.models.features.lexicon.entries import LONGEST_NAME, flag_file, rea
 
 Hashes = dict[str, list[str]]
 """For each category, checksums of the files its entries are read from."""
-Kept = dict[str, str]
+StoredEntries = dict[str, str]
 """For each category its entries, one per line: what a checkpoint stores of a lexicon."""
 
 
@@ -30,7 +30,7 @@ class LexiconFiles:
     url: SENNA's published archive, downloaded if there is no `dir`; None for a lexicon without one.
     raw, whole_only: as in `read_entries`.
     cache_dir: the folder for downloads; None for the default.
-    kept: entries from a checkpoint, one per line, which are used instead of the files.
+    stored: entries from a checkpoint, one per line, which are used instead of the files.
     """
 
     key: str
@@ -40,7 +40,7 @@ class LexiconFiles:
     raw: bool
     whole_only: bool
     cache_dir: str | None
-    kept: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, str] = field(default_factory=dict)
 
     def hashes(self) -> Hashes:
         """The identity of these files: SHA-256 of all that is read."""
@@ -49,47 +49,47 @@ class LexiconFiles:
     def hashes_of(self, category: str) -> list[str]:
         """The checksums of one category's files."""
         cache = cache_dir(self.cache_dir)
-        return [_sum(place, cache) for path in self._paths(category) for place in self._read_with(path)]
+        return [_sum(file, cache) for path in self._paths(category) for file in self._read_with(path)]
 
     def identity_of(self, category: str) -> list[str]:
         """The identity of a category's entries: a checksum of the stored ones, or the checksums of its files."""
-        if category in self.kept:
-            return ["kept", hashlib.sha256(self.kept[category].encode("utf-8", "surrogatepass")).hexdigest()]
+        if category in self.stored:
+            return ["kept", hashlib.sha256(self.stored[category].encode("utf-8", "surrogatepass")).hexdigest()]
         return self.hashes_of(category)
 
-    def to_keep(self) -> Kept:
+    def to_store(self) -> StoredEntries:
         """The entries of each category, read from the files; plain data for a checkpoint."""
         return {category: "\n".join(self.read(category)) for category in self.entries}
 
-    def with_kept(self, name: str, learnt: Any) -> "LexiconFiles":
-        """These lists with the entries returned by `to_keep`; `name`: of the lexicon, for messages.
+    def with_stored(self, name: str, learnt: Any) -> "LexiconFiles":
+        """These lists with the entries returned by `to_store`; `name`: of the lexicon, for messages.
 
         Older checkpoints hold checksums of the files instead: then the files are read, and must be the same.
         """
         if not isinstance(learnt, dict) or not set(self.entries) <= learnt.keys():
-            raise UserError(f"features: the checkpoint does not hold the entries of {name}. Train again.")
-        kept = {category: learnt[category] for category in self.entries}
-        if all(isinstance(sums, list) for sums in kept.values()):
-            check_same({name: kept}, {name: self.hashes()})
+            raise UserError(f"features: the checkpoint does not have the entries of {name}. Train again.")
+        stored = {category: learnt[category] for category in self.entries}
+        if all(isinstance(sums, list) for sums in stored.values()):
+            check_same({name: stored}, {name: self.hashes()})
             return self
-        for category, entries in kept.items():
+        for category, entries in stored.items():
             if not isinstance(entries, str) or not entries or max(map(len, entries.split("\n"))) > LONGEST_NAME:
                 raise UserError(
                     f"features: the checkpoint's entries of {name}.{category} are not names of at most "
-                    f"{LONGEST_NAME:,} characters, one a line. Train again."
+                    f"{LONGEST_NAME:,} characters, one per line. Train again."
                 )
-        return replace(self, kept=kept)
+        return replace(self, stored=stored)
 
     def read(self, category: str) -> list[str]:
         """The entries of a category."""
-        if category in self.kept:
-            return self.kept[category].split("\n")
+        if category in self.stored:
+            return self.stored[category].split("\n")
         paths = self._paths(category)
         entries = [entry for path in paths for entry in read_entries(path, raw=self.raw, whole_only=self.whole_only)]
         if not entries:
             raise UserError(
-                f"features: {self.key}entries.{category}: no entry in {', '.join(map(str, paths))}. "
-                "Expected one name a line."
+                f"features: {self.key}entries.{category}: {', '.join(map(str, paths))} has no entries. "
+                "Expected one name per line."
             )
         return entries
 
@@ -104,21 +104,21 @@ class LexiconFiles:
     def _find(self, category: str, name: str) -> Path:
         folder = self._folder()
         inner = ("", "hash") if self.dir or self.url else ("",)
-        places = [folder / part / Path(spelling).expanduser() for spelling in spellings_of(name) for part in inner]
-        for place in places:
-            if place.is_file():
-                return place
-        remedy = f"Give the folder that holds it as {self.key}dir" if self.dir else "Give its path there"
+        paths = [folder / part / Path(spelling).expanduser() for spelling in spellings_of(name) for part in inner]
+        for path in paths:
+            if path.is_file():
+                return path
+        hint = f"Set {self.key}dir to the folder of the file" if self.dir else "Correct the path"
         if self.url:
-            remedy += f", or {self.key}dir=null to fetch SENNA's lists"
-        raise UserError(f"features: {self.key}entries.{category} names {places[0]}: {why_no_file(places[0])} {remedy}.")
+            hint += f", or set {self.key}dir=null to download SENNA's lists"
+        raise UserError(f"features: {self.key}entries.{category} is {paths[0]}: {why_no_file(paths[0])} {hint}.")
 
     def _folder(self) -> Path:
         if self.dir is not None:
             folder = Path(self.dir).expanduser()
             if not folder.is_dir():
                 raise UserError(
-                    f"features: {self.key}dir={self.dir}: no such folder. Give the folder that holds the lists."
+                    f"features: {self.key}dir={self.dir}: there is no such folder. Set it to the folder of the lists."
                 )
             return folder
         names = [name for listed in self.entries.values() for name in listed if not _is_absolute(name)]
@@ -127,7 +127,7 @@ class LexiconFiles:
         wanted = [f"hash/{name}" for name in names]
         if self.whole_only:
             wanted += [f"data/{Path(name).with_suffix('.dat')}" for name in names]
-        hint = f"With SENNA at hand, give features: {self.key}dir=FOLDER, the folder of its ner.*.lst files."
+        hint = f"If you have SENNA, set features: {self.key}dir=FOLDER, the folder of its ner.*.lst files."
         return senna_folder(Download(self.url), wanted, cache_dir(self.cache_dir), hint)
 
 
@@ -148,25 +148,25 @@ def files_of(
     """Make LexiconFiles from config values; a category may name one file or a list of them."""
     if not isinstance(entries, Mapping) or not entries:
         raise UserError(
-            f"features: {key}entries is {entries}. It takes categories and their files, as {{PER: [people.txt]}}."
+            f"features: {key}entries must be categories and their files, such as {{PER: [people.txt]}}; got {entries}."
         )
     listed: dict[str, tuple[str, ...]] = {}
     for category, names in entries.items():
-        found = (names,) if isinstance(names, str) else tuple(names or ())
-        if not found or not all(isinstance(name, str) for name in found):
-            raise UserError(f"features: {key}entries.{category} is {names}. It takes a file or a list of files.")
-        listed[str(category)] = found
+        paths = (names,) if isinstance(names, str) else tuple(names or ())
+        if not paths or not all(isinstance(name, str) for name in paths):
+            raise UserError(f"features: {key}entries.{category} must be a file or a list of files; got {names}.")
+        listed[str(category)] = paths
     return LexiconFiles(key=key, entries=listed, dir=dir, url=url, raw=raw, whole_only=whole_only, cache_dir=cache_dir)
 
 
-def check_same(trained: Mapping[str, Hashes], found: Mapping[str, Hashes]) -> None:
+def check_same(trained: Mapping[str, Hashes], current: Mapping[str, Hashes]) -> None:
     """Raise UserError if the current files differ from those used in training; both by lexicon."""
-    for lexicon, hashes in found.items():
+    for lexicon, hashes in current.items():
         for category, sums in hashes.items():
             if trained[lexicon][category] != sums:
                 raise UserError(
-                    f"features: the entries of {lexicon}.{category} are others than those trained with, so the tagger "
-                    "would read other features. Put the files of the training in place, or train again."
+                    f"features: the entries of {lexicon}.{category} differ from those of the training, so the tagger "
+                    "would read other features. Restore the files of the training, or train again."
                 )
 
 

@@ -45,12 +45,12 @@ def fragments_of(entries: Iterable[str], *, matching: str, single_token_partial:
     `exact`: complete entries. `partial`: also a prefix or suffix of at least half the entry's tokens, with two tokens
     or more unless `single_token_partial`. `collobert`: also any prefix.
     """
-    whole = dict.fromkeys(entry.lower() for entry in entries)
+    complete = dict.fromkeys(entry.lower() for entry in entries)
     prefixes: set[str] = set()
     suffixes: set[str] = set()
     if matching != "exact":
         shortest = 1 if matching == "collobert" or single_token_partial else 2
-        for entry in whole:
+        for entry in complete:
             tokens = entry.split(" ")
             length = len(tokens)
             least = shortest if matching == "collobert" else max(shortest, (length + 1) // 2)
@@ -60,7 +60,7 @@ def fragments_of(entries: Iterable[str], *, matching: str, single_token_partial:
                     suffixes.add(" ".join(tokens[-size:]))
     parts = dict.fromkeys(suffixes, Part.SUFFIX)
     parts.update(dict.fromkeys(prefixes, Part.PREFIX))
-    parts.update(dict.fromkeys(whole, Part.WHOLE))
+    parts.update(dict.fromkeys(complete, Part.WHOLE))
     longest: dict[str, int] = {}
     for fragment in parts:
         first = fragment.partition(" ")[0]
@@ -74,27 +74,27 @@ def find_matches(words: Sequence[str], fragments: Fragments) -> list[Match]:
     """Every n-gram of the sentence that is a fragment, sorted by start and then by length."""
     lowered = [word.lower().replace(" ", "\n") for word in words]  # a blank within a word does not separate tokens
     parts, longest = fragments.parts, fragments.longest
-    found = []
+    matches = []
     for start, first in enumerate(lowered):
         phrase = first
         for end in range(start + 1, min(start + longest.get(first, 0), len(lowered)) + 1):
             part = parts.get(phrase)
             if part is not None:
-                found.append(Match(start, end, part))
+                matches.append(Match(start, end, part))
             phrase = f"{phrase} {lowered[end]}" if end < len(lowered) else ""
-    return found
+    return matches
 
 
 def without_overlaps(matches: Iterable[Match]) -> list[Match]:
     """Resolve overlaps: complete entries before parts, then longer before shorter, then earlier before later."""
-    kept: list[Match] = []
+    chosen: list[Match] = []
     taken: set[int] = set()
     for match in sorted(matches, key=lambda match: (match.part != Part.WHOLE, match.start - match.end, match.start)):
         span = range(match.start, match.end)
         if taken.isdisjoint(span):
             taken.update(span)
-            kept.append(match)
-    return kept
+            chosen.append(match)
+    return chosen
 
 
 def position_codes(matches: Iterable[Match], length: int) -> list[str]:
