@@ -184,3 +184,26 @@ def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
     read = Dropout(0.5)(inputs_of())
     assert torch.equal(found, plain(read, LENGTHS))
     assert not torch.equal(found, plain(inputs_of(), LENGTHS))
+
+
+def test_the_second_pass_goes_on_from_where_the_first_has_ended() -> None:
+    encoder = two_pass()
+    cell = nn.LSTM(4, 3, batch_first=True)
+    cell.load_state_dict(encoder.layer.cell.state_dict())
+    states = encoder(inputs_of(), LENGTHS)
+    assert states.shape == (3, 5, 3)
+    for row, length in enumerate(LENGTHS.tolist()):
+        sentence = inputs_of()[row : row + 1, :length]
+        first, end = cell(sentence)
+        second, _ = cell(sentence, end)
+        torch.testing.assert_close(states[row, :length], second[0])
+        assert not torch.allclose(states[row, :length], first[0])
+
+
+@pytest.mark.parametrize("cell", ["stock", "peephole", "coupled"])
+def test_reading_a_doubled_sentence_once_is_reading_it_twice(cell: str) -> None:
+    encoder = two_pass(cell=cell, learn_initial=True)
+    nn.init.normal_(encoder.layer.initial)
+    sentence = inputs_of()[:1]
+    doubled = encoder.layer(torch.cat([sentence, sentence], dim=1))
+    torch.testing.assert_close(encoder(sentence, LENGTHS[:1]), doubled[:, 5:])
