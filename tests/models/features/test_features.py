@@ -128,7 +128,7 @@ def test_capitals_alone_decide_the_class(word: str) -> None:
         assert caps(word.upper()) == "allCaps"
 
 
-def test_fingerprints_tell_sets_and_settings_apart() -> None:
+def test_fingerprints_differ_between_sets_and_settings() -> None:
     prints = [features.fingerprint() for features in (Caps(dim=3), Caps(dim=4), Toy(), NoFeatures())]
     assert all(one != other for place, one in enumerate(prints) for other in prints[:place])
     assert Caps(dim=3).fingerprint() == prints[0]
