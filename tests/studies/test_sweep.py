@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from preloaded import Preloaded
 from sample import DEV, TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 from ner_lab.runs.folder import RunFolder
@@ -79,10 +80,15 @@ def swept(home: Path, subprocess_cli: Callable[..., Outcome]) -> Outcome:
 
 @pytest.fixture
 def sweep(
-    home: Path, swept: Outcome, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    swept: Outcome,
+    preloaded: Preloaded,
+    cli: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Outcome]:
     """`ner-lab sweep`, called in the folder where the study of rows has been run."""
     monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "executable", str(preloaded.python))  # of the jobs
     return lambda *arguments: cli("sweep", *arguments)
 
 
@@ -307,11 +313,10 @@ def test_jobs_of_one_device_run_under_hydras_own_launcher_as_well(
 
 
 @pytest.fixture
-def long(home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def long(home: Path, preloaded: Preloaded, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A sweep whose first job trains for long, in a process of its own."""
-    program = Path(sys.executable).with_name("ner-lab")
     settings = ["trainer.max_epochs=100000", "early_stopping.patience=null", "hydra.launcher.n_jobs=1"]
-    command = [program, "sweep", "grid", *settings, f"hydra.sweep.dir={tmp_path}"]
+    command = [preloaded.ner_lab, "sweep", "grid", *settings, f"hydra.sweep.dir={tmp_path}"]
     with subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         yield process
         process.kill()
@@ -361,14 +366,30 @@ def epochs_logged(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize(
+    ("while_swept", "afterwards", "epochs"),
+    [
+        ({1: signal.SIGKILL}, {}, 8),
+        pytest.param(
+            {1: signal.SIGTERM, 2: signal.SIGKILL}, {3: signal.SIGTERM, 4: signal.SIGKILL}, 30, marks=pytest.mark.soak
+        ),
+    ],
+)
 def test_jobs_that_were_stopped_or_killed_resume_and_end_as_if_they_never_were(
-    home: Path, subprocess_cli: Callable[..., Outcome], tmp_path: Path
+    while_swept: dict[int, signal.Signals],
+    afterwards: dict[int, signal.Signals],
+    epochs: int,
+    home: Path,
+    subprocess_cli: Callable[..., Outcome],
+    tmp_path: Path,
 ) -> None:
-    """SIGTERM and SIGKILL to a job alone, to one whose sweep was killed, and to the sweep alone (job 5)."""
-    (home / "sweeps" / "long.yaml").write_text(LONG.replace("PARAMS", '"1,2,3,4,5"'))
-    command = ["sweep", "long", "hydra.launcher.n_jobs=5"]
-    of_seed = {seed: home / "outputs" / "long" / "default" / f"seed={seed}" for seed in (1, 2, 3, 4, 5)}
-    program = Path(sys.executable).with_name("ner-lab")
+    """Signals to a job alone, to one whose sweep was killed, and to the sweep alone (job 5)."""
+    seeds = [*while_swept, *afterwards, 5]
+    study = LONG.replace("PARAMS", f"'{','.join(map(str, seeds))}'").replace("max_epochs: 30", f"max_epochs: {epochs}")
+    (home / "sweeps" / f"long{epochs}.yaml").write_text(study.replace("name: long", f"name: long{epochs}"))
+    command = ["sweep", f"long{epochs}", f"hydra.launcher.n_jobs={len(seeds)}"]
+    of_seed = {seed: home / "outputs" / f"long{epochs}" / "default" / f"seed={seed}" for seed in seeds}
+    program = Path(sys.executable).with_name("ner-lab")  # jobs are paused and killed by their process numbers
     with subprocess.Popen([program, *command], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as sweep:
         until = time.monotonic() + 300
         paused: dict[int, int] = {}
@@ -380,31 +401,31 @@ def test_jobs_that_were_stopped_or_killed_resume_and_end_as_if_they_never_were(
                     paused[seed] = pid_of_job(of_seed[seed])
                     os.kill(paused[seed], signal.SIGSTOP)
             time.sleep(0.01)
-        for seed, sign in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
-            os.kill(paused[seed], sign)
-            os.kill(paused[seed], signal.SIGCONT)
-        os.kill(sweep.pid, signal.SIGKILL)
-        for seed, sign in ((3, signal.SIGTERM), (4, signal.SIGKILL)):
-            os.kill(paused[seed], sign)
-            os.kill(paused[seed], signal.SIGCONT)
+        for signals in (while_swept, afterwards):
+            for seed, number in signals.items():
+                os.kill(paused[seed], number)
+                os.kill(paused[seed], signal.SIGCONT)
+            os.kill(sweep.pid, signal.SIGKILL)
         os.kill(paused[5], signal.SIGCONT)
         sweep.communicate()
     while any(state_of(RunFolder(folder)) == "running" for folder in of_seed.values()):
         assert time.monotonic() < until
         time.sleep(0.02)
     before = {seed: epochs_logged(folder) for seed, folder in of_seed.items()}
-    assert before.pop(5) == list(range(1, 31)), "a job whose sweep was killed trains to its end"
+    assert before.pop(5) == list(range(1, epochs + 1)), "a job whose sweep was killed trains to its end"
     assert state_of(RunFolder(of_seed.pop(5))) == "done"
-    assert all(3 <= len(epochs) < 30 for epochs in before.values()), before
+    assert all(3 <= len(logged) < epochs for logged in before.values()), before
     again = subprocess_cli(*command, cwd=home)
     assert again.code == 0, again.said
-    assert "1 of 5 jobs are finished already" in again.out
-    assert "4 failed or stopped jobs are run again, 4 of them from a checkpoint" in again.out
+    assert f"1 of {len(seeds)} jobs are finished already" in again.out
+    assert f"{len(before)} failed or stopped jobs are run again, {len(before)} of them from a checkpoint" in again.out
     for seed, folder in of_seed.items():
         resumed = epochs_logged(folder)[len(before[seed]) :]
         # an epoch that was logged and not yet in a checkpoint may be finished again
-        assert resumed in (list(range(first, 31)) for first in (before[seed][-1], before[seed][-1] + 1)), resumed
+        assert resumed in (list(range(first, epochs + 1)) for first in (before[seed][-1], before[seed][-1] + 1)), (
+            resumed
+        )
         train(RunFolder(folder).read_config(), tmp_path / str(seed))
-        assert [entry["epoch"] for entry in metrics_of(folder)["history"]] == list(range(1, 31))
+        assert [entry["epoch"] for entry in metrics_of(folder)["history"]] == list(range(1, epochs + 1))
         weights, expected = (RunFolder(place).read_weights()[0] for place in (folder, tmp_path / str(seed)))
         assert all(torch.equal(weights[name], expected[name]) for name in expected)
