@@ -54,7 +54,7 @@ def test_a_step_with_clipping_needs_no_number(optimizer: str, place_files: Calla
 def test_scoring_a_batch_needs_no_number_before_all_of_dev_is_through(
     decoder: str, place_files: Callable[[DictConfig], None]
 ) -> None:
-    cfg = compose_config(["data=files", f"decoder={decoder}"])
+    cfg = compose_config(["data=files", "char_encoder=none", "encoder=none", f"decoder={decoder}"])
     place_files(cfg)
     module, batch = module_and_batch(cfg)
     module.to("meta").eval()

@@ -167,19 +167,6 @@ BUILD: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", ["hmm", "naive_bayes"])
-def test_padding_is_not_counted(kind: str) -> None:
-    mask = torch.tensor([[True, True, False], [True, False, False]])
-    tags = torch.tensor([[1, 2, 1], [0, 2, 2]])
-    decoder = BUILD[kind]()
-    decoder.loss(no_states(mask), tags, mask, direct_of([[0, 1, 2], [1, 1, 1]])).sum().backward()
-    if kind == "naive_bayes":
-        assert decoder.prior.counts.grad.tolist() == [-1, -1, -1]
-    else:
-        assert decoder.start.counts.grad.tolist() == [-1, -1, 0]
-        assert decoder.following.counts.grad.tolist() == [[0, 0, 0, -1], [0, 0, -1, 0], [0, 0, 0, -1]]
-
-
-@pytest.mark.parametrize("kind", ["hmm", "naive_bayes"])
 @pytest.mark.parametrize("direct", [None, torch.tensor([[[-1.0, 0.5, -2.0]]])], ids=["none", "positive"])
 def test_scores_that_are_not_log_probabilities_are_refused(kind: str, direct: Tensor | None) -> None:
     decoder, mask = BUILD[kind](), no_padding([[0]])
