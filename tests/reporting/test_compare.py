@@ -455,15 +455,15 @@ def assert_refused(outcome: Outcome, *messages: str) -> None:
         (["{a}", "no/where=1"], "no/where=1: no such folder"),
         (["{a}", "{b}", "rouns=1"], "unknown key 'rouns'. Did you mean 'rounds'?"),
         (["{a}", "{b}", "data=files"], "'data=files': compare takes no data options"),
-        (["{a}", "{b}", "rounds=0"], "rounds=0: expected a whole number, at least 1, such as 10000."),
-        (["{a}", "{b}", "show=-1"], "show=-1: expected a whole number, at least 0"),
+        (["{a}", "{b}", "rounds=0"], "rounds must be a whole number of at least 1, such as 10000; got '0'."),
+        (["{a}", "{b}", "show=-1"], "show must be a whole number of at least 0"),
         (
             ["{a}", "{b}", "split=tset"],
             "a: no predictions/tset.conll. There are predictions for test: give split=test.",
         ),
         (
             ["{a}", "{b}", "output=page.pdf"],
-            "output=page.pdf: the ending tells the format. It takes .html, .md, .json.",
+            "output must be a file name that ends in .html, .md, .json; got 'page.pdf'.",
         ),
         (["{a}", "{b}", "output=/dev/null/page.md"], "/dev/null"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from ner_lab.errors import UserError
+from ner_lab.errors import invalid_value
 from ner_lab.io.atomic import write_atomic
 from ner_lab.reporting.compare.comparison import Comparison, Example
 from ner_lab.reporting.compare.document import Section, Table, marked, sections_of, written
@@ -98,7 +98,7 @@ FORMATS: dict[str, Callable[[Comparison, int], str]] = {".html": as_page, ".md":
 def check_ending(path: Path) -> None:
     """Refuse a file whose extension is not a known format."""
     if path.suffix not in FORMATS:
-        raise UserError(f"output={path}: the ending tells the format. It takes {', '.join(FORMATS)}.")
+        raise invalid_value("output", str(path), f"a file name that ends in {', '.join(FORMATS)}")
 
 
 def write(found: Comparison, path: Path, show: int) -> None:
