@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ner_lab.reporting.aggregates import Row
 from ner_lab.reporting.analysis import Findings
 from ner_lab.reporting.cells import NOTHING, Cell, Table, interval, mean_and_std, number, p_value
-from ner_lab.reporting.document import first_published, in_short, name_columns, tabulate
-from ner_lab.reporting.render_text import inline, markdown_table
+from ner_lab.reporting.render_markdown import inline, markdown_table
+from ner_lab.reporting.sections import first_published, in_short, name_columns, tabulate
 from ner_lab.reporting.study_runs import Published
 
 NOT_RUN = "not run yet"
