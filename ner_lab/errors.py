@@ -1,7 +1,7 @@
 """Exceptions, above all `UserError`: a wrong key, a missing file, bad data."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -59,3 +59,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """`". Did you mean 'x'?"`, or a full stop if no name is similar."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f". Did you mean '{match[0]}'?" if match else "."
+
+
+def invalid_value(key: str, value: object, expected: str, hint: str = "") -> UserError:
+    """The error for a config value: `encoder.stacks must be joint or separate; got 'split'.`, and a hint."""
+    shown = f"'{value}'" if isinstance(value, str) else _AS_IN_YAML.get(str(value), str(value))
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return UserError(f"{key} must be {expected}; got {shown}.{f' {hint}' if hint else ''}")
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+    """UserError unless `value` is one of `choices`; it names the nearest."""
+    if value not in choices:
+        listed = f"one of {', '.join(choices)}" if len(choices) > 2 else " or ".join(choices)
+        match = get_close_matches(str(value), list(choices), n=1, cutoff=0.6)
+        raise invalid_value(key, value, listed, f"Did you mean '{match[0]}'?" if match else "")
+
+
+_AS_IN_YAML = {"None": "null", "True": "true", "False": "false"}

@@ -97,7 +97,7 @@ def test_it_is_found_by_a_search_path_as_well(
             "char_encoder.char_dmi=3",
             "unknown config key 'char_encoder.char_dmi'. Did you mean 'char_encoder.char_dim'?",
         ),
-        ("char_encoder.char_dim=wide", "char_encoder.char_dim is 'wide', expected a whole number, such as 7."),
+        ("char_encoder.char_dim=wide", "char_encoder.char_dim must be a whole number, such as 7; got 'wide'."),
     ],
 )
 def test_its_keys_are_checked_as_well(

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.text import Text
 
 from ner_lab.cli.app import keyword_arguments, run_command
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.terminal import show
 from ner_lab.reporting.compare.comparison import compare
 from ner_lab.reporting.compare.render import check_ending, write
@@ -47,7 +47,7 @@ def _command() -> None:
 def _whole(own: dict[str, str], key: str, default: int, *, least: int) -> int:
     text = own.get(key, str(default))
     if not text.isdecimal() or int(text) < least:
-        raise UserError(f"{key}={text}: expected a whole number, at least {least}, such as {default}.")
+        raise invalid_value(key, text, f"a whole number of at least {least}, such as {default}")
     return int(text)
 
 

@@ -14,7 +14,7 @@ from ner_lab.cli.app import keyword_arguments, run_command
 from ner_lab.config.compose import data_section
 from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.readers.recognition import FIRST_LINES, recognise
-from ner_lab.errors import UserError, nearest
+from ner_lab.errors import UserError, check_choice
 from ner_lab.inference.chunks import Feed
 from ner_lab.inference.output import output_file
 from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS, STANDARD_INPUT, InputFormat, columns_input
@@ -128,8 +128,7 @@ def _tag(feed: Feed, work: ChunkTagger, processes: int) -> Iterator[Done]:
 
 def _choice(own: dict[str, str], key: str, default: str, choices: dict[str, Any]) -> Any:
     value = own.get(key, default)
-    if value not in choices:
-        raise UserError(f"{key}={value}{nearest(value, choices)} It takes {', '.join(choices)}.")
+    check_choice(key, value, list(choices))
     return choices[value]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ner_lab.cli.app import keyword_arguments, run_command
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.atomic import write_atomic
 from ner_lab.io.safe_read import resolve_inside
 from ner_lab.io.terminal import show
@@ -104,14 +104,14 @@ def _command() -> None:
         raise UserError(f"which folder? Give that of a study or of runs, outputs/NAME.\n\n{_USAGE}")
     rounds = own.get("rounds", str(ROUNDS))
     if not rounds.isdecimal() or int(rounds) < 1:
-        raise UserError(f"rounds={rounds}: expected a whole number, at least 1, such as {ROUNDS}.")
+        raise invalid_value("rounds", rounds, f"a whole number of at least 1, such as {ROUNDS}")
     options = {name: own.get(name) for name in ("split", "baseline")}
     if is_ledger(Path(own["folder"]).expanduser()):
         if "baseline" in own and "study" not in own:
             raise UserError("baseline: of which study? Give study=NAME as well.")
         written = report_ledger(own["folder"], own.get("output"), study=own.get("study"), rounds=int(rounds), **options)
     elif "study" in own:
-        raise UserError(f"study={own['study']}: {own['folder']} is no ledger. A folder of runs is one study.")
+        raise UserError(f"study={own['study']}: {own['folder']} is not a ledger. A folder of runs is one study.")
     else:
         written = [report(own["folder"], own.get("output"), rounds=int(rounds), **options)]
     for one in written:

@@ -31,7 +31,7 @@ from ner_lab.config.compose import (
     run_name_of,
 )
 from ner_lab.config.untrusted import check_server, from_stranger
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.safe_read import resolve_inside
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.provenance import code_sum, versions
@@ -148,7 +148,9 @@ def _new_folder(cfg: DictConfig) -> Path:
     """The default folder of `ner-lab train`."""
     place = Path(str(cfg.run_name))
     if place.is_absolute() or ".." in place.parts:
-        raise UserError(f"run_name is '{cfg.run_name}'. It must lie within outputs/; give hydra.run.dir=DIR.")
+        raise invalid_value(
+            "run_name", cfg.run_name, "a folder within outputs/", "For another, give hydra.run.dir=DIR."
+        )
     return Path("outputs") / place / f"seed={cfg.seed}" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from ner_lab.config.naming import SEED, job_folder
 from ner_lab.config.renames import current_words, rename_keys
-from ner_lab.errors import UserError, nearest
+from ner_lab.errors import UserError, invalid_value, nearest
 from ner_lab.version import PACKAGE
 
 CONF_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -137,7 +137,7 @@ def _check_kind(where: str, cfg: DictConfig, known: DictConfig, name: str) -> No
     else:
         return
     if given is not None and not fits:
-        raise UserError(f"{where} is '{given}', expected {expected}, such as {usual}.")
+        raise invalid_value(where, given, f"{expected}, such as {usual}")
 
 
 _OPEN_VALUES = {"trainer.devices", "trainer.deterministic"}  # they take words as well as numbers and switches

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import StrategyRegistry
 from torch import nn
 
-from ner_lab.errors import UserError, nearest
+from ner_lab.errors import UserError, invalid_value, nearest
 
 _STRATEGIES = (
     *("auto", "single_device", "ddp"),
@@ -140,15 +140,14 @@ def _check_processes(devices: Any) -> None:
     most = max(8, 2 * cores)
     if isinstance(devices, int) and devices > most:
         raise UserError(
-            f"trainer.devices is {devices}: so many processes on {cores} cores only wait for each other. "
-            f"On a CPU it takes from 1 to {most}."
+            f"trainer.devices must be from 1 to {most} on a CPU; got {devices}. More processes than {cores} cores can "
+            "run only wait for each other."
         )
 
 
 def _require(key: str, value: Any, fits: Callable[[Any], bool], expected: str) -> None:
     if not fits(value):
-        shown = {None: "null", True: "true", False: "false"}.get(value, value) if _plain(value) else value
-        raise UserError(f"{key} is {shown}. It takes {expected}.")
+        raise invalid_value(key, value, expected)
 
 
 def _plain(value: Any) -> bool:
@@ -197,8 +196,11 @@ _TRAINER: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "devices": (_devices, "a number of processes or devices from 1, -1 or auto for all, or a list of them, [0,1]"),
     "num_nodes": (_from_one, "a whole number of machines from 1"),
-    "strategy": (_word, ", ".join(_STRATEGIES)),
-    "precision": (lambda value: not _plain(value) and str(value) in _PRECISIONS, ", ".join(_PRECISIONS[:6])),
+    "strategy": (_word, f"one of {', '.join(_STRATEGIES)}"),
+    "precision": (
+        lambda value: not _plain(value) and str(value) in _PRECISIONS,
+        f"one of {', '.join(_PRECISIONS[:6])}",
+    ),
     "max_epochs": (
         lambda value: _from_one(value, _MOST_EPOCHS),
         f"a whole number from 1 to {_MOST_EPOCHS:,}; early_stopping.patience or trainer.max_time end training before",

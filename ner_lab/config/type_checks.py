@@ -9,7 +9,7 @@ from typing import Any, Union
 
 from omegaconf import OmegaConf
 
-from ner_lab.errors import UserError
+from ner_lab.errors import invalid_value
 
 
 def check_kinds(target: Any, values: Mapping[str, Any], place: str) -> None:
@@ -25,7 +25,7 @@ def check_kinds(target: Any, values: Mapping[str, Any], place: str) -> None:
     for key, value in values.items():
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if key in hints and not _fits(plain, hints[key]):
-            raise UserError(f"{place}.{key} is {_shown(plain)}, expected {_words(hints[key])}.")
+            raise invalid_value(f"{place}.{key}", plain, _words(hints[key]))
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -66,8 +66,3 @@ def _words(hint: Any) -> str:
     if origin in (Sequence, list, tuple):
         return f"a list, each {_words(inner[0])}"
     return _NAMES.get(hint, "keys and values" if origin is Mapping or origin is dict else "something else")
-
-
-def _shown(value: Any) -> str:
-    text = "null" if value is None else f"'{value}'"
-    return text if len(text) <= 60 else text[:57] + "...'"

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ner_lab.config.renames import with_current_names
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.safe_read import read_yaml
 from ner_lab.version import PACKAGE
 
@@ -78,7 +78,7 @@ def check_config(cfg: DictConfig, source: Path, trusted: Sequence[str] = ()) -> 
         if not key.startswith("_") and not _is_plain(trainer._get_node(key), _TEXTS.get(key)):
             raise UserError(f"{source}: trainer.{key}: the config of a run does not say that.")
     if "seed" in cfg and type(_value(cfg, "seed")) is not int:
-        raise UserError(f"{source}: seed is {_value(cfg, 'seed')}. It is a whole number.")
+        raise invalid_value(f"{source}: seed", _value(cfg, "seed"), "a whole number")
 
 
 def packages_of(cfg: DictConfig) -> list[str]:

@@ -6,40 +6,37 @@ from typing import Any
 
 from ner_lab.data.readers.conll import ColumnFormat
 from ner_lab.data.tags import OUTSIDE, check_scheme
-from ner_lab.errors import UserError
-
-
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"data.{name} is '{value}'. It takes {', '.join(choices)}.")
+from ner_lab.errors import UserError, check_choice, invalid_value
 
 
 def _check_train_on(value: object) -> list[str]:
     """`[train]` or `[train, dev]`, in either order."""
-    takes = "It takes [train], or [train,dev] as in Chiu & Nichols 2016."
+    expected = "[train], or [train,dev] as in Chiu & Nichols 2016"
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise UserError(f"data.train_on is {value!r}. {takes}")
+        raise invalid_value("data.train_on", value, expected)
     if "test" in value:
-        raise UserError(f"data.train_on is {value}. Test is never trained on: its scores would mean nothing. {takes}")
+        raise invalid_value("data.train_on", value, expected, "With test in train, its scores would mean nothing.")
     if sorted(map(str, value)) not in (["train"], ["dev", "train"]):
-        raise UserError(f"data.train_on is {value}. {takes}")
+        raise invalid_value("data.train_on", value, expected)
     return sorted(value, reverse=True)
 
 
 def _check_map_types(value: object) -> None:
-    takes = "It takes {OLD: NEW}, names of entity types, such as {PERSON: PER}; {OLD: O} drops a type."
+    expected = "{OLD: NEW}, names of entity types, such as {PERSON: PER}; {OLD: O} drops a type"
     if value is None:
         return
     if not isinstance(value, Mapping):
-        raise UserError(f"data.map_types is {value!r}. {takes}")
+        raise invalid_value("data.map_types", value, expected)
     for old, new in value.items():
         for name in (old, new):
             if not isinstance(name, str):  # YAML reads a bare NO as false
-                raise UserError(f"data.map_types: {name!r} is no name. {takes} Write a name that YAML reads in quotes.")
+                hint = f"{name!r} is not text. Quote a name that YAML would read as something else."
+                raise invalid_value("data.map_types", value, expected, hint)
             if not name.isprintable() or not name or " " in name:
-                raise UserError(f"data.map_types: {name!r} is no name: it is empty or has blanks in it. {takes}")
+                raise invalid_value("data.map_types", value, expected, f"{name!r} is empty or contains blanks.")
         if old == OUTSIDE:
-            raise UserError(f"data.map_types: {OUTSIDE} is no entity type, so it cannot become {new}. {takes}")
+            hint = f"{OUTSIDE} is not an entity type, so it cannot become {new}."
+            raise invalid_value("data.map_types", value, expected, hint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,38 +82,36 @@ class DataOptions:
     eval_batch_tokens: int = 2000
 
     def __post_init__(self) -> None:
-        _one_of("format", self.format, ("columns", "markup"))
-        _one_of("docstart", self.docstart, ("drop", "keep"))
-        _one_of("digits", self.digits, ("keep", "zero", "zero_run"))
-        _one_of("unknown_chars", self.unknown_chars, ("unk", "skip"))
-        _one_of("vocabulary", self.vocabulary, ("train", "corpus", "file"))
+        check_choice("data.format", self.format, ("columns", "markup"))
+        check_choice("data.docstart", self.docstart, ("drop", "keep"))
+        check_choice("data.digits", self.digits, ("keep", "zero", "zero_run"))
+        check_choice("data.unknown_chars", self.unknown_chars, ("unk", "skip"))
+        check_choice("data.vocabulary", self.vocabulary, ("train", "corpus", "file"))
         if not set(self.columns) >= {"word", "tag"} or not all(type(column) is int for column in self.columns.values()):
-            raise UserError(
-                f"data.columns is {self.columns}. It needs at least word and tag, each the number of a column from 0."
-            )
+            raise invalid_value("data.columns", self.columns, "column numbers from 0, at least of word and tag")
         _check_map_types(self.map_types)
         for name in ("dir", "train", "dev", "test", "cache_dir"):
             if getattr(self, name) == "":  # an unset shell variable
                 raise UserError(f"data.{name} is empty. Give data.{name}=PATH, or leave it out.")
-        for name, kind, takes in (
+        for name, kind, expected in (
             ("local", Sequence, "a list of names, [train.txt]"),
             ("counts", Mapping, "counts by their names"),
         ):
             for split, value in getattr(self, name).items():
                 if not isinstance(value, kind) or isinstance(value, str):
-                    raise UserError(f"data.{name}.{split} is {value!r}. It takes {takes}.")
+                    raise invalid_value(f"data.{name}.{split}", value, expected)
         for name in ("batch_size", "min_count", "eval_batch_tokens"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise UserError(f"data.{name} is {value}. It must be a whole number, at least 1.")
+                raise invalid_value(f"data.{name}", value, "a whole number of at least 1")
         for name in ("batch_tokens", "max_sentence_length", "max_word_length"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
-                raise UserError(f"data.{name} is {value}. It must be a whole number, at least 1, or null for no limit.")
+                raise invalid_value(f"data.{name}", value, "a whole number of at least 1, or null for no limit")
         if not 0 <= self.singleton_unk <= 1:
-            raise UserError(f"data.singleton_unk is {self.singleton_unk}. It is a probability, 0 to 1.")
+            raise invalid_value("data.singleton_unk", self.singleton_unk, "a probability, from 0 to 1")
         if not 0 < self.dev_share < 1:
-            raise UserError(f"data.dev_share is {self.dev_share}. It is a share of train, between 0 and 1.")
+            raise invalid_value("data.dev_share", self.dev_share, "a share of train, between 0 and 1")
         object.__setattr__(self, "train_on", _check_train_on(self.train_on))
         object.__setattr__(self, "scheme", check_scheme(self.scheme, "data.scheme"))
         if self.file_scheme != "auto":

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ner_lab.data.tags import OUTSIDE, SCHEMES, split_tag, tags_of
 from ner_lab.data.tags import Span as _Span
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, invalid_value
 
 PAD, UNK = 0, 1
 _PADDING, _UNKNOWN = "<pad>", "<unk>"
@@ -34,7 +34,7 @@ def normalise_digits(word: str, digits: str) -> str:
         return _DIGIT.sub("0", word)
     if digits == "zero_run":
         return _DIGITS.sub("0", word)
-    raise UserError(f"data.digits is '{digits}'. It takes keep, zero or zero_run.")
+    raise invalid_value("data.digits", digits, "one of keep, zero, zero_run")
 
 
 @dataclass

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from ner_lab.errors import invalid_value
 from ner_lab.models.layers.bidirectional import Bidirectional
-from ner_lab.models.layers.checks import invalid_value
 
 _MOST = 1024  # more cores than any machine has
 

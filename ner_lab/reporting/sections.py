@@ -164,18 +164,18 @@ def _results(findings: Findings) -> Section:
 
 def in_short(findings: Findings) -> list[str]:
     """Summarise the findings in a few sentences."""
-    said = []
+    sentences = []
     split, chosen = findings.split, findings.chosen
     if chosen is not None and split in chosen.f1:
         reached = f", and has {split} F1 {mean_and_std(chosen.f1[split]).text}" if split != "dev" else ""
-        said.append(
+        sentences.append(
             f"{CHOSEN} `{chosen.label}` is best on dev (F1 {mean_and_std(chosen.f1['dev']).text}){reached}. "
             "Configurations are chosen on dev; the highest test score of a table is no result, since choosing by it "
             "would use up the test set."
         )
     if findings.comparisons and findings.baseline is not None:
-        said += _verdict(findings.comparisons, findings.baseline)
-    return said
+        sentences += _verdict(findings.comparisons, findings.baseline)
+    return sentences
 
 
 def _verdict(comparisons: Sequence[Comparison], baseline: Row) -> list[str]:
@@ -185,14 +185,14 @@ def _verdict(comparisons: Sequence[Comparison], baseline: Row) -> list[str]:
         return []
     sure = [found for found in tested if found.over_sentences and found.over_sentences.adjusted < _SURE]
     both = [found for found in sure if found.over_seeds and found.over_seeds.adjusted < _SURE]
-    said = (
+    sentences = (
         f"In {len(sure)} of {len(tested)} comparison{'s' * (len(tested) != 1)} with the baseline `{baseline.label}` p "
         "over sentences is below 0.05 after Holm's correction"
     )
-    said += f"; in {len(both)} of these p over seeds is, too." if sure else "."
+    sentences += f"; in {len(both)} of these p over seeds is, too." if sure else "."
     if (needed := seeds_lacking(comparisons)) is not None:
-        said += f" Seeds could not show it: with so many comparisons that takes {needed} shared seeds or more."
-    return [said]
+        sentences += f" Seeds could not show it: with so many comparisons that takes {needed} shared seeds or more."
+    return [sentences]
 
 
 def seeds_lacking(comparisons: Sequence[Comparison]) -> int | None:
@@ -309,13 +309,13 @@ def _published(findings: Findings) -> Section:
                 if (value := getattr(figure, split)) is None:
                     continue
                 std = getattr(figure, f"{split}_std")
-                stated = number(value).text + (f" ± {number(std).text}" if std is not None else "")
+                published_text = number(value).text + (f" ± {number(std).text}" if std is not None else "")
                 rows.append(
                     [
                         *(cell(row) for _, cell in names),
                         Cell(figure.source),
                         Cell(split),
-                        Cell(stated, value),
+                        Cell(published_text, value),
                         number(figure.n, 0),
                         _score(row, split, marked=False),
                         _reached(row, split, value),
@@ -324,7 +324,7 @@ def _published(findings: Findings) -> Section:
     header = ["source", "split", "published F1", "runs there", "reached F1", "reached − published"]
     if not rows:
         return Section("published", "Published figures")
-    text = "They stem from other code, and often from other vectors and preprocessing; they are part of no test."
+    text = "They are from other code, and often from other vectors and preprocessing; they are part of no test."
     return Section("published", "Published figures", [text], [Table([*(head for head, _ in names), *header], rows)])
 
 
@@ -358,7 +358,7 @@ def _without_scores(findings: Findings) -> Section:
 
 def _reading(findings: Findings) -> Section:
     """Explain the numbers briefly."""
-    said = [
+    sentences = [
         "F1 is that of whole entities, type and boundaries right, in per cent, as conlleval counts. ± is the standard "
         "deviation over seeds, with n − 1. Failed runs have no part in any mean.",
         "A 95 % interval is a bootstrap over the seeds. It speaks of other seeds, on the same data; from few "
@@ -368,30 +368,30 @@ def _reading(findings: Findings) -> Section:
     if any(found.over_seeds for found in findings.comparisons):
         least = {found.over_seeds.n: found.over_seeds.smallest for found in findings.comparisons if found.over_seeds}
         limits = ", ".join(f"{p_value(p).text} with {n}" for n, p in sorted(least.items()))
-        said.append(
+        sentences.append(
             "p over seeds asks whether the difference is more than the luck of the seed: a randomisation test that "
             "flips the signs of the differences, seed by seed, over the seeds that both have. Few seeds cannot give a "
             f"small p, however large the difference: the least possible is {limits} seeds, before Holm's correction."
         )
     if any(found.over_sentences for found in findings.comparisons):
-        said.append(
+        sentences.append(
             f"p over sentences asks whether the difference is more than the luck of the {findings.split} sentences: "
             f"approximate randomisation, in {findings.rounds:,} rounds swapping the answers of both configurations "
             "sentence by sentence, those of all shared seeds at once. It takes the seeds as they are. Neither test "
             "stands in for the other: a difference to rely on holds in both."
         )
     if any(effect.share is not None for effect in findings.effects):
-        said.append(
+        sentences.append(
             "Of factors, the share is that of all variation between runs (eta squared); what is missing to 100 is the "
             "seeds' and that of further interactions. p is that of an F test with seeds as blocks, not corrected for "
             "the number of factors."
         )
     if len(findings.comparisons) > 1:
-        said.append(
+        sentences.append(
             f"Holm's correction makes up for {len(findings.comparisons)} comparisons looked at together: if nothing "
             "differed, one or more below 0.05 would still come up in no more than 5 of 100 studies."
         )
-    return Section("reading", "How to read this", said)
+    return Section("reading", "How to read this", sentences)
 
 
 def _provenance(findings: Findings) -> Section:

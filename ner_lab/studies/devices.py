@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, invalid_value
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def usable_gpus(stated: Sequence[Any] | None) -> list[str]:
     if stated is None:
         return available_gpus()
     if isinstance(stated, str) or not isinstance(stated, Sequence):
-        raise UserError(f"hydra.launcher.gpus is {stated}. It takes a list, [0,1], or null for all there are.")
+        raise invalid_value("hydra.launcher.gpus", stated, "a list such as [0,1], or null for all available GPUs")
     names = [str(gpu) for gpu in stated]
     if "CUDA_VISIBLE_DEVICES" in os.environ and (others := [name for name in names if name not in available_gpus()]):
         raise UserError(
@@ -83,7 +83,7 @@ class GpuPool:
 
     def __init__(self, gpus: Sequence[Any], jobs_per_gpu: int = 1) -> None:
         if jobs_per_gpu < 1:
-            raise UserError(f"hydra.launcher.jobs_per_gpu is {jobs_per_gpu}; it must be 1 or more.")
+            raise invalid_value("hydra.launcher.jobs_per_gpu", jobs_per_gpu, "at least 1")
         names = [str(gpu) for gpu in gpus]
         if len(set(names)) < len(names):
             raise UserError(

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ner_lab.config.compose import CONF_DIR, quoted
-from ner_lab.errors import JobElsewhere, JobFailed, UserError, nearest
+from ner_lab.errors import JobElsewhere, JobFailed, check_choice, invalid_value
 from ner_lab.io.terminal import start_logging
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.state import DONE, RUNNING, failure_of, read_metrics, state_of
@@ -45,13 +45,9 @@ def launch(
     master: the config of the multirun. The settings are those of `conf/hydra/launcher/process.yaml`.
     """
     start_logging()
-    if on_config_change not in _ON_CHANGE:
-        raise UserError(
-            f"hydra.launcher.on_config_change must be one of {', '.join(_ON_CHANGE)}; got '{on_config_change}'"
-            f"{nearest(on_config_change, _ON_CHANGE)}"
-        )
+    check_choice("hydra.launcher.on_config_change", on_config_change, _ON_CHANGE)
     if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
-        raise UserError(f"hydra.launcher.n_jobs is {n_jobs}; it must be 1 or more, or null for what the machine takes.")
+        raise invalid_value("hydra.launcher.n_jobs", n_jobs, "at least 1, or null for as many as the machine allows")
     at_hand = usable_gpus(gpus)
     pool = GpuPool(at_hand, jobs_per_gpu)
     launches = [

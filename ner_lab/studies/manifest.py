@@ -140,7 +140,7 @@ def _entries(name: str, figures: Any) -> list[dict[str, Any]]:
     for entry in entries:
         if unknown := [str(key) for key in entry if key not in _FIGURES]:
             known = ", ".join(sorted(_FIGURES))
-            raise UserError(f"study.published '{name}': unknown key '{unknown[0]}'. It takes {known}.")
+            raise UserError(f"study.published '{name}': unknown key '{unknown[0]}'; use {known}.")
     return entries
 
 

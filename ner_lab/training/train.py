@@ -26,7 +26,7 @@ from ner_lab.config.untrusted import packages_of
 from ner_lab.data.batching.datamodule import NerDataModule
 from ner_lab.data.options import DataOptions
 from ner_lab.data.preparation import Prepared, prepare
-from ner_lab.errors import Interrupted, UserError, reason_of
+from ner_lab.errors import Interrupted, UserError, invalid_value, reason_of
 from ner_lab.evaluation.conlleval import score_table
 from ner_lab.evaluation.scoring import score
 from ner_lab.inference.trained_tagger import load
@@ -147,7 +147,7 @@ def check_counting(cfg: DictConfig) -> None:
 def check_seed(cfg: DictConfig) -> None:
     """Check that the seed is valid for all random generators."""
     if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
-        raise UserError(f"seed is {cfg.seed}. It must be a whole number from 0 to {2**32 - 1}.")
+        raise invalid_value("seed", cfg.seed, f"a whole number from 0 to {2**32 - 1}")
 
 
 def _train(
@@ -418,7 +418,7 @@ def stopping_of(cfg: DictConfig, options: DataOptions) -> EarlyStop:
             "Give early_stopping.patience=null and a fixed trainer.max_epochs=N."
         )
     if limit is not None and (type(limit) not in (int, float) or not 0 <= limit <= 100):
-        raise UserError(f"min_dev_score is {limit}. It is a dev F1 in per cent, 0 to 100, or null.")
+        raise invalid_value("min_dev_score", limit, "a dev F1 in per cent, from 0 to 100, or null")
     return EarlyStop(rule=cfg.early_stopping.rule, patience=patience)
 
 

@@ -66,17 +66,17 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 VALUES = [
-    Case("training of no epoch", "trainer.max_epochs=0", ("trainer.max_epochs is 0", "from 1 to 1,000,000")),
-    Case("training without an end", "trainer.max_epochs=-1", ("trainer.max_epochs is -1", "early_stopping.patience")),
-    Case("a billion epochs", "trainer.max_epochs=1000000000", ("trainer.max_epochs is 1000000000", "1,000,000")),
-    Case("no step at all", "trainer.max_steps=0", ("trainer.max_steps is 0", "-1 for no limit")),
-    Case("no process", "trainer.devices=0", ("trainer.devices is 0", "from 1, -1 or auto")),
-    Case("fewer than no processes", "trainer.devices=-3", ("trainer.devices is -3", "from 1, -1 or auto")),
-    Case("devices by a word", "trainer.devices=many", ("trainer.devices is many", "a list of them, [0,1]")),
-    Case("a list of no devices", "trainer.devices=[]", ("trainer.devices is []", "[0,1]")),
-    Case("far more processes than cores", "trainer.devices=9999", ("trainer.devices is 9999", "cores")),
-    Case("an accelerator of no kind", "trainer.accelerator=abacus", ("trainer.accelerator is abacus", "cpu, gpu")),
-    Case("an accelerator we know nothing of", "trainer.accelerator=tpu", ("trainer.accelerator is tpu", "cpu, gpu")),
+    Case("training of no epoch", "trainer.max_epochs=0", ("trainer.max_epochs must be", "from 1 to 1,000,000")),
+    Case("training without an end", "trainer.max_epochs=-1", ("trainer.max_epochs must be", "early_stopping.patience")),
+    Case("a billion epochs", "trainer.max_epochs=1000000000", ("trainer.max_epochs must be", "1,000,000")),
+    Case("no step at all", "trainer.max_steps=0", ("trainer.max_steps must be", "-1 for no limit")),
+    Case("no process", "trainer.devices=0", ("trainer.devices must be", "from 1, -1 or auto")),
+    Case("fewer than no processes", "trainer.devices=-3", ("trainer.devices must be", "from 1, -1 or auto")),
+    Case("devices by a word", "trainer.devices=many", ("trainer.devices must be", "a list of them, [0,1]")),
+    Case("a list of no devices", "trainer.devices=[]", ("trainer.devices must be", "[0,1]")),
+    Case("far more processes than cores", "trainer.devices=9999", ("trainer.devices must be", "cores")),
+    Case("an accelerator of no kind", "trainer.accelerator=abacus", ("trainer.accelerator must be", "cpu, gpu")),
+    Case("an accelerator we know nothing of", "trainer.accelerator=tpu", ("trainer.accelerator must be", "cpu, gpu")),
     *(
         Case(f"strategy {name}", f"trainer.strategy={name}", (f"trainer.strategy is {name}, which", "ddp"))
         for name in ("ddp_fork", "ddp_spawn", "ddp_notebook", "ddp_fork_find_unused_parameters_true", "fsdp")
@@ -85,52 +85,60 @@ VALUES = [
     Case(
         "a precision that needs a GPU", "trainer.precision=16-mixed", ("trainer.precision is 16-mixed", "needs a GPU")
     ),
-    Case("a precision of no kind", "trainer.precision=17", ("trainer.precision is 17", "32-true", "bf16-mixed")),
-    Case("a precision by a word", "trainer.precision=high", ("trainer.precision is high", "32-true")),
-    Case("no batch of an epoch", "trainer.limit_train_batches=0", ("trainer.limit_train_batches is 0", "from 1")),
-    Case("a negative number of batches", "trainer.limit_train_batches=-1", ("trainer.limit_train_batches is -1",)),
-    Case("a share above one", "trainer.limit_train_batches=2.5", ("limit_train_batches is 2.5", "a share of them")),
-    Case("steps of no batch", "trainer.accumulate_grad_batches=0", ("trainer.accumulate_grad_batches is 0", "from 1")),
-    Case("dev scored never", "trainer.check_val_every_n_epoch=0", ("trainer.check_val_every_n_epoch is 0", "from 1")),
+    Case("a precision of no kind", "trainer.precision=17", ("trainer.precision must be", "32-true", "bf16-mixed")),
+    Case("a precision by a word", "trainer.precision=high", ("trainer.precision must be", "32-true")),
+    Case("no batch of an epoch", "trainer.limit_train_batches=0", ("trainer.limit_train_batches must be", "from 1")),
+    Case("a negative number of batches", "trainer.limit_train_batches=-1", ("trainer.limit_train_batches must be",)),
+    Case("a share above one", "trainer.limit_train_batches=2.5", ("limit_train_batches must be", "a share of them")),
+    Case(
+        "steps of no batch", "trainer.accumulate_grad_batches=0", ("trainer.accumulate_grad_batches must be", "from 1")
+    ),
+    Case(
+        "dev scored never", "trainer.check_val_every_n_epoch=0", ("trainer.check_val_every_n_epoch must be", "from 1")
+    ),
     Case("dev scored after the end", "trainer.check_val_every_n_epoch=99", ("never be scored", "Take at most")),
-    Case("a time by a word", "trainer.max_time=tomorrow", ("trainer.max_time is tomorrow", "00:02:30:00")),
-    Case("hours by a word", "trainer.max_time={hours: x}", ("trainer.max_time is {'hours': 'x'}", "{hours: 2}")),
-    Case("an unknown profiler", "trainer.profiler=spy", ("trainer.profiler is spy", "simple, advanced, pytorch")),
+    Case("a time by a word", "trainer.max_time=tomorrow", ("trainer.max_time must be", "00:02:30:00")),
+    Case("hours by a word", "trainer.max_time={hours: x}", ("trainer.max_time must be", "{hours: 2}")),
+    Case("an unknown profiler", "trainer.profiler=spy", ("trainer.profiler must be", "simple, advanced, pytorch")),
     Case("several machines alone", "trainer.num_nodes=2", ("trainer.num_nodes is 2", "NODE_RANK and MASTER_ADDR")),
-    Case("no machine", "trainer.num_nodes=0", ("trainer.num_nodes is 0", "from 1")),
-    Case("half deterministic", "trainer.deterministic=perhaps", ("trainer.deterministic is perhaps", "or warn")),
-    Case("a negative seed", "seed=-1", ("seed is -1", "from 0 to 4294967295")),
-    Case("a seed beyond the generators", "seed=1099511627776", ("seed is 1099511627776", "4294967295")),
-    Case("a switch for a seed", "seed=true", ("seed is True", "a whole number")),
-    Case("an F1 above all", "min_dev_score=101", ("min_dev_score is 101", "0 to 100, or null")),
-    Case("an F1 by a word", "min_dev_score=high", ("min_dev_score is high", "0 to 100, or null")),
-    Case("nothing is an explosion", "max_loss=null", ("max_loss is null", "above 0")),
-    Case("all is an explosion", "max_loss=0", ("max_loss is 0", "above 0")),
-    Case("no patience", "early_stopping.patience=0", ("early_stopping.patience is 0", "at least 1, or null")),
-    Case("half an epoch of patience", "early_stopping.patience=1.5", ("early_stopping.patience is 1.5", "or null")),
-    Case("stopping by luck", "early_stopping.rule=luck", ("early_stopping.rule is 'luck'", "f1 or loss_and_accuracy")),
-    Case("factors that are no names", "study.factors=3", ("study.factors is 3", "{KEY: VALUE, ...}")),
-    Case("batches of nothing", "data.batch_size=0", ("data.batch_size is 0", "at least 1")),
-    Case("batches of half a sentence", "data.batch_size=2.5", ("data.batch_size is '2.5'", "a whole number")),
-    Case("batches of no token", "data.batch_tokens=0", ("data.batch_tokens is 0", "or null for no limit")),
-    Case("a file whose name is a number", "data.train=2024", ("data.train is '2024'", "a word or null")),
+    Case("no machine", "trainer.num_nodes=0", ("trainer.num_nodes must be", "from 1")),
+    Case("half deterministic", "trainer.deterministic=perhaps", ("trainer.deterministic must be", "or warn")),
+    Case("a negative seed", "seed=-1", ("seed must be", "from 0 to 4294967295")),
+    Case("a seed beyond the generators", "seed=1099511627776", ("seed must be", "4294967295")),
+    Case("a switch for a seed", "seed=true", ("seed must be", "a whole number")),
+    Case("an F1 above all", "min_dev_score=101", ("min_dev_score must be", "0 to 100, or null")),
+    Case("an F1 by a word", "min_dev_score=high", ("min_dev_score must be", "0 to 100, or null")),
+    Case("nothing must be", "max_loss=null", ("max_loss must be", "above 0")),
+    Case("all must be", "max_loss=0", ("max_loss must be", "above 0")),
+    Case("no patience", "early_stopping.patience=0", ("early_stopping.patience must be", "at least 1 epoch, or null")),
+    Case("half an epoch of patience", "early_stopping.patience=1.5", ("early_stopping.patience must be", "or null")),
+    Case("stopping by luck", "early_stopping.rule=luck", ("early_stopping.rule must be", "f1 or loss_and_accuracy")),
+    Case("factors that are no names", "study.factors=3", ("study.factors must be", "{KEY: VALUE, ...}")),
+    Case("batches of nothing", "data.batch_size=0", ("data.batch_size must be", "at least 1")),
+    Case("batches of half a sentence", "data.batch_size=2.5", ("data.batch_size must be", "a whole number")),
+    Case("batches of no token", "data.batch_tokens=0", ("data.batch_tokens must be", "or null for no limit")),
+    Case("a file whose name is a number", "data.train=2024", ("data.train must be", "a word or null")),
     Case("a variable of the shell that is unset", "data.dir=''", ("data.dir is empty", "data.dir=PATH")),
-    Case("training on dev alone", "data.train_on=[dev]", ("data.train_on is ['dev']", "[train], or [train,dev]")),
-    Case("training on test", "data.train_on=[train,test]", ("data.train_on", "Test is never trained on")),
-    Case("training on a word", "data.train_on=all", ("data.train_on is 'all'", "a list")),
-    Case("downloads that are no addresses", "data.downloads=[3]", ("data.downloads is '[3]'", "keys and values")),
-    Case("names of a split that are none", "data.local={train: 3}", ("data.local.train is 3", "a list of names")),
-    Case("counts that are none", "data.counts={train: 3}", ("data.counts.train is 3", "counts by their names")),
-    Case("a column by a word", "data.columns={word: a, tag: 1}", ("data.columns is", "the number of a column")),
-    Case("every word is hidden twice", "data.singleton_unk=2", ("data.singleton_unk is 2", "a probability, 0 to 1")),
-    Case("all of train is dev", "data.dev_share=1", ("data.dev_share is 1", "between 0 and 1")),
+    Case("training on dev alone", "data.train_on=[dev]", ("data.train_on must be", "[train], or [train,dev]")),
+    Case("training on test", "data.train_on=[train,test]", ("data.train_on must be", "With test in train")),
+    Case("training on a word", "data.train_on=all", ("data.train_on must be", "a list")),
+    Case("downloads that are no addresses", "data.downloads=[3]", ("data.downloads must be", "keys and values")),
+    Case("names of a split that are none", "data.local={train: 3}", ("data.local.train must be", "a list of names")),
+    Case("counts that are none", "data.counts={train: 3}", ("data.counts.train must be", "counts by their names")),
+    Case("a column by a word", "data.columns={word: a, tag: 1}", ("data.columns must be", "column numbers")),
+    Case(
+        "every word is hidden twice",
+        "data.singleton_unk=2",
+        ("data.singleton_unk must be", "a probability, from 0 to 1"),
+    ),
+    Case("all of train is dev", "data.dev_share=1", ("data.dev_share must be", "between 0 and 1")),
     Case("a scheme of no kind", "data.scheme=IOX", ("'IOX' is no tag scheme", "IOB2, IOBES")),
-    Case("a tag of the tracker that is no list", "logger.tags=one", ("logger.tags is 'one'", "a list, each a word")),
-    Case("tags that are numbers", "logger.tags=[1,2]", ("logger.tags is '[1, 2]'", "a list, each a word")),
-    Case("waiting for less than nothing", "logger.init_timeout=-1", ("logger.init_timeout is -1", "0 or more")),
-    Case("an unknown mode", "logger.mode=loud", ("logger.mode is 'loud'", "auto, online, offline or disabled")),
-    Case("no project", "logger.project=null", ("logger.project is null", "expected a word")),
-    Case("no number of threads", "threads=0", ("threads must be", "at least 1; got 0")),
+    Case("a tag of the tracker that is no list", "logger.tags=one", ("logger.tags must be", "a list, each a word")),
+    Case("tags that are numbers", "logger.tags=[1,2]", ("logger.tags must be", "a list, each a word")),
+    Case("waiting for less than nothing", "logger.init_timeout=-1", ("logger.init_timeout must be", "at least 0")),
+    Case("an unknown mode", "logger.mode=loud", ("logger.mode must be", "auto, online, offline, disabled")),
+    Case("no project", "logger.project=null", ("logger.project must be", "a word")),
+    Case("no number of threads", "threads=0", ("threads must be", "at least 1")),
     Case("threads beyond any machine", "threads=1000000000", ("threads must be at most 1,024", "1000000000")),
 ]
 
@@ -326,7 +334,7 @@ def test_a_number_of_a_part_builds_or_is_refused_by_its_name(
 @pytest.mark.parametrize("size", [10**5, 10**6, 10**9])
 def test_sizes_beyond_memory_are_refused_before_it_is_taken(size: int, usual: DictConfig, prepared: Prepared) -> None:
     cfg = setting(usual, f"encoder.hidden_dim={size}")
-    with pytest.raises(Exception, match=f"encoder.hidden_dim(=| is ){size}"):
+    with pytest.raises(Exception, match=f"encoder.hidden_dim(=| must be .* got ){size}"):
         build_tagger(cfg, prepared.vocabs)
 
 
@@ -431,7 +439,7 @@ def test_what_is_given_twice_is_named_with_both_values(
     outcome = cli(
         "train", *small, f"hydra.run.dir={tmp_path}", "decoder=crf", "seed=3", "decoder=softmax", "trainer.max_epochs=0"
     )
-    refused(outcome, ["decoder is given as crf, then softmax: the last one counts", "trainer.max_epochs is 0"])
+    refused(outcome, ["decoder is given as crf, then softmax: the last one counts", "trainer.max_epochs must be"])
     assert "seed is given" not in outcome.said
 
 
@@ -455,8 +463,8 @@ FILES = [
     own("a class that is not there", "_target_: ner_lab.models.encoder.recurrent.BiLTSM\n", "Did you mean 'BiLSTM'?"),
     own(
         "a module in place of a class",
-        "_target_: ner_lab.models.encoder.bilstm\n",
-        "ner_lab.models.encoder.bilstm is no class",
+        "_target_: ner_lab.models.encoder.recurrent\n",
+        "ner_lab.models.encoder.recurrent is no class",
     ),
     own(
         "a key that the class does not take",
@@ -534,12 +542,12 @@ COMMANDS = [
     Case("evaluate data that is null", "evaluate run=good data=null", ("data=null: a group takes one option",)),
     Case("evaluate with options from nowhere", "evaluate run=good --config-dir x", ("--config-dir x: no such folder",)),
     Case("predict without a name", "predict run= input=a_file", ("which run? Give its folder.",)),
-    Case(
-        "predict with no threads", "predict run=good threads=0 input=a_file", ("threads must be", "at least 1; got 0")
-    ),
+    Case("predict with no threads", "predict run=good threads=0 input=a_file", ("threads must be", "at least 1")),
     Case("predict with threads by a word", "predict run=good threads=x input=a_file", ("threads must be", "got 'x'")),
-    Case("predict on more cores than there are", "predict run=good threads=1000000 input=a_file", ("1,024 at most",)),
-    Case("predict in an unknown format", "predict run=good format=xml input=a_file", ("format=xml", "conll, jsonl")),
+    Case("predict on more cores than there are", "predict run=good threads=1000000 input=a_file", ("at most 1,024",)),
+    Case(
+        "predict in an unknown format", "predict run=good format=xml input=a_file", ("format must be", "conll, jsonl")
+    ),
     Case("predict a folder", "predict run=good input=empty", ("input=empty: is a folder",)),
     Case("predict into nowhere", "predict run=good input=a_file output=x/y", ("output=x/y: there is no folder x",)),
     Case("predict into the input", "predict run=good input=a_file output=a_file", ("is the input itself",)),
@@ -547,19 +555,19 @@ COMMANDS = [
     Case("compare one run", "compare good", ("b missing",)),
     Case("compare three runs", "compare good good good", ("a and b given already",)),
     Case("compare with nowhere", "compare good nowhere", ("nowhere: no such folder",)),
-    Case("compare with an unfinished run", "compare good no_metrics", ("no_metrics is no finished run",)),
+    Case("compare with an unfinished run", "compare good no_metrics", ("no_metrics is not a finished run",)),
     Case("compare with half its metrics", "compare good cut_metrics", ("cut_metrics", "cannot be read as JSON")),
     Case("compare with other metrics", "compare good other_metrics", ("other_metrics", "no number for dev.f1")),
     Case("compare without predictions", "compare good no_predictions", ("no predictions/test.conll",)),
     Case("compare other sentences", "compare good other_sentences", ("different sentences", "the same test file")),
-    Case("compare in no round", "compare good good rounds=0", ("rounds=0: expected a whole number, at least 1",)),
-    Case("compare into a format of no kind", "compare good good output=x.pdf", ("output=x.pdf", ".html, .md, .json")),
+    Case("compare in no round", "compare good good rounds=0", ("rounds must be a whole number of at least 1",)),
+    Case("compare into a format of no kind", "compare good good output=x.pdf", ("output must be", ".html, .md, .json")),
     Case("report on nothing", "report", ("which folder?",)),
     Case("report on an empty folder", "report empty", ("empty: nothing to report", "ner-lab sweep NAME")),
     Case("report on a file", "report a_file", ("a_file: no such folder",)),
     Case("report on an unknown split", "report good split=train", ("split=train", "test or dev")),
     Case("report against nothing", "report good baseline=x", ("baseline=x: no such configuration", "There are:")),
-    Case("report in rounds by a word", "report good rounds=x", ("rounds=x: expected a whole number",)),
+    Case("report in rounds by a word", "report good rounds=x", ("rounds must be a whole number",)),
     Case("sweep of an unknown name", "sweep chars_by_decodr", ("Did you mean 'chars_by_decoder'?",)),
     Case("sweep without a name", "sweep seed=1,2", ("the study's name comes first",)),
     Case("sweep of a bracket left open", "sweep open.yaml", ("open.yaml:", "cannot be read as YAML")),
@@ -571,8 +579,12 @@ COMMANDS = [
     Case("sweep whose study is a list", "sweep no_study.yaml", ("study is '[1]'", "factors")),
     Case("sweep over a number", "sweep params.yaml", ("hydra.sweeper.params is '3'", "KEY: VALUE")),
     Case("sweep over an unknown group", "sweep no_group.yaml", ("unknown config key 'decodr'", "'decoder'")),
-    Case("sweep in no job", "sweep a_study.yaml hydra.launcher.n_jobs=0", ("hydra.launcher.n_jobs is 0", "1 or more")),
-    Case("sweep on a GPU that is no list", "sweep a_study.yaml hydra.launcher.gpus=3", ("launcher.gpus is 3", "[0,1]")),
+    Case(
+        "sweep in no job", "sweep a_study.yaml hydra.launcher.n_jobs=0", ("hydra.launcher.n_jobs must be", "at least 1")
+    ),
+    Case(
+        "sweep on a GPU that is no list", "sweep a_study.yaml hydra.launcher.gpus=3", ("launcher.gpus must be", "[0,1]")
+    ),
     Case("sweep with unsure skipping", "sweep a_study.yaml hydra.launcher.on_config_change=x", ("refuse, keep, redo",)),
     Case("status of a broken record", "sweep bad_record --status", ("bad_record/study.yaml", "start the study again")),
     Case("status of a broken study", "sweep tabs.yaml --status", ("tabs.yaml:3",)),

@@ -444,11 +444,11 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "takes"),
-    [({"separator": "comma"}, "auto, tab, space or any"), ({"docstart": "skip"}, "drop or keep")],
+    [({"separator": "comma"}, "one of auto, tab, space, any"), ({"docstart": "skip"}, "drop or keep")],
 )
 def test_unknown_ways_of_reading_are_refused_with_those_there_are(columns: dict[str, Any], takes: str) -> None:
     (key, value), *_ = columns.items()
-    with pytest.raises(UserError, match=rf"data\.{key} is '{value}'. It takes {takes}"):
+    with pytest.raises(UserError, match=rf"data\.{key} must be {takes}; got '{value}'"):
         ColumnFormat(**columns)
 
 

@@ -8,9 +8,9 @@ import pytest
 from ner_lab.config.compose import compose_config
 from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.preparation import Prepared, prepare
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, check_choice, invalid_value
 from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
-from ner_lab.models.layers.checks import check_choice, check_int_range, check_positive, invalid_value
+from ner_lab.models.layers.checks import check_int_range, check_positive
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_single_runs_of_different_seeds_are_compared(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a" / "seed=1", A, seed=1), make_run(tmp_path / "b" / "seed=2", B, seed=2)
     assert comparison(a.parent, b).settings == {"seed": ("1", "2")}
     make_run(tmp_path / "a" / "seed=3", A, seed=3)
-    with pytest.raises(UserError, match=r"no seed in common: finished are, of A \(.*a\), 1, 3; of B \(.*\), 2\."):
+    with pytest.raises(UserError, match=r"no seed in common: A \(.*a\) has finished seeds 1, 3; B \(.*\) has 2\."):
         read_pair(a.parent, b, "test")
 
 
@@ -450,20 +450,20 @@ def assert_refused(outcome: Outcome, *messages: str) -> None:
         (["{a}"], "Give two folders of runs; b missing."),
         (["{a}", "{b}", "{b}/x"], "a and b given already."),
         (["{a}", "{a}/../a"], "are the same folder. Give two different ones."),
-        (["{a}", "{a}/.."], "holds runs of 2 configurations: a, b. Give the folder of one, such as"),
+        (["{a}", "{a}/.."], "has runs of 2 configurations: a, b. Give the folder of one, such as"),
         (["{a}", "nowhere"], "nowhere: no such folder"),
         (["{a}", "no/where=1"], "no/where=1: no such folder"),
         (["{a}", "{b}", "rouns=1"], "unknown key 'rouns'. Did you mean 'rounds'?"),
         (["{a}", "{b}", "data=files"], "'data=files': compare takes no data options"),
-        (["{a}", "{b}", "rounds=0"], "rounds=0: expected a whole number, at least 1, such as 10000."),
-        (["{a}", "{b}", "show=-1"], "show=-1: expected a whole number, at least 0"),
+        (["{a}", "{b}", "rounds=0"], "rounds must be a whole number of at least 1, such as 10000; got '0'."),
+        (["{a}", "{b}", "show=-1"], "show must be a whole number of at least 0"),
         (
             ["{a}", "{b}", "split=tset"],
             "a: no predictions/tset.conll. There are predictions for test: give split=test.",
         ),
         (
             ["{a}", "{b}", "output=page.pdf"],
-            "output=page.pdf: the ending tells the format. It takes .html, .md, .json.",
+            "output must be a file name that ends in .html, .md, .json; got 'page.pdf'.",
         ),
         (["{a}", "{b}", "output=/dev/null/page.md"], "/dev/null"),
     ],
@@ -511,9 +511,9 @@ def test_seeds_of_one_configuration_on_different_files_are_refused(tmp_path: Pat
 def test_runs_that_did_not_finish_well_are_refused(runs: tuple[Path, Path], cli: Callable[..., Outcome]) -> None:
     a, b = map(str, runs)
     (runs[1] / "metrics.json").write_text(json.dumps({"status": "failed", "failure": "loss is nan."}))
-    assert_refused(cli("compare", a, b), f"{b} is no finished run: loss is nan. Only finished runs can be compared.")
+    assert_refused(cli("compare", a, b), f"{b} is not a finished run: loss is nan. Only finished runs can be compared.")
     (runs[1] / "metrics.json").unlink()
-    assert_refused(cli("compare", a, b), f"{b} is no finished run: no metrics.json")
+    assert_refused(cli("compare", a, b), f"{b} is not a finished run: no metrics.json")
 
 
 def test_a_run_cannot_stand_on_both_sides(configurations: tuple[Path, Path], cli: Callable[..., Outcome]) -> None:

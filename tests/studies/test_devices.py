@@ -160,7 +160,8 @@ def test_several_jobs_share_a_gpu_where_that_is_asked_for_the_emptiest_first() -
 
 
 @pytest.mark.parametrize(
-    ("gpus", "jobs", "message"), [([0, 1, "0"], 1, r"names one twice.*jobs_per_gpu"), ([0], 0, "jobs_per_gpu is 0")]
+    ("gpus", "jobs", "message"),
+    [([0, 1, "0"], 1, r"names one twice.*jobs_per_gpu"), ([0], 0, "jobs_per_gpu must be at least 1")],
 )
 def test_a_pool_that_cannot_be_is_refused(gpus: list[Any], jobs: int, message: str) -> None:
     with pytest.raises(UserError, match=message):

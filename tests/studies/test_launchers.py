@@ -62,10 +62,10 @@ def test_a_job_that_fails_leaves_the_other_complete(swept: Sweep) -> None:
 
 def test_it_is_named_at_the_end_with_its_reason_and_the_sweep_ends_with_code_1(swept: Sweep) -> None:
     assert state_of(swept.run(BAD)) == FAILED
-    assert failure_of(swept.run(BAD)) == "optimizer.lr is -1.0. It must be above 0."
+    assert failure_of(swept.run(BAD)) == "optimizer.lr must be above 0; got -1.0."
     assert swept.outcome.code == 1
     assert "1 done, 1 failed" in swept.outcome.out
-    assert f"optimizer.lr={BAD}/seed=1: optimizer.lr is -1.0. It must be above 0." in swept.outcome.out
+    assert f"optimizer.lr={BAD}/seed=1: optimizer.lr must be above 0; got -1.0." in swept.outcome.out
     assert swept.outcome.err.endswith("error: 1 of 2 jobs failed\n")
 
 

@@ -270,9 +270,9 @@ def test_other_code_is_reported_and_made_anew_only_where_that_is_asked_for(
             {"on_config_change": "rdeo"},
             r"on_config_change must be one of refuse, keep, redo; got 'rdeo'\. Did you mean 'redo'",
         ),
-        ({"n_jobs": 0}, "n_jobs is 0"),
-        ({"n_jobs": "two"}, "n_jobs is two"),
-        ({"jobs_per_gpu": 0}, "jobs_per_gpu is 0"),
+        ({"n_jobs": 0}, "n_jobs must be at least 1"),
+        ({"n_jobs": "two"}, "n_jobs must be at least 1"),
+        ({"jobs_per_gpu": 0}, "jobs_per_gpu must be at least 1"),
         ({"gpus": [0, 0]}, "names one twice"),
     ],
 )

@@ -208,7 +208,7 @@ def test_the_config_of_a_study_can_be_looked_at(sweep: Callable[..., Outcome]) -
         (["grid", "decoder=softmax,crff"], "decoder has no option 'crff'. Did you mean 'crf'?"),
         (["grid", "optimizer.lr=interval(0.1,0.2)"], "hydra/sweeper=optuna"),
         (["grid", "trainer=gpu", "hydra.launcher.gpus=[]"], "there is no GPU to give to a job"),
-        (["grid", "hydra.launcher.n_jobs=0"], "n_jobs is 0"),
+        (["grid", "hydra.launcher.n_jobs=0"], "n_jobs must be at least 1"),
         (["grid", "trainer=ddp", BASIC], "needs hydra/launcher=process"),
         (["grid", "trainer.devices=2", BASIC], "needs hydra/launcher=process"),
         (["grid", "trainer.devices=[0,1]", BASIC], "needs hydra/launcher=process"),

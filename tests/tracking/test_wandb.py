@@ -521,8 +521,8 @@ def test_our_own_mistakes_are_not_taken_for_those_of_wandb(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"mode": "onlin"}, r"logger\.mode is 'onlin'\. It takes auto, online, offline or disabled"),
-        ({"error_rows": -1}, r"logger\.error_rows is -1"),
+        ({"mode": "onlin"}, r"logger\.mode must be one of auto, online, offline, disabled; got 'onlin'"),
+        ({"error_rows": -1}, r"logger\.error_rows must be at least 0"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(setting: dict[str, Any], said: str) -> None:

@@ -329,7 +329,9 @@ def test_a_run_below_the_stated_f1_is_marked_failed_and_keeps_its_scores(
 
 @pytest.mark.parametrize("limit", ["-1", "101", "high", "True"])
 def test_the_least_f1_is_a_number_in_per_cent(limit: str, small: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^min_dev_score is {limit}\. It is a dev F1 in per cent, 0 to 100, or null"):
+    with pytest.raises(
+        UserError, match=rf"^min_dev_score must be a dev F1 in per cent, from 0 to 100, or null; got {limit}"
+    ):
         trained(tmp_path, *small, f"min_dev_score={limit}")
 
 

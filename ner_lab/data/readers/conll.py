@@ -17,7 +17,7 @@ from ner_lab.data.readers.column_diagnosis import HEAD, Refused, diagnosis, is_t
 from ner_lab.data.readers.recognition import predicted_beside_gold
 from ner_lab.data.sentence import DOCSTART, Sentence, Split
 from ner_lab.data.tags import SCHEMES, detect_scheme, follows, is_proper, split_tag
-from ner_lab.errors import UserError, shown
+from ner_lab.errors import UserError, invalid_value, shown
 from ner_lab.io.file_diagnosis import nature_of, no_text, why_no_file
 
 _BLANKS = re.compile(r"[ \t]+")
@@ -51,9 +51,9 @@ class ColumnFormat:
 
     def __post_init__(self) -> None:
         if self.separator not in ("auto", *_SEPARATORS):
-            raise UserError(f"data.separator is '{self.separator}'. It takes auto, tab, space or any.")
+            raise invalid_value("data.separator", self.separator, "one of auto, tab, space, any")
         if self.docstart not in ("drop", "keep"):
-            raise UserError(f"data.docstart is '{self.docstart}'. It takes drop or keep.")
+            raise invalid_value("data.docstart", self.docstart, "drop or keep")
 
 
 def read_text(path: Path) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ner_lab.data.tags import OUTSIDE, follows_table
-from ner_lab.models.layers.checks import check_choice
+from ner_lab.errors import check_choice
 
 FORBIDDEN = -1e4
 """The score of a forbidden move in a likelihood; -inf would have no gradient."""

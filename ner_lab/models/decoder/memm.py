@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ner_lab.errors import check_choice
 from ner_lab.models.decoder.chain.pairwise import best_path, gold_pairs
 from ner_lab.models.decoder.constraints import allowed_moves, check_constraints, penalties_of
 from ner_lab.models.decoder.projection import PairProjection, Projection
-from ner_lab.models.layers.checks import check_choice, check_int_range
+from ner_lab.models.layers.checks import check_int_range
 
 
 class MEMM(nn.Module):

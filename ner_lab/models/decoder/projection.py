@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ner_lab.errors import UserError
-from ner_lab.models.layers.checks import check_choice, check_int_range
+from ner_lab.errors import UserError, check_choice
+from ner_lab.models.layers.checks import check_int_range
 from ner_lab.models.layers.init import linear
 
 

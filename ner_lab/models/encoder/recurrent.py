@@ -5,8 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ner_lab.errors import check_choice
 from ner_lab.models.layers.bidirectional import run_directions
-from ner_lab.models.layers.checks import check_choice, check_int_range, check_probability
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.dropout import Dropout
 from ner_lab.models.layers.masking import require_input, require_layers
 from ner_lab.models.layers.recurrent import Recurrence, ReverseSequences, check_cell

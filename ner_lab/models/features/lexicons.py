@@ -5,7 +5,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ner_lab.data.sentence import Sentence
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, check_choice, invalid_value
 from ner_lab.models.features.base import FeatureSet, code_sum
 from ner_lab.models.features.lexicon import entries as lexicon_entries
 from ner_lab.models.features.lexicon import files as lexicon_files
@@ -21,7 +21,7 @@ from ner_lab.models.features.lexicon.matching import (
     position_codes,
     without_overlaps,
 )
-from ner_lab.models.layers.checks import check_choice, check_int_range, invalid_value
+from ner_lab.models.layers.checks import check_int_range
 
 _DEFAULTS = {"dir": None, "url": None, "raw": True, "whole_only": False, "matching": "partial", "coding": "BIOES"}
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from ner_lab.data.sentence import Sentence
 from ner_lab.data.vocab import FeatureVocab
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, check_choice, invalid_value
 from ner_lab.models.features.base import FeatureLayers, FeatureSet, SparseSum, code_sum, column_sizes
-from ner_lab.models.layers.checks import check_choice, check_int_range, check_positive, invalid_value
+from ner_lab.models.layers.checks import check_int_range, check_positive
 from ner_lab.models.layers.counts import CountedScores
 
 WIRINGS = ("direct", "encoder", "counts")

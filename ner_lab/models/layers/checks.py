@@ -1,22 +1,8 @@
 """Check the values passed to a part's constructor; errors name the config key."""
 
 import math
-from collections.abc import Sequence
 
-from ner_lab.errors import UserError
-
-
-def invalid_value(key: str, value: object, expected: str, hint: str = "") -> UserError:
-    """The error for a config value: `encoder.stacks must be joint or separate; got 'split'.`, and a hint."""
-    shown = f"'{value}'" if isinstance(value, str) else "null" if value is None else str(value)
-    return UserError(f"{key} must be {expected}; got {shown}.{f' {hint}' if hint else ''}")
-
-
-def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
-    """UserError unless `value` is one of `choices`."""
-    if value not in choices:
-        listed = f"one of {', '.join(choices)}" if len(choices) > 2 else " or ".join(choices)
-        raise invalid_value(key, value, listed)
+from ner_lab.errors import invalid_value
 
 
 def check_int_range(least: int, group: str, *, most: int = 1_000_000, hint: str = "", **values: int | None) -> None:

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from ner_lab.errors import UserError
-from ner_lab.models.layers.checks import invalid_value
+from ner_lab.errors import UserError, invalid_value
 
 
 def require_input(input_dim: int) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ner_lab.errors import check_choice
 from ner_lab.models.layers.cells import GATES, SteppedLSTM, SteppedRNN
-from ner_lab.models.layers.checks import check_choice, check_positive
+from ner_lab.models.layers.checks import check_positive
 from ner_lab.models.layers.init import glorot
 
 

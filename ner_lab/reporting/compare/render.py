@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ner_lab.errors import UserError
+from ner_lab.errors import invalid_value
 from ner_lab.io.atomic import write_atomic
 from ner_lab.reporting.compare.comparison import Comparison, Example
 from ner_lab.reporting.compare.run_pairs import Side
@@ -65,7 +65,7 @@ FORMATS: dict[str, Callable[[Comparison, int], str]] = {
 def check_ending(path: Path) -> None:
     """Refuse a file whose extension is not a known format."""
     if path.suffix not in FORMATS:
-        raise UserError(f"output={path}: the ending tells the format. It takes {', '.join(FORMATS)}.")
+        raise invalid_value("output", str(path), f"a file name that ends in {', '.join(FORMATS)}")
 
 
 def write(comparison: Comparison, path: Path, show: int) -> None:

@@ -14,22 +14,19 @@ _FOLDED = 20
 
 def comparison_document(comparison: Comparison, show: int) -> Document:
     """The document of a comparison, with the first `show` sentences that only A or only B gets right."""
-    of_sentences = {"sentences": comparison.sentences}
+    by_outcome = {"sentences": comparison.sentences}
     sections = [
         _settings(comparison),
         _scores(comparison),
         *([_by_seed(comparison)] if len(comparison.by_seed) > 1 else []),
         _mistakes(comparison),
         _outcomes("entities", "Gold entities, by who finds them", "entities", comparison.entities, comparison),
-        _outcomes(
-            "sentences", "Sentences, by who gets them right", "", {"sentences": comparison.sentences}, comparison
-        ),
+        _outcomes("sentences", "Sentences, by who gets them right", "", by_outcome, comparison),
         _examples(comparison, "A", "B", comparison.better_a[:show], len(comparison.better_a)),
         _examples(comparison, "B", "A", comparison.better_b[:show], len(comparison.better_b)),
     ]
-    return Document(
-        "A and B compared", "", _introduction(comparison), list(map(Literal, comparison.pair.notes)), sections
-    )
+    notes = list(map(Literal, comparison.pair.notes))
+    return Document("A and B compared", "", _introduction(comparison), notes, sections)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]], *, total: bool = False) -> Table:

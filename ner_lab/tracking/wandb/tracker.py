@@ -12,7 +12,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from ner_lab.errors import UserError
+from ner_lab.errors import check_choice, invalid_value
 from ner_lab.io.atomic import write_atomic
 from ner_lab.tracking import metric_names as names
 from ner_lab.tracking.base import Tracker
@@ -61,13 +61,12 @@ class WandbTracker(Tracker):
         log_checkpoint: bool,
         error_rows: int,
     ) -> None:
-        if mode not in ("auto", "online", "offline", "disabled"):
-            raise UserError(f"logger.mode is '{mode}'. It takes auto, online, offline or disabled.")
+        check_choice("logger.mode", mode, ("auto", "online", "offline", "disabled"))
         for name, seconds in (("init_timeout", init_timeout), ("finish_timeout", finish_timeout)):
             if seconds < 0:
-                raise UserError(f"logger.{name} is {seconds}. It is a number of seconds, 0 or more.")
+                raise invalid_value(f"logger.{name}", seconds, "a number of seconds, at least 0")
         if error_rows < 0:
-            raise UserError(f"logger.error_rows is {error_rows}; it must be 0 or more.")
+            raise invalid_value("logger.error_rows", error_rows, "at least 0")
         self.project = project
         self.entity = entity
         self.group = group

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from ner_lab.errors import UserError
+from ner_lab.errors import check_choice, invalid_value
 
 _RULES = {
     "f1": {"dev/f1": 1},
@@ -24,16 +24,13 @@ class EarlyStop(pl.Callback):
     rule: `f1`, dev F1; or `loss_and_accuracy`, dev loss and dev accuracy of tokens, of which one
         must get better (the code of Ma & Hovy 2016, with a patience of 5; there the accuracy is that
         of the tags trained with, here of tags written in IOB2).
-    patience: bad epochs that end training; None never ends it.
+    patience: epochs without improvement after which training ends; None: never.
     """
 
     def __init__(self, *, rule: str, patience: int | None) -> None:
-        if rule not in _RULES:
-            raise UserError(f"early_stopping.rule is '{rule}'. It takes {' or '.join(_RULES)}.")
+        check_choice("early_stopping.rule", rule, list(_RULES))
         if patience is not None and (type(patience) is not int or patience < 1):
-            raise UserError(
-                f"early_stopping.patience is {patience}. It must be a whole number of epochs, at least 1, or null."
-            )
+            raise invalid_value("early_stopping.patience", patience, "a whole number of at least 1 epoch, or null")
         self.patience = patience
         self.bad_epochs = 0
         self.has_predicted = False

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from ner_lab.data.batching.batch import Batch
-from ner_lab.errors import Interrupted, UserError
+from ner_lab.errors import Interrupted, UserError, invalid_value
 from ner_lab.runs.folder import RunFolder
 from ner_lab.training.callbacks.best_checkpoint import BestEpoch
 from ner_lab.training.callbacks.divergence import Divergence, Step, gradient_norm
@@ -50,7 +50,7 @@ class ResumeCallback(pl.callbacks.Checkpoint):
         about: Mapping[str, Any] | None = None,
     ) -> None:
         if not max_loss > 0:
-            raise UserError(f"max_loss is {max_loss}. It is a loss of a token, above 0.")
+            raise invalid_value("max_loss", max_loss, "a loss per token, above 0")
         self.run = run
         self.signals = signals
         self.best = best

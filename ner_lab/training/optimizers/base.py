@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ner_lab.config.instantiate import part_of
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, check_choice, invalid_value
 
 LOSSES = ("sentence_mean", "token_mean", "sum")
 
@@ -25,17 +25,15 @@ class OptimizerRecipe(ABC):
     """
 
     def __init__(self, *, lr: float, decay: float, clip: str, clip_value: float, loss: str) -> None:
-        if clip not in ("none", "norm", "value"):
-            raise UserError(f"optimizer.clip is '{clip}'. It takes none, norm or value.")
-        if loss not in LOSSES:
-            raise UserError(f"optimizer.loss is '{loss}'. It takes {', '.join(LOSSES)}.")
+        check_choice("optimizer.clip", clip, ("none", "norm", "value"))
+        check_choice("optimizer.loss", loss, LOSSES)
         if lr <= 0:
-            raise UserError(f"optimizer.lr is {lr}. It must be above 0.")
+            raise invalid_value("optimizer.lr", lr, "above 0")
         if decay < 0:
-            raise UserError(f"optimizer.decay is {decay}. It must be 0 or above.")
+            raise invalid_value("optimizer.decay", decay, "at least 0")
         if clip != "none" and clip_value <= 0:
-            raise UserError(
-                f"optimizer.clip_value is {clip_value}. It must be above 0; optimizer.clip=none clips nothing."
+            raise invalid_value(
+                "optimizer.clip_value", clip_value, "above 0", "optimizer.clip=none turns clipping off."
             )
         self.lr = lr
         self.decay = decay

@@ -200,12 +200,12 @@ def test_parts_of_a_batch_average_to_the_loss_and_gradient_of_the_whole(
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("clip", "global", r"optimizer\.clip is 'global'\. It takes none, norm or value"),
-        ("loss", "mean", r"optimizer\.loss is 'mean'\. It takes sentence_mean, token_mean, sum"),
-        ("lr", 0.0, r"optimizer\.lr is 0\.0\. It must be above 0"),
-        ("lr", -0.1, r"optimizer\.lr is -0\.1\."),
-        ("decay", -0.05, r"optimizer\.decay is -0\.05\. It must be 0 or above"),
-        ("clip_value", 0.0, r"optimizer\.clip_value is 0\.0\. It must be above 0"),
+        ("clip", "global", r"optimizer\.clip must be one of none, norm, value"),
+        ("loss", "mean", r"optimizer\.loss must be one of sentence_mean, token_mean, sum"),
+        ("lr", 0.0, r"optimizer\.lr must be above 0"),
+        ("lr", -0.1, r"optimizer\.lr must be above 0; got -0\.1"),
+        ("decay", -0.05, r"optimizer\.decay must be at least 0"),
+        ("clip_value", 0.0, r"optimizer\.clip_value must be above 0"),
         ("weight_decay", -1.0, r"optimizer: Invalid weight_decay value: -1\.0"),
     ],
 )

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ner_lab.errors import UserError
+from ner_lab.errors import UserError, check_choice
 from ner_lab.models.decoder.stack_lstm.actions import actions_of, is_valid
 from ner_lab.models.decoder.stack_lstm.chunk_encoder import ChunkEncoder
 from ner_lab.models.decoder.stack_lstm.oracle import Oracle
 from ner_lab.models.decoder.stack_lstm.parser_state import ParserState
 from ner_lab.models.decoder.stack_lstm.span_tags import SpanTags
 from ner_lab.models.decoder.stack_lstm.stack import GuardedLSTM, StackState
-from ner_lab.models.layers.checks import check_choice, check_int_range, check_probability
+from ner_lab.models.layers.checks import check_int_range, check_probability
 from ner_lab.models.layers.init import embedding_uniform, glorot, linear
 from ner_lab.models.layers.recurrent import reorder, reversal
 
