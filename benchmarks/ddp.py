@@ -29,7 +29,7 @@ QUICK = Plan(batches=(10,), epochs=2, epoch_tokens=300)
 
 
 def rate(options: Namespace, plan: Plan, batch: int, devices: int) -> float:
-    """Tokens per second of one job on so many devices, median of the epochs behind the first."""
+    """Tokens per second of one job on so many devices, median of the epochs after the first."""
     overrides = [
         *MA_HOVY,
         *source(options.data, options.vectors),
@@ -100,7 +100,7 @@ def main() -> None:
     measure.show("One model on several processes (tokens/s)", header, rows)
     measure.note(
         "Strong scaling: the global batch stays, each process takes its part of it; one thread a process. Figures are "
-        "the product's own, of whole training steps behind a first epoch; the last columns are separate jobs added up."
+        "the product's own, of whole training steps after a first epoch; the last columns are separate jobs added up."
     )
     if several:
         batch = pays_from(found, several[-1])

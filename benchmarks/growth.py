@@ -133,7 +133,7 @@ def point(folder: Path, size: Size, seconds: float) -> dict[str, float]:
 
 
 def _step(parts: Any, seconds: float) -> float:
-    """Median seconds of a step, batching included, behind a few to warm up."""
+    """Median seconds of a step, batching included, after a few to warm up."""
     from product import batches, step
 
     times: list[float] = []

@@ -17,7 +17,7 @@ import measure
 GOALS = {(10, 2): 12_000, (32, 2): 18_000}
 FLAIR_GOALS = {10: 8, 32: 10}
 FRAMEWORK_GOAL = 0.1
-_COUNTED = 3  # epochs of each go of product and bare loop, behind one to warm up
+_COUNTED = 3  # epochs of each go of product and bare loop, after one to warm up
 
 
 class Plan(NamedTuple):
@@ -62,7 +62,7 @@ def overrides_of(options: Namespace, batch: int, threads: int, plan: Plan) -> li
 
 
 def product_rate(options: Namespace, batch: int, threads: int, plan: Plan) -> float:
-    """`ner-lab train`: tokens per second of its metrics.json, median of the epochs behind the first."""
+    """`ner-lab train`: tokens per second of its metrics.json, median of the epochs after the first."""
     from product import train_rates
 
     with tempfile.TemporaryDirectory() as folder:
@@ -209,9 +209,9 @@ def against_flair(options: Namespace, plan: Plan) -> dict[str, Any]:
             )
     measure.note(
         f"ner_lab: `ner-lab train` in a process of its own, with Lightning, its callbacks, CSV logging and metrics: "
-        f"`tokens_per_second` of metrics.json, median of the epochs behind the first, median of {plan.rounds} runs. "
+        f"`tokens_per_second` of metrics.json, median of the epochs after the first, median of {plan.rounds} runs. "
         "It counts from the first batch of an epoch to the last, batching, logging and clipping included; "
-        "scoring dev behind it and starting up are not in it."
+        "scoring dev after it and starting up are not in it."
     )
     if options.quick:
         measure.note("flair: not run.")
@@ -261,7 +261,7 @@ def show_framework(rates: dict[str, Any]) -> None:
     for name, cost in costs.items():
         measure.goal(f"framework, {name}", f"under {FRAMEWORK_GOAL:.0%}", f"{cost:.1%}", cost < FRAMEWORK_GOAL)
     measure.note(
-        "One process trains the same batches of the built-in corpus in turn: by the product's `train` (epochs behind "
+        "One process trains the same batches of the built-in corpus in turn: by the product's `train` (epochs after "
         "the first), and by a bare loop of batching, loss, backward, clipping and step. The share is the median over "
         "the rounds; the goal is under 10 %. At larger batches there are fewer steps, and the share is smaller."
     )

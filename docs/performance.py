@@ -84,7 +84,7 @@ def text(saved: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _machines(saved: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each machine that was measured on, with the sections it stands behind where there are several."""
+    """A line for each machine that was measured on, with the sections measured on it where there are several."""
     lines: dict[str, list[str]] = {}
     for name, content in saved.items():
         lines.setdefault(_machine(content["machine"]), []).append(name)

@@ -79,8 +79,8 @@ class StudySweeper(Sweeper):
                 log_summary(folder, jobs)
                 if ours or not isinstance(error, Exception):
                     raise
-                said = "\n".join(str(error).splitlines()[:3])
-                raise JobsFailed(f"the launcher gave up ({type(error).__name__}): {said}") from error
+                text = "\n".join(str(error).splitlines()[:3])
+                raise JobsFailed(f"the launcher gave up ({type(error).__name__}): {text}") from error
         failed = [
             done
             for done in returns

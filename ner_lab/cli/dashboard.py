@@ -32,16 +32,16 @@ project  where the runs are (logger.project)"""
 def read_study(name: str) -> Study:
     """Read a study from its record in a folder, or from the file of its name."""
     if (Path(name) / FILE).is_file():
-        said: Any = read_record(Path(name))
+        record: Any = read_record(Path(name))
     else:
         file = study_file(name)
         study: Any = read_study_file(file).get("study") or {}
-        said = {"name": file.stem, **{key: value for key, value in study.items() if value is not None}}
+        record = {"name": file.stem, **{key: value for key, value in study.items() if value is not None}}
     return Study(
-        name=str(said["name"]),
-        factors={str(key): str(label) for key, label in (said.get("factors") or {}).items()},
-        question=said.get("question"),
-        baseline=said.get("baseline"),
+        name=str(record["name"]),
+        factors={str(key): str(label) for key, label in (record.get("factors") or {}).items()},
+        question=record.get("question"),
+        baseline=record.get("baseline"),
     )
 
 

@@ -98,7 +98,9 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     given = [one for one in readable(others) if not one.startswith(f"{_FOLDER}=")]
     folders = [one for one in others if one.startswith(f"{_FOLDER}=")]
     if papers := [one for one in given if one.startswith("paper=")]:
-        raise UserError(f"{papers[0]}: a run holds all that its paper said. Train the paper: ner-lab train {papers[0]}")
+        raise UserError(
+            f"{papers[0]}: the config of a run already includes its paper. Train the paper: ner-lab train {papers[0]}"
+        )
     for twice in find_conflicting_overrides(given):
         log.warning("%s", twice)
     was_named = run_name_of(choices)
@@ -117,8 +119,8 @@ def repeat(source: str, overrides: Sequence[str] = ()) -> None:
     # overrides of a part that is replaced no longer apply
     replaced = [key for key in keys if is_group(key, config_dirs)]
     before = [one for one in record["overrides"] if re.split("[@.=]", one.lstrip("+~"))[0] not in replaced]
-    told = [*before, *given]
-    metrics = _train(cfg, folder, choices, told, before=lambda: _name_differences(run, record, reset))
+    words = [*before, *given]
+    metrics = _train(cfg, folder, choices, words, before=lambda: _name_differences(run, record, reset))
     then = read_metrics(run)
     if metrics and then is not None and not given:
         _compare(then, metrics, run.path)

@@ -56,11 +56,11 @@ def add(
                 added.refused.append(str(error))
                 continue
             rows = rows_of(identity, shipped)
-            if study.planned is not None and not (told := _beside(run)):
+            if study.planned is not None and not (settings := _beside(run)):
                 rows[study.name] = run.configuration
             elif study.planned is not None and study.name not in rows:
-                said = ", ".join(f"{key}={value}" for key, value in told.items())
-                added.apart.append(f"{run.folder}: no row of {study.name}, for it had {said}")
+                listed = ", ".join(f"{key}={value}" for key, value in settings.items())
+                added.apart.append(f"{run.folder}: no row of {study.name}, because it had {listed}")
             record["studies"] = studies_of(rows)
             put(ledger, record, added, run.folder, replace=replace)
     return added
@@ -96,8 +96,8 @@ def _finished(folder: Path, added: Added) -> tuple[StudyRuns, list[Run]]:
 
 def _beside(run: Run) -> dict[str, str]:
     """Overrides of a run that are not in its study and change the result."""
-    told = run.record.get("overrides")
-    overrides = [str(word) for word in told] if isinstance(told, list) else []
+    recorded = run.record.get("overrides")
+    overrides = [str(word) for word in recorded] if isinstance(recorded, list) else []
     return {key: value for key, value in beside(overrides, run.choices).items() if key != SEED}
 
 
@@ -164,13 +164,13 @@ def _command() -> None:
 
 
 def _show(added: Added) -> None:
-    said: Mapping[str, Sequence[Path]] = {
+    groups: Mapping[str, Sequence[Path]] = {
         "added": added.new,
         "replaced": added.replaced,
         "added to what was there": added.extended,
         "in the ledger already": added.known,
     }
-    for what, files in said.items():
+    for what, files in groups.items():
         for file in files:
             print(f"{what}: {file}")
     for line in added.apart:

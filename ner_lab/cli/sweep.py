@@ -65,15 +65,15 @@ def _named(file: Path) -> str:
 
 def _status(name: str, overrides: list[str], *, live: bool) -> None:
     """Print the status of a folder with a record, or of the folder in which the study of this name runs."""
-    stated = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
+    given = [item.partition("=")[2].strip("'\"") for item in overrides if item.startswith("hydra.sweep.dir=")]
     if unknown := [item for item in overrides if not item.startswith("hydra.sweep.dir=")]:
         raise UserError(f"'{unknown[0]}': --status takes NAME or FOLDER, and hydra.sweep.dir=DIR.")
     usual = Path("outputs", Path(name).name.removesuffix(".yaml"))
-    places = [Path(stated[0])] if stated else [Path(name), usual]
+    places = [Path(given[0])] if given else [Path(name), usual]
     folder = next((place for place in places if (place / FILE).is_file()), None)
     if folder is None:
         called = _named(study_file(name))
-        folder = Path(stated[0]) if stated else Path("outputs", called)
+        folder = Path(given[0]) if given else Path("outputs", called)
     if not (folder / FILE).is_file():
         log.info("%s: not started yet. ner-lab sweep %s runs it.", folder, name)
         return

@@ -44,10 +44,10 @@ def _job(cfg: DictConfig) -> float:
     runtime, in_sweep = hydra_config.runtime, hydra_config.mode == RunMode.MULTIRUN
     extra = [s.path for s in runtime.config_sources if s.schema == "file" and Path(s.path) != CONF_DIR]
     folder = Path(runtime.output_dir)
-    told: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # unresolved, with `${...}`
+    words: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # unresolved, with `${...}`
     cfg.study.name = study_name(cfg, hydra_config.job.config_name)
     try:
-        for twice in find_conflicting_overrides(told):
+        for twice in find_conflicting_overrides(words):
             log.warning("%s", twice)
         rename_keys(cfg)
         check_keys(cfg, dict(runtime.choices), extra)
@@ -59,7 +59,7 @@ def _job(cfg: DictConfig) -> float:
 
         gc.freeze()  # imported objects are never freed, so no collection needs to scan them
         choices = {name: choice for name, choice in runtime.choices.items() if not name.startswith("hydra/")}
-        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, told)
+        metrics = train(cfg, folder, f"{cfg.run_name}/seed={cfg.seed}", choices, words)
     except Exception as error:
         mistake = mistake_behind(error)
         if in_sweep:  # the launcher continues with the other jobs

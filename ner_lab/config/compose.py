@@ -48,15 +48,15 @@ def _sweep_name(time: str, *, _root_: DictConfig) -> str:
 def study_name(cfg: DictConfig, config_name: str | None) -> str | None:
     """Name of a config's study: as set, or that of its file; None outside studies."""
     file = str(config_name or "config").removesuffix(".yaml")
-    stated = OmegaConf.select(cfg, "study.name")
-    return str(stated or file) if stated is not None or file != "config" else None
+    name = OmegaConf.select(cfg, "study.name")
+    return str(name or file) if name is not None or file != "config" else None
 
 
 def _job_name(*, _root_: DictConfig) -> str:
     overrides = override_parser()(list(OmegaConf.select(_root_, "hydra.overrides.task") or ()))
-    told = {str(one.get_key_element()): str(one.get_value_element_as_str()) for one in overrides}
-    seed = told.pop(SEED, str(_root_.seed))
-    return job_folder(told, seed)
+    choices = {str(one.get_key_element()): str(one.get_value_element_as_str()) for one in overrides}
+    seed = choices.pop(SEED, str(_root_.seed))
+    return job_folder(choices, seed)
 
 
 def _run_name(*, _root_: DictConfig) -> str:

@@ -111,8 +111,8 @@ def _check_arguments(section: Any, group: str) -> None:
                 f"{name} does not take '{key}' (conf: {group}){nearest(key, known)} It takes: {', '.join(known)}."
             )
         _check_parts(section._get_node(key), f"{group}.{key}")
-    stated = {key: section[key] for key in map(str, section) if not key.startswith("_")}
-    check_kinds(target, {key: value for key, value in stated.items() if not _holds_parts(value)}, group)
+    values = {key: section[key] for key in map(str, section) if not key.startswith("_")}
+    check_kinds(target, {key: value for key, value in values.items() if not _holds_parts(value)}, group)
 
 
 def class_of(section: Any, group: str) -> Any:
@@ -122,23 +122,23 @@ def class_of(section: Any, group: str) -> Any:
 
 def _target_of(section: Any, group: str) -> tuple[Any, str]:
     """The class of a section, and its name."""
-    stated = section.get("_target_") if isinstance(section, DictConfig) else None
-    if not isinstance(stated, str):
+    target_name = section.get("_target_") if isinstance(section, DictConfig) else None
+    if not isinstance(target_name, str):
         raise UserError(f"{group} has no _target_, the class that it stands for. Give it one, _target_: PACKAGE.CLASS.")
-    place, _, name = stated.rpartition(".")
+    place, _, name = target_name.rpartition(".")
     try:
         module = importlib.import_module(place)
     except (ImportError, SyntaxError, ValueError) as error:
         if place.startswith("ner_lab.") and not isinstance(error, ModuleNotFoundError):
             raise
         raise UserError(
-            f"{group}: {stated} cannot be imported: {error}. Check group and file in _target_; a package of your own "
-            "must be installed, be beside the folder given as --config-dir, or be on PYTHONPATH."
+            f"{group}: {target_name} cannot be imported: {error}. Check group and file in _target_; a package of your "
+            "own must be installed, be beside the folder given as --config-dir, or be on PYTHONPATH."
         ) from error
     if (target := getattr(module, name, None)) is None:
         raise UserError(f"{group}: {place} has no '{name}'{nearest(name, vars(module))}")
     if not callable(target):
-        raise UserError(f"{group}: {stated} is no class, but {type(target).__name__} {target!r}. Name a class.")
+        raise UserError(f"{group}: {target_name} is no class, but {type(target).__name__} {target!r}. Name a class.")
     return target, name
 
 

@@ -10,8 +10,8 @@ def absolute_paths(cfg: DictConfig) -> None:
     places = [("data", name) for name in ("dir", "train", "dev", "test", "cache_dir")]
     places += [("word_embedding", name) for name in ("path", "words")]
     for group, name in places:
-        if (stated := OmegaConf.select(cfg, f"{group}.{name}", throw_on_missing=False)) is not None:
-            cfg[group][name] = _absolute(stated)
+        if (given := OmegaConf.select(cfg, f"{group}.{name}", throw_on_missing=False)) is not None:
+            cfg[group][name] = _absolute(given)
     if "features" in cfg:
         _absolute_lists(cfg.features)
 

@@ -33,8 +33,8 @@ def read_study_file(file: Path) -> DictConfig:
         raise UserError(f"{file}: study is '{study}'. It has keys of its own: name, question, factors, baseline.")
     rename_keys(found)
     for place in ("study.factors", "study.published", "hydra.sweeper.variants", "hydra.sweeper.params"):
-        if (stated := OmegaConf.select(found, place)) is not None and not isinstance(stated, DictConfig):
-            raise UserError(f"{file}: {place} is '{stated}'. It has keys of its own, KEY: VALUE, a line each.")
+        if (given := OmegaConf.select(found, place)) is not None and not isinstance(given, DictConfig):
+            raise UserError(f"{file}: {place} is '{given}'. It has keys of its own, KEY: VALUE, a line each.")
     return found
 
 

@@ -49,18 +49,18 @@ def note_on_precision(precision: object) -> str | None:
 
 def check_trainer(trainer: DictConfig) -> None:
     """Refuse invalid trainer settings by key; further settings of Lightning's are left to it."""
-    stated: Any = OmegaConf.to_container(trainer, resolve=True)
+    given: Any = OmegaConf.to_container(trainer, resolve=True)
     for key, (fits, expected) in _TRAINER.items():
-        if key in stated:
-            _require(f"trainer.{key}", stated[key], fits, expected)
-    _check_hardware(stated)
-    every, epochs = stated.get("check_val_every_n_epoch", 1), stated.get("max_epochs")
+        if key in given:
+            _require(f"trainer.{key}", given[key], fits, expected)
+    _check_hardware(given)
+    every, epochs = given.get("check_val_every_n_epoch", 1), given.get("max_epochs")
     if epochs is not None and every > epochs:
         raise UserError(
             f"trainer.check_val_every_n_epoch is {every}, and trainer.max_epochs is {epochs}: dev would never be "
             f"scored, and no epoch chosen. Take at most {epochs}."
         )
-    if (nodes := stated.get("num_nodes", 1)) > 1 and not any(name in os.environ for name in _CLUSTERS):
+    if (nodes := given.get("num_nodes", 1)) > 1 and not any(name in os.environ for name in _CLUSTERS):
         raise UserError(
             f"trainer.num_nodes is {nodes}, and nothing here says which of the machines this is: it would wait for the "
             "others for ever. Start it by Slurm (srun) or torchrun, or set NODE_RANK and MASTER_ADDR on each."
@@ -97,9 +97,9 @@ def _trains_on_cpu(accelerator: object) -> bool:
     return accelerator == "cpu" or (accelerator == "auto" and not has_gpu)
 
 
-def _check_hardware(stated: Mapping[str, Any]) -> None:
+def _check_hardware(given: Mapping[str, Any]) -> None:
     """Check that this machine and Lightning support the settings."""
-    wanted, strategy = stated.get("accelerator"), stated.get("strategy", "auto")
+    wanted, strategy = given.get("accelerator"), given.get("strategy", "auto")
     found: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     kinds = {"gpu": ("cuda", "mps"), "cuda": ("cuda",), "mps": ("mps",)}.get(str(wanted), ())
     if kinds and not any(found[kind]() for kind in kinds):
@@ -107,9 +107,9 @@ def _check_hardware(stated: Mapping[str, Any]) -> None:
             f"trainer.accelerator is {wanted}, and torch finds no such device here. Train on the CPU, trainer=cpu, or "
             "check driver, CUDA_VISIBLE_DEVICES and torch's build."
         )
-    if _trains_on_cpu(wanted) and str(stated.get("precision")) in ("16-mixed", "16"):
+    if _trains_on_cpu(wanted) and str(given.get("precision")) in ("16-mixed", "16"):
         raise UserError(
-            f"trainer.precision is {stated['precision']}, which needs a GPU: on a CPU, Lightning would train in "
+            f"trainer.precision is {given['precision']}, which needs a GPU: on a CPU, Lightning would train in "
             "bf16-mixed instead. Set trainer.precision=32-true, or bf16-mixed."
         )
     if strategy not in _STRATEGIES:
@@ -119,13 +119,13 @@ def _check_hardware(stated: Mapping[str, Any]) -> None:
             f"trainer.strategy is {strategy}{why or nearest(strategy, _STRATEGIES)} "
             f"It must be one of {', '.join(_STRATEGIES)}."
         )
-    if strategy == "single_device" and _number_of(stated.get("devices")) > 1:
+    if strategy == "single_device" and _number_of(given.get("devices")) > 1:
         raise UserError(
-            f"trainer.strategy is single_device, and trainer.devices is {stated['devices']}: all but one would be "
+            f"trainer.strategy is single_device, and trainer.devices is {given['devices']}: all but one would be "
             "idle. Set trainer.devices=1, or trainer.strategy=ddp."
         )
     if wanted == "cpu":
-        _check_processes(stated.get("devices"))
+        _check_processes(given.get("devices"))
 
 
 def _number_of(devices: Any) -> int:

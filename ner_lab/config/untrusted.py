@@ -119,12 +119,12 @@ def check_server(cfg: DictConfig, source: Path) -> None:
 
     Each key of `wandb login` belongs to one host, and is sent nowhere else.
     """
-    stated = _value(cfg.logger, "base_url")
+    given = _value(cfg.logger, "base_url")
     held = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
-    if held and stated not in (None, _WANDB) and "WANDB_BASE_URL" not in os.environ:
+    if held and given not in (None, _WANDB) and "WANDB_BASE_URL" not in os.environ:
         raise UserError(
-            f"{source}: logger.base_url is {stated}, where your W&B key would be sent. If that is your server, say so: "
-            f"WANDB_BASE_URL={stated} ner-lab train --resume ... Otherwise set WANDB_MODE=offline and "
+            f"{source}: logger.base_url is {given}, where your W&B key would be sent. If that is your server, say so: "
+            f"WANDB_BASE_URL={given} ner-lab train --resume ... Otherwise set WANDB_MODE=offline and "
             f"WANDB_BASE_URL={_WANDB}."
         )
 
@@ -288,11 +288,11 @@ def _our_downloads() -> Mapping[str, list[Any]]:
     ours: dict[str, list[Any]] = {"": []}
     for file in next(place for place in _CONF if place.is_dir()).glob("*/*.yaml"):
         text = file.read_text(encoding="utf-8")
-        said: Any = OmegaConf.create(text) if file.parent.name == "data" or "url: https" in text else {}
+        section: Any = OmegaConf.create(text) if file.parent.name == "data" or "url: https" in text else {}
         if file.parent.name == "data":
-            ours[file.stem] = _value(said, "downloads") or []
+            ours[file.stem] = _value(section, "downloads") or []
         else:
-            found = [node for _, node in _nodes(said, "") if "url" in node]
+            found = [node for _, node in _nodes(section, "") if "url" in node]
             ours[""] += [{"url": node.url, "checksum": node.get("checksum")} for node in found]
     return ours
 

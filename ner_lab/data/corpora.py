@@ -53,12 +53,12 @@ def read_one(options: DataOptions, name: str, path: Path) -> Split:
 
 
 def _stated(options: DataOptions, split: str) -> Path | None:
-    stated = getattr(options, split)
-    if stated is None:
+    given = getattr(options, split)
+    if given is None:
         return None
-    path = Path(stated).expanduser()
+    path = Path(given).expanduser()
     if not path.is_file():
-        raise UserError(f"data.{split}={stated}: {why_no_file(path)} Give the path of a column file.")
+        raise UserError(f"data.{split}={given}: {why_no_file(path)} Give the path of a column file.")
     return path
 
 
@@ -110,7 +110,7 @@ def _hold_against_published(options: DataOptions, splits: dict[str, Split]) -> N
         if wrong:
             raise UserError(
                 f"{splits[name].path}: this is not the published {name} split of {options.name}: "
-                f"{', '.join(wrong)}. Use the original files, or data.verify=false to go on with these."
+                f"{', '.join(wrong)}. Use the original files, or data.verify=false to use these."
             )
 
 

@@ -84,5 +84,5 @@ def check_coverage(found: dict[str, dict[str, int]], least: float, path: str) ->
         raise UserError(
             f"{path}: only {known:,} of {total:,} words of the corpus found in it ({known / total:.1%}); "
             f"word_embedding.min_coverage asks for {least:.0%}. Wrong file or language, or tokens read as "
-            "whole lines?"
+            "complete lines?"
         )

@@ -66,7 +66,7 @@ def _tell(error: BaseException, part: Path) -> None:
             return
     except FileNotFoundError:
         return
-    left = f"What was tagged so far stands in {part}."
+    left = f"What was tagged so far is in {part}."
     if isinstance(error, OSError) and error.filename is None and is_disk_error(error):
         error.filename = str(part)
     if isinstance(error, UserError):

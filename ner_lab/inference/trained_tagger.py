@@ -117,8 +117,8 @@ def load(run: str | Path, *, trust: Sequence[str] = ()) -> TrainedTagger:
     try:
         trained = TrainedTagger(build_tagger(config, vocabs), vocabs, config)
     except Exception as error:  # no value of such a config can be relied on, nor may sizes match
-        said = user_error_behind(error) or f"{type(error).__name__}: {_line(error)}"
-        raise UserError(f"{folder.config}: no tagger can be built from it: {said}") from error
+        message = user_error_behind(error) or f"{type(error).__name__}: {_line(error)}"
+        raise UserError(f"{folder.config}: no tagger can be built from it: {message}") from error
     try:
         trained.tagger.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -30,9 +30,9 @@ _META = "meta.json"
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
-def cache_dir(stated: str | os.PathLike[str] | None = None) -> Path:
-    """`stated` if given, else `$NER_LAB_CACHE`, else the user's cache directory."""
-    return Path(stated or os.environ.get("NER_LAB_CACHE") or pooch.os_cache("ner_lab")).expanduser()
+def cache_dir(folder: str | os.PathLike[str] | None = None) -> Path:
+    """`folder` if given, else `$NER_LAB_CACHE`, else the user's cache directory."""
+    return Path(folder or os.environ.get("NER_LAB_CACHE") or pooch.os_cache("ner_lab")).expanduser()
 
 
 def key_of(**parts: Any) -> str:

@@ -161,14 +161,14 @@ def _opener() -> urllib.request.OpenerDirector:
 
 def _length(headers: Message) -> int:
     """The announced length in bytes; 0 if it is missing or invalid."""
-    stated = str(headers.get("Content-Length"))
-    return int(stated) if re.fullmatch(r"[0-9]{1,18}", stated) else 0
+    length = str(headers.get("Content-Length"))
+    return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
 
 
 def _first_place(headers: Message) -> int | None:
     """The offset in the file at which a partial response starts."""
-    stated = re.match(r"bytes ([0-9]{1,18})-", str(headers.get("Content-Range")))
-    return int(stated[1]) if stated else None
+    match = re.match(r"bytes ([0-9]{1,18})-", str(headers.get("Content-Range")))
+    return int(match[1]) if match else None
 
 
 def _verify(part: Path, download: Download, hint: str) -> None:
@@ -226,10 +226,10 @@ def _check_address(url: str, hint: str) -> None:
 
 def _check_sum(download: Download, hint: str) -> None:
     """Raise UserError if a checksum cannot be that of any file."""
-    stated = download.checksum
-    if stated is not None and not re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", str(stated)):
+    checksum = download.checksum
+    if checksum is not None and not re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", str(checksum)):
         raise UserError(
-            f"{download.url}: its checksum is {stated!r}, expected sha256: and 64 of 0-9 and a-f, or md5: and 32, or "
+            f"{download.url}: its checksum is {checksum!r}, expected sha256: and 64 of 0-9 and a-f, or md5: and 32, or "
             f"null where none was published. {hint}"
         )
 

@@ -20,8 +20,8 @@ _FILE = {
     errno.EPERM: f"the system does not permit it{{owner}}. Choose another place: {_ELSEWHERE}.",
     errno.ENAMETOOLONG: "a name of {longest} letters, more than the disk takes (mostly 255). Choose a shorter one: "
     "hydra.run.dir=DIR or run_name=NAME for a run.",
-    errno.ENOTDIR: "a file stands where a folder should. Move it away, or choose another place.",
-    errno.EEXIST: "something stands there already. Move it away, or choose another place.",
+    errno.ENOTDIR: "a file is where a folder should be. Move it away, or choose another place.",
+    errno.EEXIST: "something of this name exists already. Move it away, or choose another place.",
     errno.EMFILE: "too many files are open. `ulimit -n` raises the limit.",
 }
 _NO_FOLDER = "the folder that this was started in is no longer there. Change to another (cd DIR) and start again."
@@ -34,14 +34,14 @@ def explain_os_error(error: OSError) -> str | None:
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
     if place is None and isinstance(error, FileNotFoundError) and not has_folder():
         return _NO_FOLDER
-    if (said := _DISK.get(error.errno)) is not None:
-        said = said.format(free=_free(place) if place is not None else "")
-        return f"{place}: {said}" if place is not None else said[0].upper() + said[1:]
+    if (text := _DISK.get(error.errno)) is not None:
+        text = text.format(free=_free(place) if place is not None else "")
+        return f"{place}: {text}" if place is not None else text[0].upper() + text[1:]
     if place is None:
         return None
-    if (said := _FILE.get(error.errno)) is not None:
+    if (text := _FILE.get(error.errno)) is not None:
         longest = max(map(len, place.split(os.sep)))
-        return f"{place}: {said.format(owner=_owner(place), longest=longest)}"
+        return f"{place}: {text.format(owner=_owner(place), longest=longest)}"
     return f"{place}: {error.strerror}."
 
 

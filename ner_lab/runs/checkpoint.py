@@ -78,9 +78,9 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # any error here is caused by the file
-        said = str(error).split("WeightsUnpickler error:")[-1].strip() or type(error).__name__
+        message = str(error).split("WeightsUnpickler error:")[-1].strip() or type(error).__name__
         raise UserError(
-            f"{path}: not a checkpoint that can be read; no code of it was run ({said.splitlines()[0]})."
+            f"{path}: not a checkpoint that can be read; no code of it was run ({message.splitlines()[0]})."
         ) from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint: it holds {type(content).__name__}, not a dictionary.")

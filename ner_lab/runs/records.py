@@ -13,7 +13,7 @@ from ner_lab.io.safe_read import check_events, read_text, resolve_inside
 
 FINISHED, FAILED, BROKEN = "finished", "failed", "broken"
 RUNNING, UNFINISHED, MISSING = "running", "unfinished", "missing"
-"""What may be said of a run: with scores that count; failed, as it says itself; with a metrics.json
+"""States of a run: with scores that count; failed, as it recorded itself; with a metrics.json
 that is none; at work now; begun and left without metrics.json; planned and not begun."""
 SPLITS = ("dev", "test")
 
@@ -109,8 +109,8 @@ def read_record(path: Path) -> dict[str, Any]:
     found = read_json(path)
     record = dict(found) if isinstance(found, dict) else {}
     for key in ("versions", "git", "machine"):
-        stated = record.get(key)
-        kept = stated.items() if isinstance(stated, dict) else ()
+        given = record.get(key)
+        kept = given.items() if isinstance(given, dict) else ()
         record[key] = {name: value for name, value in kept if isinstance(value, str) or name in ("threads", "changed")}
     if not isinstance(record.get("code"), str):
         record["code"] = None

@@ -51,13 +51,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def usable_gpus(stated: Sequence[Any] | None) -> list[str]:
+def usable_gpus(given: Sequence[Any] | None) -> list[str]:
     """The GPUs of `hydra.launcher.gpus`, which must be usable; all available GPUs if it is null."""
-    if stated is None:
+    if given is None:
         return available_gpus()
-    if isinstance(stated, str) or not isinstance(stated, Sequence):
-        raise invalid_value("hydra.launcher.gpus", stated, "a list such as [0,1], or null for all available GPUs")
-    names = [str(gpu) for gpu in stated]
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise invalid_value("hydra.launcher.gpus", given, "a list such as [0,1], or null for all available GPUs")
+    names = [str(gpu) for gpu in given]
     if "CUDA_VISIBLE_DEVICES" in os.environ and (others := [name for name in names if name not in available_gpus()]):
         raise UserError(
             f"hydra.launcher.gpus names {', '.join(others)}, but CUDA_VISIBLE_DEVICES allows "

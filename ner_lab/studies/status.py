@@ -42,7 +42,7 @@ class JobStatus:
     ended: float | None = None
     """Seconds since 1970."""
     progress: dict[str, Any] = field(default_factory=dict)
-    """What a running job last said of itself (see `ner_lab.training.callbacks.progress_file`)."""
+    """The last progress that a running job wrote (see `ner_lab.training.callbacks.progress_file`)."""
 
     @property
     def share(self) -> float:

@@ -215,7 +215,7 @@ def _train(
     except SystemExit:  # Lightning's answer to Ctrl-C
         if trainer.interrupted:
             which = "last" if keeps_last else "best"
-            kept = f"; the {which} epoch so far stands in {run.checkpoint}" if run.checkpoint.exists() else ""
+            kept = f"; the {which} epoch so far is in {run.checkpoint}" if run.checkpoint.exists() else ""
             log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
             raise KeyboardInterrupt from None
         raise

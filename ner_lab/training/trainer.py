@@ -42,12 +42,12 @@ def trainer_of(
     )
 
 
-def _deterministic(stated: bool | str | None) -> bool | str | None:
+def _deterministic(given: bool | str | None) -> bool | str | None:
     """What is left to Lightning of `trainer.deterministic`.
 
     It would say no by a call that imports all of torch's compiler, a second; this one says the same.
     """
-    if stated is not False:
-        return stated
+    if given is not False:
+        return given
     torch.set_deterministic_debug_mode("default")
     return None

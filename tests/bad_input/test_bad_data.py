@@ -316,7 +316,7 @@ SENNA = ("train", "SMALL", "word_embedding=senna", "word_embedding.path={here}/e
 GLOVE = ("word_embedding=glove", "word_embedding.path={here}/vectors.zip")
 BINARY = binary(3, 2, {b"anna": [1, 2], b"oslo": [3, 4], b"won": [5, 6]})
 VECTOR_FILES = [
-    vectors("vectors of two sizes", VECTORS + b"won 1 2\n", ":4: 2 numbers, line 1 has 3", "Is the file whole?"),
+    vectors("vectors of two sizes", VECTORS + b"won 1 2\n", ":4: 2 numbers, line 1 has 3", "Is the file complete?"),
     vectors(
         "a vector with a word for a number",
         VECTORS + b"nordbank 1 x 3\n",
@@ -329,7 +329,10 @@ VECTOR_FILES = [
     ),
     vectors("a vector with a number too large", VECTORS + b"holm 1 1e99 3\n", ":4: the vector of 'holm'", "not finite"),
     vectors(
-        "a header that promises more words", b"9 3\n" + VECTORS, ": 3 vectors, line 1 promises 9", "Is the file whole?"
+        "a header that promises more words",
+        b"9 3\n" + VECTORS,
+        ": 3 vectors, line 1 promises 9",
+        "Is the file complete?",
     ),
     vectors("a header that promises longer vectors", b"3 4\n" + VECTORS, ":2: 3 numbers, line 1 promises 4", "mend it"),
     vectors(
@@ -369,12 +372,12 @@ VECTOR_FILES = [
         ": 6 bytes are left after the last of 2 vectors",
         "a word before holds a blank",
     ),
-    vectors("a binary that is cut short", BINARY[:-4], ": ends in vector 3 of 3", "Is the file whole?"),
+    vectors("a binary that is cut short", BINARY[:-4], ": ends in vector 3 of 3", "Is the file complete?"),
     vectors(
         "a binary that promises more words",
         b"99999999999" + BINARY[1:],
         ": ends before vector 4 of 99,999,999,999",
-        "Is the file whole?",
+        "Is the file complete?",
     ),
     vectors(
         "a binary of vectors out of the world",

@@ -306,7 +306,7 @@ def test_a_count_unlike_the_published_one_is_refused_with_both(
         read_corpus(given, {"train": path, "dev": path})
     assert str(refusal.value) == (
         f"{path}: this is not the published train split of news: {what} {found} (published: {published:,}). "
-        "Use the original files, or data.verify=false to go on with these."
+        "Use the original files, or data.verify=false to use these."
     )
 
 

@@ -412,7 +412,7 @@ def test_a_file_that_knows_no_word_of_the_corpus_is_an_error_with_the_counts(tmp
     vectors = vectors_in(tmp_path, min_coverage=0.01)
     vectors.path.write_text("whole,line,as,one,token 1 2 3\n", encoding="utf-8")
     types = {row[0] for text in TEXTS.values() for sentence in sentences_in(text) for row in sentence}
-    with pytest.raises(UserError, match=rf"vectors\.txt: only 0 of {len(types)} words .*read as whole lines\?"):
+    with pytest.raises(UserError, match=rf"vectors\.txt: only 0 of {len(types)} words .*read as complete lines\?"):
         prepare(options_in(tmp_path), Cues(), vectors)
 
 

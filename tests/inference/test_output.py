@@ -44,7 +44,7 @@ def test_a_users_mistake_says_what_is_left(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("old")
     with pytest.raises(UserError) as raised:
         write(tmp_path / "out", "one\n", error=UserError("in:7: no."))
-    assert str(raised.value) == f"in:7: no. What was tagged so far stands in {tmp_path / 'out.part'}."
+    assert str(raised.value) == f"in:7: no. What was tagged so far is in {tmp_path / 'out.part'}."
     assert (tmp_path / "out").read_text() == "old"
     assert (tmp_path / "out.part").read_text() == "one\n"
 
@@ -62,7 +62,7 @@ def test_other_errors_stay_what_they_are(
     with caplog.at_level(logging.WARNING), pytest.raises(type(error)) as raised:
         write(tmp_path / "out", "one\n", error=error)
     assert raised.value is error
-    assert f"What was tagged so far stands in {tmp_path / 'out.part'}." in caplog.text
+    assert f"What was tagged so far is in {tmp_path / 'out.part'}." in caplog.text
     assert (tmp_path / "out.part").read_text() == "one\n"
 
 
@@ -75,7 +75,7 @@ def test_a_full_disk_is_told_with_what_is_left(tmp_path: Path, monkeypatch: pyte
         write(tmp_path / "out", "one\n")
     part = tmp_path / "out.part"
     assert str(raised.value).startswith(f"{part}: no space left on the disk (")
-    assert str(raised.value).endswith(f"What was tagged so far stands in {part}.")
+    assert str(raised.value).endswith(f"What was tagged so far is in {part}.")
     assert os.listdir(tmp_path) == ["out.part"]
 
 

@@ -337,7 +337,7 @@ def test_what_stands_before_a_mistake_is_written(
     outcome = cli("predict", f"run={run}", f"input_format={source}", f"threads={threads}", *files)
     assert outcome.code == 2
     assert re.search(complaint, outcome.err)
-    assert f"What was tagged so far stands in {tmp_path / 'out.part'}." in outcome.err
+    assert f"What was tagged so far is in {tmp_path / 'out.part'}." in outcome.err
     assert not (tmp_path / "out").exists()
     written = read_output("conll", (tmp_path / "out.part").read_text())
     assert [words for words, _ in written] == [["Anna", "won"]] * 300

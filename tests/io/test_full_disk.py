@@ -127,8 +127,8 @@ def test_a_file_in_place_of_the_folder_is_said_at_once(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     for place, said in (
-        (tmp_path / "file" / "run", "a file stands where a folder should."),
-        (tmp_path / "file", "something stands there already."),
+        (tmp_path / "file" / "run", "a file is where a folder should be."),
+        (tmp_path / "file", "something of this name exists already."),
         (tmp_path / ("x" * 300), "a name of 300 letters, more than the disk takes"),
     ):
         outcome = cli("train", *small, f"hydra.run.dir={place}")
@@ -192,7 +192,7 @@ def test_predictions_that_may_not_be_so_large_are_kept_as_far_as_they_came(run: 
     part = tmp_path / "out.part"
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {part}: larger than a file may be there")
-    assert done.stderr.endswith(f"What was tagged so far stands in {part}.\n")
+    assert done.stderr.endswith(f"What was tagged so far is in {part}.\n")
     assert is_one_line(done.stderr)
     assert (tmp_path / "out").read_text() == "old"
     assert part.stat().st_size == 8000

@@ -165,7 +165,7 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
         except ValueError as error:
             line = _line_of_mixture(sentences)
             raise UserError(
-                f"{path}:{line}: {error}; here stands the first tag of the second scheme. "
+                f"{path}:{line}: {error}; this is the first tag of the second scheme. "
                 "Write all tags in one scheme, or give the right column as data.columns.tag."
             ) from None
         _refuse_unfit_scheme(sentences, scheme, path)

@@ -157,7 +157,7 @@ def _text_rows(lines: Iterable[bytes], path: Path) -> Iterator[TextRow]:
                 _check_promise(row, dim, promised_dim, f"{path}:{number}")
                 dim = promised_dim
         if fields < dim:
-            raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file whole?")
+            raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file complete?")
         if fields > dim:
             word, *numbers_of_it = row.rsplit(b" ", dim)
             rest = b" ".join(numbers_of_it)
@@ -165,7 +165,7 @@ def _text_rows(lines: Iterable[bytes], path: Path) -> Iterator[TextRow]:
     if not dim:
         raise UserError(f"{path}: no vector in it. Expected a word and its numbers on each line.")
     if number - 1 < promised:
-        raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file whole?")
+        raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file complete?")
 
 
 def _read_quickly(rows: Sequence[TextRow]) -> np.ndarray | None:
@@ -276,7 +276,7 @@ def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator
         word = _binary_word(file, path, row, number)
         raw = file.read(4 * dim)
         if len(raw) < 4 * dim:
-            raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file whole?")
+            raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file complete?")
         yield word, np.frombuffer(raw, dtype="<f4")
     rest = file.read(1 << 20)
     if rest.strip() and len(rest) < 4 * dim:  # too short for another vector
@@ -306,7 +306,7 @@ def _binary_word(file: IO[bytes], path: Path, row: int, number: int) -> str:
     letters = bytearray()
     while (byte := file.read(1)) != b" ":
         if not byte:
-            raise UserError(f"{path}: ends before vector {row + 1:,} of {number:,}. Is the file whole?")
+            raise UserError(f"{path}: ends before vector {row + 1:,} of {number:,}. Is the file complete?")
         if len(letters) > 2000:
             raise UserError(f"{path}: word {row + 1:,} has no end. Is this word2vec's binary format?")
         if byte != b"\n":

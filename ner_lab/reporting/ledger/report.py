@@ -246,12 +246,12 @@ def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 def _notes(runs: Sequence[Run]) -> list[str]:
     """Notes on inputs, with the number of runs; and splits whose files are not the same for all runs."""
     noted = Counter(note for run in runs for note in run.record["notes"])
-    said = [f"{note} ({_share(number, len(runs))})." for note, number in noted.items()]
+    sentences = [f"{note} ({_share(number, len(runs))})." for note, number in noted.items()]
     for split in ("train", "dev", "test"):
         files = Counter(run.record["inputs"][split] for run in runs if split in run.record["inputs"])
         if len(files) > 1:
-            said.append(f"The runs had {len(files)} different files of {split}.")
-    return said
+            sentences.append(f"The runs had {len(files)} different files of {split}.")
+    return sentences
 
 
 def _share(number: int, total: int) -> str:

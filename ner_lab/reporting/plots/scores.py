@@ -50,7 +50,7 @@ def seeds(findings: Findings) -> Iterator[Drawing]:
                     gid=f"{split} {row.name}",
                 )
                 shown += [*summary.values, *(end for end in (summary.low, summary.high) if end is not None)]
-            figures = [stated for entry in row.published if (stated := getattr(entry, split)) is not None]
+            figures = [given for entry in row.published if (given := getattr(entry, split)) is not None]
             if figures:
                 published = True
                 face = "white" if split == "dev" else INK

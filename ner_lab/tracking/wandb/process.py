@@ -38,8 +38,8 @@ def refusal_in(place: str | None) -> str | None:
     for line in Path(place).read_text(encoding="utf-8", errors="replace").splitlines():
         if _REFUSAL in line:
             with suppress(ValueError):
-                said = str(json.loads(line)["msg"])
-                return said.rpartition(f"{_REFUSAL}: ")[2].removeprefix(_WHERE).partition(" url=")[0]
+                text = str(json.loads(line)["msg"])
+                return text.rpartition(f"{_REFUSAL}: ")[2].removeprefix(_WHERE).partition(" url=")[0]
     return None
 
 

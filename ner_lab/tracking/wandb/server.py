@@ -35,8 +35,8 @@ def _is_wandbs(module: str) -> bool:
 
 def reason(error: Exception) -> str:
     """An error in one line."""
-    said = redacted(" ".join(str(error).split()))[:200]
-    return said if said not in ("", "<no message>") else type(error).__name__
+    text = redacted(" ".join(str(error).split()))[:200]
+    return text if text not in ("", "<no message>") else type(error).__name__
 
 
 def ask(url: str, seconds: float) -> None:

@@ -282,10 +282,10 @@ class _Curves(WandbLogger):
 
 
 def tags_of(
-    stated: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
+    own: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
 ) -> list[str]:
     """Tags of a run: the given tags, the study, and its choice of each factor of the study."""
-    tags = [*stated, *([study["name"]] if study.get("name") else [])]
+    tags = [*own, *([study["name"]] if study.get("name") else [])]
     for factor in study.get("factors") or {}:
         value: Any = choices.get(factor, config)
         if value is config:

@@ -145,21 +145,21 @@ class _Rows:
         """Bring rows (n,) forward to the present step; one may stand there twice."""
         if self.still or not self.steps:
             return
-        behind = self._power(self.steps - self.reached[rows])
+        powers = self._power(self.steps - self.reached[rows])
         table, velocity = self.table[rows], self.velocity[rows]
         # a row that stands twice is written twice, with the same numbers
-        self.table.index_copy_(0, rows, behind[0] * table + behind[1] * velocity)
-        self.velocity.index_copy_(0, rows, behind[2] * table + behind[3] * velocity)
+        self.table.index_copy_(0, rows, powers[0] * table + powers[1] * velocity)
+        self.velocity.index_copy_(0, rows, powers[2] * table + powers[3] * velocity)
         self.reached.index_fill_(0, rows, self.steps)
 
     @torch.no_grad()
     def bring_all(self) -> None:
         """Bring every row forward to the present step, and count from there."""
         if not self.still and self.steps:
-            behind = self._power(self.steps - self.reached)
+            powers = self._power(self.steps - self.reached)
             table = self.table.clone()
-            self.table.mul_(behind[0]).addcmul_(behind[1], self.velocity)
-            self.velocity.mul_(behind[3]).addcmul_(behind[2], table)
+            self.table.mul_(powers[0]).addcmul_(powers[1], self.velocity)
+            self.velocity.mul_(powers[3]).addcmul_(powers[2], table)
         self.steps = 0
         self.reached.zero_()
 

@@ -153,11 +153,11 @@ def test_what_is_written_is_read_again(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a 1 2 3\nb 4 5 6\nc 7 8\n", r":3: 2 numbers, line 1 has 3\. Is the file whole\?"),
-        (b"2 3\na 1 2 3\nb 4 5\n", r":3: 2 numbers, line 2 has 3\. Is the file whole\?"),
+        (b"a 1 2 3\nb 4 5 6\nc 7 8\n", r":3: 2 numbers, line 1 has 3\. Is the file complete\?"),
+        (b"2 3\na 1 2 3\nb 4 5\n", r":3: 2 numbers, line 2 has 3\. Is the file complete\?"),
         (b"a 1 2 3\n\nb 4 5 6\n", r":2: 0 numbers, line 1 has 3\."),
         (b"a 1 2 3\nb 4 5 6\nlonely", r":3: 0 numbers, line 1 has 3\."),
-        (b"3 3\na 1 2 3\nb 4 5 6\n", r": 2 vectors, line 1 promises 3\. Is the file whole\?"),
+        (b"3 3\na 1 2 3\nb 4 5 6\n", r": 2 vectors, line 1 promises 3\. Is the file complete\?"),
         (b"1,000 words\n", r":1: expected a word and its vector, got b'1,000 words"),
         (b"\n\n", r":1: expected a word and its vector, got b'"),
         (b"", r": no vector in it\."),
@@ -197,7 +197,7 @@ def test_words_in_another_encoding_are_refused_with_their_line(tmp_path: Path) -
 def test_a_binary_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     complete = binary(VECTORS)
     for size in range(len(HEADER), len(complete) - 1):
-        with pytest.raises(UserError, match=r"Is the file whole|has no end"):
+        with pytest.raises(UserError, match=r"Is the file complete|has no end"):
             read_word2vec_binary(written(tmp_path, "vectors.bin", complete[:size]), None)
     with pytest.raises(UserError, match=r"ends in vector 3 of 3"):
         read_any(written(tmp_path, "vectors.bin", complete[:-3]), {"the"})
@@ -233,7 +233,7 @@ def test_a_flipped_byte_within_an_archive_is_refused(tmp_path: Path, name: str, 
     packed = bytearray(path.read_bytes())
     packed[int(place * len(packed))] ^= 0xFF
     path.write_bytes(packed)
-    with pytest.raises(UserError, match=rf"{name}.*(damaged|Is the file whole|has no end|not UTF-8)"):
+    with pytest.raises(UserError, match=rf"{name}.*(damaged|Is the file complete|has no end|not UTF-8)"):
         (read_text if kind == "text" else read_word2vec_binary)(path, None)
 
 
