@@ -20,7 +20,7 @@ train: $(READY)
 	$(VENV)/bin/ner-lab train $(ARGS)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 # ten minutes of what the suite tests briefly: kills, faults, random input
 soak: $(READY)

@@ -83,7 +83,7 @@ def test_a_script_saves_what_the_page_prints_and_draws(
     assert [f"performance/{name}.svg" for name in plots] == re.findall(r"\((performance/\w+\.svg)\)", page)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_rates_of_training_are_those_of_the_products_epochs(tmp_path: Path) -> None:
     product = importlib.import_module("product")
     small = ["data=builtin", "word_embedding=random_50", "char_encoder=none", "encoder=none", "logger=none"]

@@ -64,7 +64,7 @@ def test_each_part_runs_on_a_cpu_and_is_saved(gpu: ModuleType, monkeypatch: pyte
     assert all(len(row) == len(table["header"]) for table in saved["tables"] for row in table["rows"])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_sweep_gives_its_time_and_its_rates(gpu: ModuleType) -> None:
     options = gpu.measure.parser("").parse_args([])
     options.device = "cpu"
