@@ -188,7 +188,7 @@ def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
     [
         ("features.parts.context=null", "features.parts.context is not a feature set."),
         ("+features.parts.mine={dim: 5}", "features.parts.mine is not a feature set."),
-        ("features.parts=null", "features.parts is null"),
+        ("features.parts=null", "features.parts must be"),
         ("features.parts.context.lowercase=???", "features.parts.context.lowercase has no default."),
     ],
 )
