@@ -206,9 +206,7 @@ def randomise(
         raise UserError(f"rounds={rounds}: approximate randomisation takes one round or more, such as 10000.")
     if not a or len(a) != len(b) or len({np.shape(counts) for counts in [*a, *b]}) != 1:
         shapes = ", ".join(str(np.shape(counts)) for counts in [*a, *b])
-        raise UserError(
-            f"runs can only be compared pair by pair on the same sentences; the shapes of their counts are {shapes}."
-        )
+        raise UserError(f"runs must be compared pair by pair on the same sentences; got counts of shape {shapes}.")
     one, two = np.stack(a).astype(np.int64), np.stack(b).astype(np.int64)  # (runs, sentences, 3)
     generator = np.random.default_rng(seed)
     seen = _f1(two.sum(axis=1)).mean() - _f1(one.sum(axis=1)).mean()

@@ -339,9 +339,7 @@ def _read_plan(path: Path) -> dict[str, Any]:
     jobs = plan.get("jobs") if isinstance(plan, dict) else None
     needed = {"folder", "configuration", "seed"}
     if not isinstance(jobs, list) or not all(isinstance(job, dict) and needed <= job.keys() for job in jobs):
-        raise UserError(
-            f"{path}: no list `jobs` with folder, configuration and seed of each job. Start the sweep again."
-        )
+        raise UserError(f"{path}: no list `jobs` with folder, configuration and seed. Start the sweep again.")
     assert isinstance(plan, dict)
     if outside := [job["folder"] for job in jobs if not _is_inside_study(job["folder"])]:
         raise UserError(f"{path}: the folder of a job must be inside the study's folder; got {outside[0]}.")
