@@ -601,6 +601,7 @@ def assert_refused(outcome: Outcome, case: Case, here: Path) -> None:
     message = outcome.said[outcome.said.rindex("error: ") :]
     for part in case.says:
         assert part.format(here=here) in message
+    assert re.search(r"[.?;] [A-Za-z`]", message), "a next step"
     assert len(message) < 1500
     assert all(letter.isprintable() or letter == "\n" for letter in message)
     assert {name: (here / name).read_bytes() for name in case.files} == dict(case.files)
