@@ -201,7 +201,7 @@ def predict_parser() -> CommandParser:
         "predict",
         usage=[
             "RUN [--input FILE] [--output FILE] [--format conll|jsonl|text]",
-            "RUN [--input-format FORMAT] [--threads N] [data.columns.word=N] [data.separator=...]",
+            "RUN [--input-format FORMAT] [--threads N] [data.columns.word=N ...]",
         ],
         about=_ABOUT_PREDICT,
         words=(
