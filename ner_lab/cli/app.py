@@ -1,4 +1,4 @@
-"""Common code of all commands: `key=value` arguments, exit codes, error messages."""
+"""Common code of all commands: exit codes, error messages."""
 
 import logging
 import os
@@ -27,57 +27,6 @@ from ner_lab.io.os_errors import ensure_cwd_exists, explain_os_error
 from ner_lab.io.secrets import print_exception, redacted
 
 log = logging.getLogger(__name__)
-
-
-def keyword_arguments(
-    arguments: Sequence[str], known: Sequence[str], usage: str, positional: Sequence[str] = ()
-) -> tuple[dict[str, str], list[str]]:
-    """Split arguments into a command's own settings and overrides of `data`.
-
-    A setting is a long option (`--input FILE`, `--input-format=text`), or `KEY=VALUE`. Words without a key, and folders
-    whose names contain `=`, are those of `positional`, in order. `--help` prints `usage` and exits.
-
-    Args:
-        arguments: of the command line, without the command.
-        known: names of the command's settings, with underscores.
-        usage: text for `--help`, and after an error.
-        positional: settings that are given by position.
-    Returns:
-        Values of the settings by name, and the overrides of `data`.
-    Raises:
-        UserError: for an unknown key, which names the nearest, a value that is missing, or a setting given twice.
-    """
-    own: dict[str, str] = {}
-    data: list[str] = []
-    named = {word.lstrip("-").partition("=")[0] for word in arguments if "=" in word}
-    words = iter(arguments)
-    for word in words:
-        if word in ("-h", "--help"):
-            print(usage)
-            raise SystemExit(0)
-        key, equals, value = word.partition("=")
-        if word.startswith("--"):
-            key = key[2:].replace("-", "_")
-            if key not in known:
-                options = [f"--{name.replace('_', '-')}" for name in known]
-                raise UserError(f"unknown option '{word}'{nearest(word, options)}\n\n{usage}")
-            if not equals and (value := next(words, "")) == "":
-                raise UserError(f"{word} needs a value, {word} VALUE.\n\n{usage}")
-        elif not equals or (key not in known and ("/" in key or os.path.isdir(word))):
-            free = [name for name in positional if name not in own and name not in named]
-            if not free:
-                given = f"{' and '.join(positional)} given already" if positional else "expected KEY=VALUE"
-                raise UserError(f"'{word}': {given}.\n\n{usage}")
-            key, value = free[0], word
-        elif key == "data" or key.lstrip("+").startswith("data."):
-            data.append(word)
-            continue
-        elif key not in known:
-            raise UserError(f"unknown key '{key}'{nearest(key, [*known, 'data'])}\n\n{usage}")
-        if own.get(key, value) != value:
-            raise UserError(f"{key} is given twice, {key}={own[key]} and {key}={value}. Give one.\n\n{usage}")
-        own[key] = value
-    return own, data
 
 
 def config_dirs_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -159,12 +108,12 @@ def _is_about_values(error: BaseException | None) -> bool:
 def in_yaml(error: YAMLError) -> str:
     """Explain a YAML error in a config file or a command-line value, with its position."""
     if not isinstance(error, MarkedYAMLError) or (mark := error.problem_mark or error.context_mark) is None:
-        return f"it cannot be read as YAML: {' '.join(str(error).split())}. Mend the file, or quote the value."
+        return f"it cannot be read as YAML: {' '.join(str(error).split())}. Fix the file, or quote the value."
     problem = " ".join(filter(None, [error.context, error.problem]))
     if not os.path.exists(mark.name):
         return f"a value cannot be read: {problem}. Close its brackets, or write it in quotes: KEY=\"'VALUE'\"."
     hint = " YAML takes blanks, not tabs." if "\\t" in problem else ""
-    return f"{mark.name}:{mark.line + 1}: it cannot be read as YAML: {problem}.{hint} Mend the line."
+    return f"{mark.name}:{mark.line + 1}: it cannot be read as YAML: {problem}.{hint} Fix the line."
 
 
 def stop(error: str) -> NoReturn:

@@ -6,17 +6,12 @@ import sys
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.cli.app import config_dirs_of, run_command
+from ner_lab.cli.parsers import check_parser
 from ner_lab.config.compose import check_keys, check_words, compose_config, find_conflicting_overrides
 from ner_lab.errors import UserError
 from ner_lab.io.terminal import download_bar, start_logging, table
 
 log = logging.getLogger(__name__)
-
-_USAGE = """ner-lab check [GROUP=OPTION ...] [KEY=VALUE ...] [--config-dir DIR]
-
-Composes an experiment as `ner-lab train` does, reads its data and puts two small batches through the tagger. Each part
-must keep the promises of its kind (docs/parts.md): sizes, one loss for each sentence, tags that exist, the same results
-with and without padding, gradients, one step of the optimizer. Nothing is kept, and no run folder is written."""
 
 
 def check(cfg: DictConfig) -> list[tuple[str, str, str, str]]:
@@ -33,13 +28,10 @@ def check(cfg: DictConfig) -> list[tuple[str, str, str, str]]:
 
 def _command() -> None:
     arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(_USAGE)
-        return
     start_logging()
     config_dirs, overrides = config_dirs_of(arguments)
     if flags := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"'{flags[0]}': check takes overrides and --config-dir DIR.\n\n{_USAGE}")
+        raise UserError(f"'{flags[0]}': check takes overrides and --config-dir DIR. {check_parser().hint}")
     check_words(overrides)
     for twice in find_conflicting_overrides(overrides):
         log.warning("%s", twice)

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.cli.app import run_command
+from ner_lab.cli.parsers import dashboard_parser, parse_settings
 from ner_lab.cli.sweep import study_file
 from ner_lab.config.study_files import read_study_file
 from ner_lab.errors import UserError
@@ -17,16 +18,7 @@ from ner_lab.tracking.wandb.server import BASE_URL, ask, has_key, is_wandb_error
 
 log = logging.getLogger(__name__)
 
-_KEYS = ("name", "entity", "project", "base_url")
 _SECONDS = 20.0  # timeout for the server
-_USAGE = f"""ner-lab dashboard NAME [--entity ENTITY] [--project ner_lab] [--base-url {BASE_URL}]
-
-Creates at W&B a new workspace and a report for the runs of a study: scores by configuration,
-learning curves, mistakes. NAME is a study as in `ner-lab sweep NAME`, or its folder, outputs/NAME. It takes
-a key (wandb login) and the extra ner-lab[dashboards].
-
-entity   the person or team at W&B (that of the key)
-project  where the runs are (logger.project)"""
 
 
 def read_study(name: str) -> Study:
@@ -66,9 +58,9 @@ def save(study: Study, entity: str | None, project: str, base_url: str) -> tuple
 
 
 def _command() -> None:
-    own, data = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["name"])
+    own, data = parse_settings(dashboard_parser(), sys.argv[1:])
     if data or not own.get("name"):
-        raise UserError(f"which study? Give its name.\n\n{_USAGE}")
+        raise UserError(f"which study? Give its name. {dashboard_parser().hint}")
     start_logging()
     study = read_study(own["name"])
     base_url = own.get("base_url") or os.environ.get("WANDB_BASE_URL") or BASE_URL

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ner_lab.cli.app import config_dirs_of, keyword_arguments, run_command
+from ner_lab.cli.app import config_dirs_of, run_command
+from ner_lab.cli.parsers import data_parser, parse_settings
 from ner_lab.config.compose import data_section
 from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.corpora import locate, read_corpus
@@ -22,15 +23,6 @@ from ner_lab.models.features.lexicon.entries import build_lexicon
 from ner_lab.training.summary import counts_table
 
 log = logging.getLogger(__name__)
-
-_USAGE = """ner-lab data ACTION [data=OPTION] [data.KEY=VALUE ...] [--config-dir DIR]
-
-stats      the table of counts: documents, sentences, tokens, entities per type
-download   fetch the corpus into the cache and say where its files lie
-export     write the splits as four columns, word POS chunk tag: --output DIR [--scheme IOB2]
-lexicon    build the entries of a lexicon from lists of names, one a line: --input FILE[,FILE...] --output FILE
-
---config-dir DIR   a folder with options of your own, DIR/data/NAME.yaml for data=NAME"""
 
 
 def export(splits: dict[str, Split], folder: Path, scheme: str) -> list[Path]:
@@ -79,7 +71,7 @@ def _download(overrides: list[str], own: dict[str, str], config_dirs: list[str])
 
 def _export(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
     if not own.get("output"):
-        raise UserError(f"where to? Give output=DIR.\n\n{_USAGE}")
+        raise UserError(f"where to? Give output=DIR. {data_parser().hint}")
     options = _options(overrides, config_dirs)
     splits = read_corpus(options, locate(options, download_bar()))
     scheme = check_scheme(own.get("scheme", "IOB2"))
@@ -91,9 +83,11 @@ def _export(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -
 
 def _lexicon(overrides: list[str], own: dict[str, str], config_dirs: list[str]) -> None:
     if overrides:
-        raise UserError(f"'{overrides[0]}': a lexicon takes --input FILE,FILE and --output FILE only.\n\n{_USAGE}")
+        raise UserError(
+            f"'{overrides[0]}': a lexicon takes --input FILE,FILE and --output FILE only. {data_parser().hint}"
+        )
     if not (own.get("input") and own.get("output")):
-        raise UserError(f"from what, and where to? Give --input FILE and --output FILE.\n\n{_USAGE}")
+        raise UserError(f"from what, and where to? Give --input FILE and --output FILE. {data_parser().hint}")
     sources = [Path(name).expanduser() for name in own["input"].split(",")]
     if missing := [source for source in sources if not source.is_file()]:
         raise UserError(f"input={missing[0]}: {why_no_file(missing[0])} Give lists of names, one a line.")
@@ -116,15 +110,16 @@ _ACTIONS: dict[str, tuple[Callable[[list[str], dict[str, str], list[str]], None]
 
 def _command() -> None:
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE)
-        raise SystemExit(0 if arguments else 2)
+    if not arguments:
+        raise UserError(f"which action? Give one of {', '.join(_ACTIONS)}. {data_parser().hint}")
     action, *rest = arguments
     if action not in _ACTIONS:
-        raise UserError(f"no action '{action}'{nearest(action, _ACTIONS)}\n\n{_USAGE}")
+        raise UserError(f"no action '{action}'{nearest(action, _ACTIONS)} {data_parser().hint}")
     act, keys = _ACTIONS[action]
     config_dirs, arguments = config_dirs_of(rest)
-    own, overrides = keyword_arguments(arguments, keys, _USAGE)
+    own, overrides = parse_settings(data_parser(), arguments)
+    if others := [name for name in own if name not in keys]:
+        raise UserError(f"--{others[0]}: `ner-lab data {action}` does not take it. {data_parser().hint}")
     start_logging()
     act(overrides, own, config_dirs)
 

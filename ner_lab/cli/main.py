@@ -1,11 +1,8 @@
 """`ner-lab COMMAND ...`"""
 
-import ast
 import importlib
-import importlib.util
 import os
 import sys
-from pathlib import Path
 
 _COMMANDS = {
     "train": ("ner_lab.cli.train", "train a tagger:            ner-lab train paper=lample2016 seed=2"),
@@ -31,21 +28,9 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "ner-lab COMMAND --help says what a command takes.",
+            "ner-lab COMMAND --help describes a command.",
         ]
     )
-
-
-def usage_of(module: str) -> str | None:
-    """Read `_USAGE` from a module's source, without importing what the command needs."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return None
-    for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="_USAGE")], value=ast.Constant(value=str() as text)):
-                return text
-    return None
 
 
 def _say(text: str) -> None:
@@ -82,8 +67,10 @@ def main() -> None:
 
         _say(help_of_train())
         return
-    if {"-h", "--help"} & set(rest) and (text := usage_of(_COMMANDS[command][0])) is not None:
-        _say(text)
+    if command != "train" and {"-h", "--help"} & set(rest):
+        from ner_lab.cli.parsers import PARSERS
+
+        _say(PARSERS[command]().format_help().rstrip())
         return
     from ner_lab.io.os_errors import ensure_cwd_exists
 

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from rich.progress import TextColumn
 
-from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.cli.app import run_command
+from ner_lab.cli.parsers import parse_settings, predict_parser
 from ner_lab.config.compose import data_section
 from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.readers.recognition import FIRST_LINES, recognise
@@ -28,39 +29,21 @@ from ner_lab.models.threads import set_threads
 
 log = logging.getLogger(__name__)
 
-_KEYS = ("run", "input", "output", "format", "input_format", "threads")
 _DATA_KEYS = ("data.columns", "data.separator", "data.docstart")
 _PARTS = 2  # chunks for each process, if they can be large
-_USAGE = """ner-lab predict RUN [--input FILE|-] [--output FILE|-] [--format conll|jsonl|text] [--input-format ...]
-                [--threads N] [data.columns.word=N] [data.separator=auto|tab|space|any]
-
-Tags text with the best checkpoint of a run, streaming from input to output (standard ones by default).
-An output FILE is called FILE.part until all of it is written.
-
-format        conll   token and tag a line, a blank line between sentences; tags in IOB2
-              jsonl   a sentence a line: {"tokens": [...], "tags": [...], "entities": [...]}; a line for each line of
-                      JSON, with its other fields, and for its "text" the entities' start_char and end_char
-              text    the text with its entities marked: [PER Anna Holm] lives in [LOC Oslo]
-input_format  text    running text; a blank line or a line's end closes a paragraph
-              tokens  a sentence a line, tokens between blanks
-              conll   a token a line, a blank line between sentences; columns are those of the run's data, unless
-                      data.columns.word, data.separator or data.docstart are given (further columns are ignored)
-              jsonl   {"tokens": [...]} or {"text": "..."} a line; of a line with both, the tokens are the words
-              auto    recognised by the file's name, or its first lines (the default); what is typed is text
-threads       processor cores to use, a process on each: all there are by default. A short input, and one
-              that comes bit by bit, is tagged as it comes, on one"""
 
 
 def _command() -> None:
-    own, overrides = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["run"])
+    own, overrides = parse_settings(predict_parser(), sys.argv[1:])
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         if key not in _DATA_KEYS and not key.startswith("data.columns."):
             raise UserError(
-                f"'{override}': predict takes --input FILE and, of data, {', '.join(_DATA_KEYS)}.\n\n{_USAGE}"
+                f"'{override}': predict takes --input FILE and, of data, {', '.join(_DATA_KEYS)}. "
+                f"{predict_parser().hint}"
             )
     if not own.get("run"):
-        raise UserError(f"which run? Give its folder.\n\n{_USAGE}")
+        raise UserError(f"which run? Give its folder. {predict_parser().hint}")
     write = _choice(own, "format", "conll", OUTPUT_FORMATS)
     read_as = _choice(own, "input_format", "auto", {name: name for name in ("auto", *INPUT_FORMATS)})
     processes = _processes(own.get("threads"))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.cli.app import run_command
+from ner_lab.cli.parsers import parse_settings, report_parser
 from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.atomic import write_atomic
 from ner_lab.io.safe_read import resolve_inside
@@ -19,20 +20,6 @@ from ner_lab.reporting.render_markdown import markdown
 from ner_lab.reporting.render_terminal import terminal
 from ner_lab.reporting.sections import report_document, summary_document
 from ner_lab.reporting.study_runs import collect
-
-_KEYS = ("folder", "output", "split", "baseline", "rounds", "study")
-_USAGE = """ner-lab report FOLDER [--output DIR] [--split test|dev] [--baseline CONFIGURATION] [--rounds 10000]
-ner-lab report LEDGER [--study NAME] [--output DIR] ...
-
-Tables, plots and tests of the runs in a folder: a study's (outputs/NAME), or any tree of runs. Works at
-any time, also while a study is half done, and reads what the runs wrote, nothing else. A ledger (see `ner-lab results`)
-gets a report for each of its studies, in output/NAME, without the plots that need the predictions themselves.
-
-study     of a ledger, this one alone
-output    where to write report.md, report.html, table.tex, CSV and plots/ (FOLDER/report)
-split     what tests and effects are about (test, or dev where no run has test)
-baseline  what the others are held against: its choices or label (the study's, else the first)
-rounds    of approximate randomisation over sentences, for each comparison"""
 
 
 @dataclass(frozen=True)
@@ -97,11 +84,13 @@ def _write(findings: Findings, target: Path) -> Written:
 
 
 def _command() -> None:
-    own, data = keyword_arguments(sys.argv[1:], _KEYS, _USAGE, ["folder"])
+    own, data = parse_settings(report_parser(), sys.argv[1:])
     if data:
-        raise UserError(f"'{data[0]}': report takes no data options; it reads what the runs wrote.\n\n{_USAGE}")
+        raise UserError(
+            f"'{data[0]}': report takes no data options; it reads what the runs wrote. {report_parser().hint}"
+        )
     if not own.get("folder"):
-        raise UserError(f"which folder? Give that of a study or of runs, outputs/NAME.\n\n{_USAGE}")
+        raise UserError(f"which folder? Give that of a study or of runs, outputs/NAME. {report_parser().hint}")
     rounds = own.get("rounds", str(ROUNDS))
     if not rounds.isdecimal() or int(rounds) < 1:
         raise invalid_value("rounds", rounds, f"a whole number of at least 1, such as {ROUNDS}")

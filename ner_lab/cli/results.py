@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ner_lab.cli.app import keyword_arguments, run_command
+from ner_lab.cli.app import run_command
+from ner_lab.cli.parsers import results_parser
 from ner_lab.config.naming import SEED
 from ner_lab.config.study_files import SWEEPS_DIR, studies
 from ner_lab.errors import UserError
@@ -15,21 +16,6 @@ from ner_lab.reporting.ledger.files import Added, begin, match, put, studies_of,
 from ner_lab.reporting.ledger.record import identity_of_run, record_of
 from ner_lab.reporting.study_runs import Run, StudyRuns, collect
 from ner_lab.runs.records import BROKEN, FAILED, FINISHED, MISSING
-
-_KEYS = ("ledger",)
-_USAGE = """ner-lab results add RUN_OR_STUDY... [--note TEXT] [--replace] [--ledger results]
-ner-lab results match [--ledger results]
-
-`add` puts finished runs into the ledger, a small file each: configuration, seed, scores, counts of each sentence,
-learning curve, time, machine, versions, commit, checksums of the inputs. No text of the corpus, no path.
-`ner-lab report results` makes tables, plots and tests of it. Adding a run again changes nothing; from another study
-it adds the study's name. Runs of a study that are not finished are named and left out. A failed or unfinished
-run is refused (exit code 2), and so is a second run of one configuration and seed on one commit. A run belongs to
-every study of sweeps/ that has its configuration; `match` looks for these again, after studies have changed.
-
---note TEXT   on the inputs of these runs, such as "58,513 of 400,000 vectors estimated"; may be repeated
---replace     put a run in the place of another of its configuration, seed and commit
---ledger      the folder (results)"""
 
 
 def add(
@@ -117,47 +103,26 @@ def _described(study: StudyRuns) -> dict[str, Any]:
     }
 
 
-def _options(arguments: Sequence[str]) -> tuple[list[str], list[str], bool, list[str]]:
-    """Parse folders, notes, whether to replace, and KEY=VALUE."""
-    folders, notes, replace, others = [], [], False, []
-    words = iter(arguments)
-    for word in words:
-        if word == "--replace":
-            replace = True
-        elif word == "--note" or word.startswith("--note="):
-            note = word.partition("=")[2] if "=" in word else next(words, "")
-            if not note.strip():
-                raise UserError(f"--note: which? Give it in quotes.\n\n{_USAGE}")
-            notes.append(" ".join(note.split()))
-        elif word == "--ledger":
-            others += [word, next(words, "")]
-        elif word.startswith("-") or word.partition("=")[0] in _KEYS:
-            others.append(word)
-        else:
-            folders.append(word)
-    return folders, notes, replace, others
-
-
 def _command() -> None:
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(_USAGE)
-        return
-    if not arguments or arguments[0] not in ("add", "match"):
-        raise UserError(f"results: what to do? There are `add` and `match`.\n\n{_USAGE}")
-    folders, notes, replace, others = _options(arguments[1:])
-    own, data = keyword_arguments(others, _KEYS, _USAGE)
-    if data:
-        raise UserError(f"'{data[0]}': results takes no data options.\n\n{_USAGE}")
-    ledger = own.get("ledger", "results")
-    if arguments[0] == "match":
-        if folders or notes or replace:
-            raise UserError(f"match takes --ledger DIR alone.\n\n{_USAGE}")
+    parser = results_parser()
+    parsed = parser.parse_words(sys.argv[1:])
+    action, *words = parsed.words or [""]
+    if action not in ("add", "match"):
+        raise UserError(f"results: which action? Give add or match. {parser.hint}")
+    if any(not note.strip() for note in parsed.note):
+        raise UserError(f"--note is empty. Give a text in quotes. {parser.hint}")
+    notes = [" ".join(note.split()) for note in parsed.note]
+    named_ledgers = [word.partition("=")[2] for word in words if word.startswith("ledger=")]
+    folders = [word for word in words if not word.startswith("ledger=")]
+    ledger = [*(parsed.ledger or ()), *named_ledgers, "results"][0]
+    if action == "match":
+        if folders or notes or parsed.replace:
+            raise UserError(f"match takes --ledger DIR only. {parser.hint}")
         _show(Added(extended=match(Path(ledger).expanduser(), studies(SWEEPS_DIR))))
         return
     if not folders:
-        raise UserError(f"which runs? Give folders of runs or studies, outputs/NAME.\n\n{_USAGE}")
-    added = add(folders, ledger, notes=notes, replace=replace)
+        raise UserError(f"which runs? Give folders of runs or studies, outputs/NAME. {parser.hint}")
+    added = add(folders, ledger, notes=notes, replace=parsed.replace)
     _show(added)
     if added.refused:
         raise UserError("\n".join(added.refused))

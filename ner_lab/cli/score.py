@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ner_lab.cli.app import run_command
+from ner_lab.cli.parsers import score_parser
 from ner_lab.data.readers.conll import read_text
 from ner_lab.data.sentence import DOCSTART
 from ner_lab.data.tags import as_written, spans_of, split_tag
@@ -22,16 +23,6 @@ from ner_lab.reporting.significance import holm, randomise
 log = logging.getLogger(__name__)
 
 _BLANKS = re.compile(r"[ \t]+")
-_USAGE = """ner-lab score FILE... [--json]
-
-Scores files of predictions of any system: a token a line, further columns, gold tag, predicted tag (the last two
-columns), a blank line between sentences. Tags may be in IO, IOB1, IOB2, IOBES or BILOU, which is recognised; they are
-read as conlleval reads them. seqeval's strict F1 is added. -DOCSTART- lines are left out; conlleval counts each as a
-token tagged right, so that its accuracy is slightly higher where a file has them. Several files of the same sentences
-are compared with the first one by approximate randomisation over sentences, corrected for their number
-by Holm's method.
-
---json   the figures as JSON on standard output"""
 
 
 @dataclass(frozen=True)
@@ -176,21 +167,16 @@ def _comparison_table(files: Sequence[ScoredFile], tests: Sequence[dict[str, Any
 
 
 def _command() -> None:
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(_USAGE)
-        return
-    names = [word for word in arguments if word != "--json"]
-    if unknown := [word for word in names if word.startswith("-")]:
-        raise UserError(f"'{unknown[0]}': score takes files and --json.\n\n{_USAGE}")
+    parsed = score_parser().parse_words(sys.argv[1:])
+    names = parsed.words
     if not names:
-        raise UserError(f"which files? Give one or more.\n\n{_USAGE}")
+        raise UserError(f"which files? Give one or more. {score_parser().hint}")
     start_logging()
     files = [score_file(name) for name in names]
     tests = compare_files(files) if len(files) > 1 else []
     for doubt in (doubt for file in files for doubt in _doubts(file)):
         log.warning("%s", doubt)
-    if "--json" in arguments:
+    if parsed.json:
         figures = [{"file": str(file.path), **file.scores} for file in files]
         print(json.dumps({"files": figures, "comparisons": tests}, indent=2))
         return

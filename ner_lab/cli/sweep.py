@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from ner_lab.cli.app import run_command
+from ner_lab.cli.parsers import sweep_parser
 from ner_lab.cli.train import main as train
 from ner_lab.config.study_files import SWEEPS_DIR, read_study_file, studies
 from ner_lab.errors import UserError, nearest
@@ -18,22 +19,6 @@ log = logging.getLogger(__name__)
 
 _SHOWING = {"--cfg", "-c", "--info", "-i"}
 """Hydra's flags that show a config and run nothing."""
-_USAGE = """ner-lab sweep NAME [GROUP=OPTION ...] [KEY=VALUE ...]   run a study: the jobs that are not done yet
-ner-lab sweep NAME|FOLDER --status                      where it stands: done, running, failed, left, and time left
-ner-lab sweep NAME|FOLDER --watch                       the same, kept up to date while it runs
-ner-lab sweep                                           the studies there are
-
-NAME is a file of sweeps/, here or in the package, or a path to one. A study's jobs lie in
-outputs/NAME/CHOICES/seed=N. The same command again skips what is finished, resumes what was
-stopped or killed, repeats what failed, and adds what is new, such as further seeds:
-
-  ner-lab sweep chars_by_decoder 'seed=range(1,6)'
-  ner-lab sweep chars_by_decoder hydra.launcher.n_jobs=2 trainer=ddp
-  ner-lab sweep chars_by_decoder hydra/launcher=submitit_slurm
-
-It is `ner-lab train -m --config-dir sweeps --config-name NAME`, and takes whatever that takes.
-hydra.launcher.n_jobs   jobs at once                    hydra.launcher.gpus=[0,1]      GPUs to deal out
-hydra.launcher.on_config_change  finished jobs of another config: refuse, keep or redo          hydra.sweep.dir=DIR"""
 
 
 def study_file(name: str) -> Path:
@@ -85,9 +70,6 @@ def _status(name: str, overrides: list[str], *, live: bool) -> None:
 
 def _command() -> None:
     arguments = sys.argv[1:]
-    if any(item in ("-h", "--help") for item in arguments):
-        print(_USAGE)
-        return
     start_logging()
     if not arguments:
         _list()
@@ -95,7 +77,7 @@ def _command() -> None:
     flags = {"--status", "--watch"} & set(arguments)
     name, *overrides = [item for item in arguments if item not in flags] or [""]
     if not name or name.startswith("-") or ("=" in name and not Path(name).exists()):
-        raise UserError(f"'{name}': the study's name comes first.\n\n{_USAGE}")
+        raise UserError(f"'{name}': the study's name comes first. {sweep_parser().hint}")
     if flags:
         _status(name, overrides, live="--watch" in flags)
         return

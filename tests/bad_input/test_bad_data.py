@@ -33,114 +33,98 @@ def columns(name: str, content: bytes, *says: str, call: Sequence[str] = ()) -> 
 
 
 COLUMNS = [
-    columns("one column has no tags", b"Anna\nHolm\n", ":1: 1 column", "at least two columns", "data.separator"),
-    columns("commas part no columns", b"Anna,B-PER\nHolm,I-PER\n", ":1: it is CSV", "import csv"),
-    columns("a row with a column too many", GOOD + b"Oslo X B-LOC\n", ":8: 3 columns, line 1 has 2", "'Oslo X B-LOC'"),
-    columns("a row with a column too few", b"Anna X B-PER\n\nOslo\n", ":3: 1 column, line 1 has 3", "mend the line"),
+    columns("one column has no tags", b"Anna\nHolm\n", ":1:", "1 column", "data.separator"),
+    columns("commas part no columns", b"Anna,B-PER\nHolm,I-PER\n", ":1:", "CSV", "import csv"),
+    columns("a row with a column too many", GOOD + b"Oslo X B-LOC\n", ":8:", "3 columns", "'Oslo X B-LOC'"),
+    columns("a row with a column too few", b"Anna X B-PER\n\nOslo\n", ":3:", "1 column"),
     columns(
         "the tag is asked for from where no column is",
         GOOD,
-        ":1: column 3 (tag)",
+        ":1:",
         "2 columns",
-        "Set data.columns",
+        "data.columns",
         call=["data.columns.tag=3"],
     ),
     columns(
-        "the word is asked for from where no column is",
-        GOOD,
-        ":1: column -4 (word)",
-        "Set data.columns",
-        call=["data.columns.word=-4"],
+        "the word is asked for from where no column is", GOOD, ":1:", "data.columns", call=["data.columns.word=-4"]
     ),
     columns(
-        "a further column is asked for from where none is",
-        GOOD,
-        ":1: column 2 (pos)",
-        "Set data.columns",
-        call=["+data.columns.pos=2"],
+        "a further column is asked for from where none is", GOOD, ":1:", "data.columns", call=["+data.columns.pos=2"]
     ),
     columns(
         "tabs come first and blanks later",
         b"Anna\tB-PER\nOslo B-LOC\n",
-        ":2: 1 column",
+        ":2:",
+        "1 column",
         "split on tabs",
         "data.separator",
     ),
     columns(
         "blanks are stated and there are tabs",
         b"Anna\tB-PER\n",
-        ":1: 1 column",
-        "check data.separator",
+        ":1:",
+        "1 column",
+        "data.separator",
         call=["data.separator=space"],
     ),
     columns(
         "single blanks are stated and there are two",
         b"Anna B-PER\nOslo  B-LOC\n",
-        ":2: 3 columns",
+        ":2:",
+        "3 columns",
         "data.separator",
         call=["data.separator=space"],
     ),
-    columns(
-        "between tabs the word is empty", b"Anna\tB-PER\n\tO\n", ":2: the word in column 0 is empty", r"'\tO'", "mend"
-    ),
-    columns(
-        "between tabs the word is a blank", b"Anna\tB-PER\n \tO\n", ":2: the word in column 0 is empty", "split on tabs"
-    ),
+    columns("between tabs the word is empty", b"Anna\tB-PER\n\tO\n", ":2:", "'\\tO'", "mend"),
+    columns("between tabs the word is a blank", b"Anna\tB-PER\n \tO\n", ":2:", "split on tabs"),
     columns(
         "between tabs the tag is empty",
         b"Anna\tB-PER\tx\nOslo\t\tx\n",
-        ":2: '' is no tag: the word has no annotation",
+        ":2:",
+        "''",
         "Write O",
         call=["data.columns.tag=1"],
     ),
-    columns("blanks that are no ASCII part no columns", "Anna\u00a0B-PER\n".encode(), ":1: 1 column", "data.separator"),
+    columns(
+        "blanks that are no ASCII part no columns", "Anna\u00a0B-PER\n".encode(), ":1:", "1 column", "data.separator"
+    ),
     columns(
         "a blank that is no ASCII stands within a row",
         GOOD + "Oslo\u00a0B-LOC\n".encode(),
-        ":8: 1 column, line 1 has 2",
-        r"'Oslo\xa0B-LOC'",
+        ":8:",
+        "1 column",
+        "'Oslo\\xa0B-LOC'",
     ),
     columns(
         "a letter of no width hangs on a tag",
         GOOD + "Oslo B-LOC\u200b\n".encode(),
-        r":8: 'B-LOC\u200b' is no tag",
-        "cannot be seen",
+        ":8:",
+        "'B-LOC\\u200b'",
         "data.columns.tag",
     ),
-    columns(
-        "a tag between tabs holds a blank", b"Anna\tB-PER x\n", ":1: 'B-PER x' is no tag", "a blank", "B-Drug_Name"
-    ),
+    columns("a tag between tabs holds a blank", b"Anna\tB-PER x\n", ":1:", "'B-PER x'", "B-Drug_Name"),
     columns(
         "JSON lines stand in place of columns",
         b'{"tokens": ["Anna"], "tags": ["B-PER"]}\n',
-        ":1: it is JSON",
-        "a blank line between sentences",
+        ":1:",
+        "JSON",
+        "blank line between sentences",
     ),
 ]
 BYTES = [
-    columns("a NUL byte stands in a word", GOOD + b"Os\0lo B-LOC\n", ":8: a NUL byte", r"Os\x00lo", "damaged"),
+    columns("a NUL byte stands in a word", GOOD + b"Os\0lo B-LOC\n", ":8:", "NUL", "Os\\x00lo", "damaged"),
     columns(
-        "UTF-16 with its mark",
-        GOOD.decode().encode("utf-16"),
-        ":1: it is in UTF-16",
-        "iconv -f utf-16 -t utf-8 train.conll",
+        "UTF-16 with its mark", GOOD.decode().encode("utf-16"), ":1:", "UTF-16", "iconv -f utf-16 -t utf-8 train.conll"
     ),
     columns(
-        "UTF-16 without a mark",
-        GOOD.decode().encode("utf-16-le"),
-        ":1: it is in UTF-16LE",
-        "iconv -f utf-16le -t utf-8",
+        "UTF-16 without a mark", GOOD.decode().encode("utf-16-le"), ":1:", "UTF-16LE", "iconv -f utf-16le -t utf-8"
     ),
-    columns(
-        "UTF-16 the other way round", GOOD.decode().encode("utf-16-be"), ":1: it is in UTF-16BE", "iconv -f utf-16be"
-    ),
-    columns("UTF-32 with its mark", GOOD.decode().encode("utf-32"), ":1: it is in UTF-32", "iconv -f utf-32 -t utf-8"),
-    columns("UTF-32 without a mark", GOOD.decode().encode("utf-32-be"), ":1: it is in UTF-32BE", "iconv -f utf-32be"),
-    columns(
-        "Latin-1", GOOD + "Málaga B-LOC\n".encode("latin-1"), ":8: byte 0xe1 is not UTF-8", "iconv -f latin1 -t utf-8"
-    ),
-    columns("halves of characters written as bytes", GOOD + b"\xed\xa0\x80 O\n", ":8: ed a0 80 is half", "iconv -c"),
-    columns("a character cut in two at the end", GOOD + b"K\xc3", ":8: byte 0xc3 is not UTF-8", "iconv"),
+    columns("UTF-16 the other way round", GOOD.decode().encode("utf-16-be"), ":1:", "UTF-16BE", "iconv -f utf-16be"),
+    columns("UTF-32 with its mark", GOOD.decode().encode("utf-32"), ":1:", "UTF-32", "iconv -f utf-32 -t utf-8"),
+    columns("UTF-32 without a mark", GOOD.decode().encode("utf-32-be"), ":1:", "UTF-32BE", "iconv -f utf-32be"),
+    columns("Latin-1", GOOD + "Málaga B-LOC\n".encode("latin-1"), ":8:", "0xe1", "UTF-8", "iconv -f latin1 -t utf-8"),
+    columns("halves of characters written as bytes", GOOD + b"\xed\xa0\x80 O\n", ":8:", "iconv"),
+    columns("a character cut in two at the end", GOOD + b"K\xc3", ":8:", "0xc3", "UTF-8", "iconv"),
     *(
         columns(
             f"{what} stands in place of columns",
@@ -150,132 +134,106 @@ BYTES = [
         )
         for what, content in PACKED.items()
     ),
-    columns("a web page stands in place of columns", PAGE, ":1: it is a web page", "Fetch the file itself"),
+    columns("a web page stands in place of columns", PAGE, ":1:", "web page"),
     *(
         columns(f"{what} in place of columns", content, f":1: it is {what}", step)
         for what, content, step in FOREIGN.values()
     ),
-    columns("random bytes", bytes(range(128, 256)) * 40, ":1: byte 0x80 is not UTF-8"),
-    columns(
-        "one line of 50 MB without a blank",
-        b"x" * 50_000_000,
-        ":1: a line of 50,000,000 letters",
-        "at most 1,048,576",
-        "line breaks",
-    ),
-    columns("one line of 50 MB of columns", b"Oslo O " * 7_000_000, ":1: a line of 49,000,000 letters", "line breaks"),
-    columns(
-        "a tag of 5,000 letters", GOOD + b"Oslo " + b"X" * 5000 + b"\n", ":8: 'XXXX", "(cut: 5,000 in all)", "is no tag"
-    ),
+    columns("random bytes", bytes(range(128, 256)) * 40, ":1:", "0x80", "UTF-8"),
+    columns("one line of 50 MB without a blank", b"x" * 50_000_000, ":1:", "50,000,000", "1,048,576", "line breaks"),
+    columns("one line of 50 MB of columns", b"Oslo O " * 7_000_000, ":1:", "49,000,000", "line breaks"),
+    columns("a tag of 5,000 letters", GOOD + b"Oslo " + b"X" * 5000 + b"\n", ":8:", "(cut: 5,000 in all)"),
 ]
 EMPTY = [
-    columns("a file without a byte", b"", ": no sentence in it", "at least one", "check data.train"),
-    columns("a file of a byte order mark", b"\xef\xbb\xbf", ": no sentence in it", "check data.train"),
-    columns("only empty lines", b"\n \n\t\n\x0c\n\r\n", ": no sentence in it", "check data.train"),
-    columns("only document marks", b"-DOCSTART- O\n\n-DOCSTART- -X- O O\n", ": no sentence in it", "check data.train"),
-    columns("a single sentence can hold out no dev", b"Oslo B-LOC\n", ": too few sentences", "Give data.dev=FILE"),
+    columns("a file without a byte", b"", ":", "data.train"),
+    columns("a file of a byte order mark", b"\xef\xbb\xbf", ":", "data.train"),
+    columns("only empty lines", b"\n \n\t\n\x0c\n\r\n", ":", "data.train"),
+    columns("only document marks", b"-DOCSTART- O\n\n-DOCSTART- -X- O O\n", ":", "data.train"),
+    columns("a single sentence can hold out no dev", b"Oslo B-LOC\n", ":", "Give", "data.dev=FILE"),
 ]
 PLACES = [
     Case(
         "a folder in place of a file",
         {},
         STATS,
-        ["data.train=", "{here}/train.conll: is a folder", "Give the path"],
+        ["data.train", "{here}/train.conll:", "is a folder", "Give"],
         make=["folder train.conll"],
     ),
     Case(
         "a pipe in place of a file",
         {},
         STATS,
-        ["{here}/train.conll: is a pipe or a device", "Give the path"],
+        ["{here}/train.conll:", "pipe or a device", "Give"],
         make=["pipe train.conll"],
     ),
     Case(
         "a device in place of a file",
         {},
         ["data", "stats", "data=files", "data.train=/dev/zero"],
-        ["/dev/zero: is a pipe or a device", "Give the path"],
+        ["/dev/zero", "pipe or a device", "Give"],
     ),
     Case(
         "a link that leads nowhere",
         {},
         STATS,
-        ["{here}/train.conll: is a link to gone.conll, where nothing is"],
+        ["{here}/train.conll:", "is a link to gone.conll"],
         make=["link train.conll gone.conll"],
     ),
-    Case(
-        "a link to itself",
-        {},
-        STATS,
-        ["{here}/train.conll", "a link to train.conll"],
-        make=["link train.conll train.conll"],
-    ),
+    Case("a link to itself", {}, STATS, ["{here}/train.conll", "a link to"], make=["link train.conll train.conll"]),
     Case(
         "a name that is misspelt",
         {"train.conl": GOOD},
         STATS,
-        ["{here}/train.conll: there is no such file. Did you mean 'train.conl'?", "Give the path"],
+        ["{here}/train.conll:", "Did you mean 'train.conl'?", "Give"],
     ),
     Case(
         "a folder that is missing",
         {},
         [*STATS[:3], "data.train={here}/gone/train.conll"],
-        ["{here}/gone/train.conll: there is no such file, nor a folder {here}/gone."],
+        ["{here}/gone/train.conll:", "{here}/gone."],
     ),
     Case(
         "a corpus's folder without its files",
         {"other.txt": GOOD},
         ["data", "stats", "data=conll2003", "data.dir={here}"],
-        ["data.dir={here}: no train split there", "train.txt or eng.train", "data.train=FILE"],
+        ["data.dir={here}:", "train.txt or eng.train", "data.train=FILE"],
     ),
     Case(
         "a corpus's folder that is missing",
         {},
         ["data", "stats", "data=conll2003", "data.dir={here}/gone"],
-        ["data.dir={here}/gone: no such folder", "Give the folder"],
+        ["data.dir={here}/gone:", "Give"],
     ),
     Case(
         "a file that is not the published one",
         dict.fromkeys(("train.txt", "dev.txt", "test.txt"), b"Oslo NNP I-NP I-LOC\n"),
         ["data", "stats", "data=conll2003", "data.dir={here}"],
-        ["{here}/train.txt: this is not the published train split", "(published: 14,041)", "data.verify=false"],
+        ["{here}/train.txt:", "14,041", "data.verify=false"],
     ),
     Case(
         "dev is bad where train is good",
         {"train.conll": GOOD, "dev.conll": b"Oslo LOC\n"},
         [*STATS, "data.dev={here}/dev.conll"],
-        ["{here}/dev.conll:1: 'LOC' is no tag"],
+        ["{here}/dev.conll:1:", "'LOC'"],
     ),
 ]
 TAGS = [
-    columns(
-        "a tag in small letters",
-        b"Anna b-per\n",
-        ":1: 'b-per' is no tag",
-        "capital letters",
-        "sed -E",
-    ),
-    columns("a tag without its dash", GOOD + b"Oslo BLOC\n", ":8: 'BLOC' is no tag: expected O, or one of B- I-"),
-    columns("a tag without its letter", b"Oslo LOC\n", ":1: 'LOC' is no tag", "data.columns.tag"),
-    columns("a tag of an unknown letter", b"Oslo X-LOC\n", ":1: 'X-LOC' is no tag", "data.columns.tag"),
-    columns("a tag without a type", b"Oslo B-\n", ":1: 'B-' is no tag", "no entity type", "sed -E"),
-    columns("a zero for the letter O", b"won 0\n", ":1: '0' is no tag: expected O", "data.columns.tag"),
-    columns(
-        "letters of two schemes",
-        b"Oslo S-LOC\n\nBergen U-LOC\n",
-        ":3: tags mix the letters of IOBES and BILOU",
-        "one scheme",
-    ),
+    columns("a tag in small letters", b"Anna b-per\n", ":1:", "'b-per'", "capital letters", "sed -E"),
+    columns("a tag without its dash", GOOD + b"Oslo BLOC\n", ":8:", "'BLOC'"),
+    columns("a tag without its letter", b"Oslo LOC\n", ":1:", "'LOC'", "data.columns.tag"),
+    columns("a tag of an unknown letter", b"Oslo X-LOC\n", ":1:", "'X-LOC'", "data.columns.tag"),
+    columns("a tag without a type", b"Oslo B-\n", ":1:", "'B-'", "no entity type", "sed -E"),
+    columns("a zero for the letter O", b"won 0\n", ":1:", "'0'", "data.columns.tag"),
+    columns("letters of two schemes", b"Oslo S-LOC\n\nBergen U-LOC\n", ":3:", "IOBES", "BILOU"),
     columns(
         "another scheme than the stated one",
         b"Oslo I-LOC\n",
-        ":1: I-LOC may not follow O in IOB2",
+        ":1:",
+        "IOB2",
         "data.file_scheme",
         call=["data.file_scheme=IOB2"],
     ),
-    columns(
-        "a stated scheme that there is not", GOOD, "'BMES' is no tag scheme", "IOBES", call=["data.file_scheme=BMES"]
-    ),
+    columns("a stated scheme that there is not", GOOD, "'BMES'", "IOBES", call=["data.file_scheme=BMES"]),
 ]
 TAGS[-1] = Case(TAGS[-1].name, TAGS[-1].files, TAGS[-1].call, TAGS[-1].says[1:])
 MARKUP_CALL = [*STATS, "data.format=markup"]
@@ -284,25 +242,25 @@ MARKUP = [
         "a bracket that is never closed",
         {"train.conll": b"# a | news\n[LOC Oslo won.\n"},
         MARKUP_CALL,
-        ["{here}/train.conll:2: a bracket that is no entity", "[TYPE words]"],
+        ["{here}/train.conll:2:", "[TYPE words]"],
     ),
     Case(
         "an entity that ends within a word",
         {"train.conll": b"# a | news\n[LOC Os]lo won.\n"},
         MARKUP_CALL,
-        ["{here}/train.conll:2: the entity 'Os' does not begin and end with a word", "Oslo won ."],
+        ["{here}/train.conll:2:", "'Os'", "Oslo won ."],
     ),
     Case(
         "markup of titles alone",
         {"train.conll": b"# a | news\n\n# b | news\n"},
         MARKUP_CALL,
-        ["{here}/train.conll: no sentence in it", "check data.train"],
+        ["{here}/train.conll:", "data.train"],
     ),
     Case(
         "markup of one line of 50 MB",
         {"train.conll": b"# a | news\n" + b"Oslo " * 10_000_000},
         MARKUP_CALL,
-        ["{here}/train.conll:2: a line of 50,000,000 letters"],
+        ["{here}/train.conll:2:", "50,000,000"],
     ),
 ]
 
@@ -316,174 +274,116 @@ SENNA = ("train", "SMALL", "word_embedding=senna", "word_embedding.path={here}/e
 GLOVE = ("word_embedding=glove", "word_embedding.path={here}/vectors.zip")
 BINARY = binary(3, 2, {b"anna": [1, 2], b"oslo": [3, 4], b"won": [5, 6]})
 VECTOR_FILES = [
-    vectors("vectors of two sizes", VECTORS + b"won 1 2\n", ":4: 2 numbers, line 1 has 3", "Is the file complete?"),
+    vectors("vectors of two sizes", VECTORS + b"won 1 2\n", ":4:", "2 numbers"),
     vectors(
         "a vector with a word for a number",
         VECTORS + b"nordbank 1 x 3\n",
-        ":4: the vector of 'nordbank' is damaged",
-        "Fetch the file again",
+        ":4:",
+        "'nordbank'",
+        "damaged",
         call=["data.lowercase=true"],
     ),
+    vectors("a vector with what is not a number", VECTORS + b"holm 1 nan 3\n", ":4:", "'holm'", "finite"),
+    vectors("a vector with a number too large", VECTORS + b"holm 1 1e99 3\n", ":4:", "'holm'", "finite"),
+    vectors("a header that promises more words", b"9 3\n" + VECTORS, ":", "3 vectors"),
+    vectors("a header that promises longer vectors", b"3 4\n" + VECTORS, ":2:", "3 numbers"),
+    vectors("a header that promises shorter vectors", b"3 2\n" + VECTORS, ":2:", "3 numbers"),
+    vectors("a header that is out of the world", b"999999999999 999999999\n" + VECTORS, ":1:", "99,999 dimensions"),
+    vectors("a header of thousands of digits", b"1" * 5000 + b" 3\n" + VECTORS, ":1:", "(cut: 5,000 in all)"),
+    vectors("vectors without a byte", b"", ":"),
+    vectors("a header and nothing more", b"3 3\n", ":"),
+    vectors("words without vectors", b"anna\noslo\n", ":1:", "b'anna\\n'"),
+    vectors("an empty line among vectors", VECTORS + b"\nwon 1 2 3\n", ":4:", "0 numbers"),
+    vectors("a web page for vectors", PAGE, ":1:", "web page"),
+    vectors("vectors in UTF-16", VECTORS.decode().encode("utf-16"), ":1:", "UTF-16", "iconv -f utf-16"),
+    vectors("a packed file under a text's name", PACKED["gzip"], ":1:", "gunzip vectors.txt"),
+    vectors("one line of vectors of 50 MB", b"1.0 " * 12_500_000, ":1:", "4,194,304 bytes", "line breaks"),
+    vectors("vectors for other words", b"xxx 1 2 3\nyyy 4 5 6\n", ":", "word_embedding.min_coverage"),
     vectors(
-        "a vector with what is not a number", VECTORS + b"holm 1 nan 3\n", ":4: the vector of 'holm'", "not finite"
-    ),
-    vectors("a vector with a number too large", VECTORS + b"holm 1 1e99 3\n", ":4: the vector of 'holm'", "not finite"),
-    vectors(
-        "a header that promises more words",
-        b"9 3\n" + VECTORS,
-        ": 3 vectors, line 1 promises 9",
-        "Is the file complete?",
-    ),
-    vectors("a header that promises longer vectors", b"3 4\n" + VECTORS, ":2: 3 numbers, line 1 promises 4", "mend it"),
-    vectors(
-        "a header that promises shorter vectors", b"3 2\n" + VECTORS, ":2: 3 numbers, line 1 promises 2", "mend it"
-    ),
-    vectors(
-        "a header that is out of the world",
-        b"999999999999 999999999\n" + VECTORS,
-        ":1: a header of",
-        "99,999 dimensions",
-    ),
-    vectors(
-        "a header of thousands of digits", b"1" * 5000 + b" 3\n" + VECTORS, ":1: a header of", "(cut: 5,000 in all)"
-    ),
-    vectors("vectors without a byte", b"", ": no vector in it", "Expected a word and its numbers"),
-    vectors("a header and nothing more", b"3 3\n", ": no vector in it", "Expected a word and its numbers"),
-    vectors("words without vectors", b"anna\noslo\n", ":1: expected a word and its vector", r"b'anna\n'"),
-    vectors("an empty line among vectors", VECTORS + b"\nwon 1 2 3\n", ":4: 0 numbers, line 1 has 3"),
-    vectors("a web page for vectors", PAGE, ":1: it is a web page", "Fetch the file itself"),
-    vectors("vectors in UTF-16", VECTORS.decode().encode("utf-16"), ":1: it is in UTF-16", "iconv -f utf-16"),
-    vectors("a packed file under a text's name", PACKED["gzip"], ":1: it is packed with gzip", "gunzip vectors.txt"),
-    vectors(
-        "one line of vectors of 50 MB", b"1.0 " * 12_500_000, ":1: a line of 4,194,304 bytes or more", "line breaks"
-    ),
-    vectors(
-        "vectors for other words", b"xxx 1 2 3\nyyy 4 5 6\n", ": only 0 of", "word_embedding.min_coverage", "Wrong file"
-    ),
-    vectors(
-        "a binary whose word holds a blank",
-        binary(3, 2, {b"anna": [1, 2], b"new york": [3, 4], b"won": [5, 6]}),
-        ": word 3 of 3 is ",
-        "A word before may hold a blank",
+        "a binary whose word holds a blank", binary(3, 2, {b"anna": [1, 2], b"new york": [3, 4], b"won": [5, 6]}), ":"
     ),
     vectors(
         "a binary whose last word holds a blank",
         binary(2, 3, {b"anna": [1, 2, 3], b"new york": [3, 4, 5]}),
-        ": 6 bytes are left after the last of 2 vectors",
-        "a word before holds a blank",
+        ":",
+        "6 bytes",
+        "2 vectors",
     ),
-    vectors("a binary that is cut short", BINARY[:-4], ": ends in vector 3 of 3", "Is the file complete?"),
-    vectors(
-        "a binary that promises more words",
-        b"99999999999" + BINARY[1:],
-        ": ends before vector 4 of 99,999,999,999",
-        "Is the file complete?",
-    ),
-    vectors(
-        "a binary of vectors out of the world",
-        b"3 99999999999\nanna " + bytes(8),
-        ":1: a header of",
-        "99,999 dimensions",
-    ),
-    vectors("a binary without dimensions", b"3 0\nanna \1\2\3\4", ":1: a header of", "dimensions"),
+    vectors("a binary that is cut short", BINARY[:-4], ":"),
+    vectors("a binary that promises more words", b"99999999999" + BINARY[1:], ":", "99,999,999,999"),
+    vectors("a binary of vectors out of the world", b"3 99999999999\nanna " + bytes(8), ":1:", "99,999 dimensions"),
+    vectors("a binary without dimensions", b"3 0\nanna \1\2\3\4", ":1:", "dimensions"),
     vectors(
         "a binary with what is not a number",
         binary(2, 2, {b"oslo": [1, 2], b"holm": [float("nan"), 1]}),
-        ": the vector of 'holm' holds a number that is not finite",
-        "Fetch the file again",
+        ":",
+        "'holm'",
+        "finite",
     ),
-    vectors("gz cut short", PACKED["gzip"][:-9], ": the archive is damaged", "Fetch it again", file="vectors.gz"),
-    vectors(
-        "gz with a byte turned",
-        turned(PACKED["gzip"], 14),
-        ": the archive is damaged",
-        "Fetch it again",
-        file="vectors.gz",
-    ),
-    vectors(
-        "a web page under the name of a gz", PAGE, ": the archive is damaged", "it is a web page", file="vectors.gz"
-    ),
-    vectors("zip cut short", PACKED["zip"][:-9], ": the archive is damaged", "Fetch it again", file="vectors.zip"),
-    vectors(
-        "zip with a byte turned", turned(zipped({"a": VECTORS}), 34), ": the archive is damaged", file="vectors.zip"
-    ),
-    vectors(
-        "a web page under the name of a zip", PAGE, ": the archive is damaged", "it is a web page", file="vectors.zip"
-    ),
+    vectors("gz cut short", PACKED["gzip"][:-9], ":", "damaged", file="vectors.gz"),
+    vectors("gz with a byte turned", turned(PACKED["gzip"], 14), ":", "damaged", file="vectors.gz"),
+    vectors("a web page under the name of a gz", PAGE, ":", "damaged", "web page", file="vectors.gz"),
+    vectors("zip cut short", PACKED["zip"][:-9], ":", "damaged", file="vectors.zip"),
+    vectors("zip with a byte turned", turned(zipped({"a": VECTORS}), 34), ":", "damaged", file="vectors.zip"),
+    vectors("a web page under the name of a zip", PAGE, ":", "damaged", "web page", file="vectors.zip"),
     vectors(
         "zip with several files",
         zipped({"a.txt": VECTORS, "b.txt": VECTORS}),
-        ": holds 2 files (a.txt, b.txt)",
+        ":",
+        "2 files",
         "unpack",
         file="vectors.zip",
     ),
-    vectors("zip without a file", zipped({}), ": the archive holds no file", "Fetch it again", file="vectors.zip"),
-    vectors(
-        "zip with a password",
-        locked(zipped({"a": VECTORS})),
-        "password",
-        "Unpack it with another program",
-        file="vectors.zip",
-    ),
+    vectors("zip without a file", zipped({}), ":", file="vectors.zip"),
+    vectors("zip with a password", locked(zipped({"a": VECTORS})), "password", "Unpack", file="vectors.zip"),
     Case(
         "zip of GloVe without the vectors wanted",
         {"vectors.zip": zipped({"glove.6B.50d.txt": VECTORS, "x": b""})},
         ["train", "SMALL", *GLOVE, "word_embedding.dim=100"],
-        ["{here}/vectors.zip: no 'glove.6B.100d.txt' in it; it holds glove.6B.50d.txt", "Unpack"],
+        ["{here}/vectors.zip:", "'glove.6B.100d.txt'", "Unpack"],
     ),
     Case(
         "vectors of other dimensions than stated",
         {"vectors.zip": zipped({"glove.txt": VECTORS})},
         ["train", "SMALL", *GLOVE, "word_embedding.dim=100"],
-        [
-            "{here}/vectors.zip: the vectors have 3 dimensions, but word_embedding.dim is 100",
-            "Set word_embedding.dim=3",
-        ],
+        ["{here}/vectors.zip:", "3 dimensions", "word_embedding.dim", "word_embedding.dim=3"],
     ),
     Case(
         "SENNA with more words than vectors",
         {"embeddings.txt": b"1 2\n3 4\n", "words.lst": b"anna\noslo\nwon\n"},
         SENNA,
-        ["{here}/words.lst has 3 words, but {here}/embeddings.txt has 2 vectors", "word_embedding.words"],
+        ["{here}/words.lst", "3 words", "{here}/embeddings.txt", "2 vectors", "word_embedding.words"],
     ),
     Case(
         "SENNA without its words",
         {"embeddings.txt": b"1 2\n3 4\n"},
         SENNA,
-        ["{here}/embeddings.txt has no word list", "word_embedding.words=.../words.lst"],
+        ["{here}/embeddings.txt", "word_embedding.words=.../words.lst"],
     ),
     Case(
         "SENNA with vectors of two sizes",
         {"embeddings.txt": b"1 2\n3\n", "words.lst": b"anna\noslo\n"},
         SENNA,
-        ["{here}/embeddings.txt:2: 1 numbers, but line 1 has 2", "Download it again"],
+        ["{here}/embeddings.txt:2:", "1 numbers"],
     ),
     Case(
         "SENNA with what is not a number",
         {"embeddings.txt": b"1 2\n3 nan\n", "words.lst": b"anna\noslo\n"},
         SENNA,
-        ["{here}/embeddings.txt:2: a number is not finite", "Download it again"],
+        ["{here}/embeddings.txt:2:", "finite"],
     ),
-    Case(
-        "SENNA without a vector",
-        {"embeddings.txt": b"", "words.lst": b""},
-        SENNA,
-        ["{here}/embeddings.txt:1: the file has no vectors", "Download it again"],
-    ),
+    Case("SENNA without a vector", {"embeddings.txt": b"", "words.lst": b""}, SENNA, ["{here}/embeddings.txt:1:"]),
     Case(
         "vectors that are missing",
         {"vectors.tx": VECTORS},
         ["train", "SMALL", "word_embedding=file", "word_embedding.path={here}/vectors.txt"],
-        [
-            "word_embedding.path={here}/vectors.txt: there is no such file. Did you mean 'vectors.tx'?",
-            "Set it to a file",
-        ],
+        ["word_embedding.path={here}/vectors.txt:", "Did you mean 'vectors.tx'?"],
     ),
     Case(
         "a folder of vectors",
         {},
         ["train", "SMALL", "word_embedding=file", "word_embedding.path={here}"],
-        ["word_embedding.path={here}: is a folder", "Set it to a file"],
+        ["word_embedding.path={here}:", "is a folder"],
     ),
 ]
 
@@ -500,32 +400,20 @@ def of_names(name: str, content: bytes, *says: str) -> Case:
 
 
 LEXICONS = [
-    gazetteer(
-        "a gazetteer without an entry",
-        b"\n \n",
-        "features: entries.PER: {here}/ner.per.lst has no entries",
-        "one name per line",
-    ),
-    gazetteer(
-        "a gazetteer in UTF-16", b"Anna\n".decode().encode("utf-16"), "{here}/ner.per.lst:1: it is in UTF-16", "iconv"
-    ),
-    gazetteer(
-        "a gazetteer that is packed",
-        PACKED["gzip"],
-        "{here}/ner.per.lst:1: it is packed with gzip",
-        "gunzip ner.per.lst",
-    ),
+    gazetteer("a gazetteer without an entry", b"\n \n", "entries.PER", "{here}/ner.per.lst", "one name per line"),
+    gazetteer("a gazetteer in UTF-16", b"Anna\n".decode().encode("utf-16"), "{here}/ner.per.lst:1:", "UTF-16", "iconv"),
+    gazetteer("a gazetteer that is packed", PACKED["gzip"], "{here}/ner.per.lst:1:", "gunzip ner.per.lst"),
     gazetteer(
         "a gazetteer of a single long line",
         b"Anna Holm " * 100_000,
-        "{here}/ner.per.lst:1: the line has 1,000,000 characters",
+        "{here}/ner.per.lst:1:",
+        "1,000,000",
         "one name per line",
     ),
-    gazetteer("a gazetteer with a NUL byte", b"Anna\nHo\0lm\n", "{here}/ner.per.lst:2: a NUL byte", "damaged"),
+    gazetteer("a gazetteer with a NUL byte", b"Anna\nHo\0lm\n", "{here}/ner.per.lst:2:", "NUL", "damaged"),
     gazetteer(
         "a list whose lines nobody marks",
         b"Anna\n",
-        "which marks the lines that are complete names",
         "ner.loc.dat",
         "whole_only: false",
         call=["features.whole_only=true"],
@@ -534,38 +422,28 @@ LEXICONS = [
         "a gazetteer that is missing",
         {"ner.loc.list": b"Oslo\n"},
         ["train", "SMALL", "features=gazetteer", "features.dir={here}"],
-        [
-            "entries.LOC is {here}/ner.loc.lst: there is no such file. Did you mean 'ner.loc.list'?",
-            "Set dir to the folder",
-        ],
+        ["entries.LOC", "{here}/ner.loc.lst", "Did you mean 'ner.loc.list'?"],
     ),
     Case(
         "a folder in place of a gazetteer",
         {},
         ["train", "SMALL", "features=gazetteer", "features.dir={here}"],
-        ["entries.LOC is {here}/ner.loc.lst: is a folder", "Set dir to the folder"],
+        ["entries.LOC", "{here}/ner.loc.lst", "is a folder"],
         make=["folder ner.loc.lst"],
     ),
     Case(
         "a folder of gazetteers that is missing",
         {},
         ["train", "SMALL", "features=gazetteer", "features.dir={here}/gone"],
-        ["features: dir={here}/gone: there is no such folder", "Set it to the folder of the lists"],
+        ["{here}/gone"],
     ),
-    of_names(
-        "names in UTF-16", "Ålesund\n".encode("utf-16"), ":1: it is in UTF-16", "iconv -f utf-16 -t utf-8 names.txt"
-    ),
-    of_names(
-        "names that are a web page of one line",
-        b"<p>" * 5000,
-        ":1: the line has 15,000 characters",
-        "one name per line",
-    ),
+    of_names("names in UTF-16", "Ålesund\n".encode("utf-16"), ":1:", "UTF-16", "iconv -f utf-16 -t utf-8 names.txt"),
+    of_names("names that are a web page of one line", b"<p>" * 5000, ":1:", "15,000", "one name per line"),
     Case(
         "names that are missing",
         {"name.txt": b""},
         ["data", "lexicon", "input={here}/names.txt", "output={here}/x"],
-        ["input={here}/names.txt: there is no such file. Did you mean 'name.txt'?", "one a line"],
+        ["input={here}/names.txt:", "Did you mean 'name.txt'?"],
     ),
 ]
 
@@ -577,75 +455,51 @@ def predict(name: str, content: bytes, *says: str, file: str = "in.jsonl", call:
 
 SOUND = b'{"tokens": ["Oslo"]}\n'
 PREDICT = [
+    predict("JSON that breaks off", SOUND + b'{"tokens": ["Anna"\n', ":2:", "JSON", 'Expected {{"tokens"'),
+    predict("JSON that is plain text", SOUND * 2 + b"Anna won.\n", ":3:", "JSON", "'Anna won.'"),
+    predict("tokens that are numbers", SOUND + b'{"tokens": ["Anna", 3]}\n', ":2:", "'3'", "Expected"),
+    predict("tokens that are one string", b'{"tokens": "Anna"}\n', ":1:", '"Anna"'),
+    predict("tokens that are null", b'{"tokens": null}\n', ":1:", "null"),
+    predict("tokens within tokens", b'{"tokens": [["Anna"]]}\n', ":1:", "'[\"Anna\"]'", "Expected"),
+    predict("a token that is empty", b'{"tokens": ["Anna", ""]}\n', ":1:", "'\"\"'"),
+    predict("a list in place of an object", b'["Anna"]\n', ":1:", '["Anna"]'),
+    predict("text that is a number", b'{"text": 3}\n', ":1:", '"text": 3'),
+    predict("keys of another program", b'{"words": ["Anna"]}\n', ":1:", '"words"'),
+    predict("half a character in an escape", SOUND + b'{"tokens": ["\\ud83d"]}\n', ":2:", "'\\ud83d'"),
+    predict("half a character in running text", SOUND + b'{"text": "a \\udc00"}\n', ":2:", "'\\udc00'"),
+    predict("JSON nested without end", SOUND + b"[" * 100_000 + b"\n", ":2:", "(cut: 100,000 in all)"),
+    predict("a number of thousands of digits", b'{"tokens": [' + b"1" * 5000 + b"]}\n", ":1:", "digits"),
     predict(
-        "JSON that breaks off", SOUND + b'{"tokens": ["Anna"\n', ":2: not JSON", "column 19", 'Expected {{"tokens"'
+        "bytes that are no UTF-8", SOUND + b'{"tokens": ["M\xe1laga"]}\n', ":2:", "0xe1", "UTF-8", "iconv -f latin1"
     ),
-    predict("JSON that is plain text", SOUND * 2 + b"Anna won.\n", ":3: not JSON", "'Anna won.'"),
-    predict("tokens that are numbers", SOUND + b'{"tokens": ["Anna", 3]}\n', ":2: token 2 is '3'", "Expected"),
-    predict("tokens that are one string", b'{"tokens": "Anna"}\n', ":1: Expected", '"Anna"'),
-    predict("tokens that are null", b'{"tokens": null}\n', ":1: Expected", "null"),
-    predict("tokens within tokens", b'{"tokens": [["Anna"]]}\n', """:1: token 1 is '["Anna"]'""", "Expected"),
-    predict("a token that is empty", b'{"tokens": ["Anna", ""]}\n', ":1: token 2 is '\"\"'", "no word"),
-    predict("a list in place of an object", b'["Anna"]\n', ":1: Expected", '["Anna"]'),
-    predict("text that is a number", b'{"text": 3}\n', ":1: Expected", '"text": 3'),
-    predict("keys of another program", b'{"words": ["Anna"]}\n', ":1: Expected", '"words"'),
-    predict("half a character in an escape", SOUND + b'{"tokens": ["\\ud83d"]}\n', r":2: '\ud83d' is half a character"),
+    predict("an input in UTF-16", "Anna won.\n".encode("utf-16"), ":1:", "UTF-16", "iconv -f utf-16", file="in.txt"),
+    predict("a NUL byte", b"Anna won.\nO\0slo.\n", ":2:", "NUL", "damaged", file="in.txt"),
+    predict("a packed input", PACKED["gzip"], ":1:", "gunzip in.txt", file="in.txt"),
+    predict("one line of 50 MB", b"Oslo " * 10_000_000, ":1:", "8,388,608 bytes", file="in.txt"),
     predict(
-        "half a character in running text", SOUND + b'{"text": "a \\udc00"}\n', r":2: '\udc00' is half a character"
+        "columns of 50 MB without an empty line", b"Oslo O\n" * 7_000_000, ":1:", "8,388,608 bytes", file="in.conll"
     ),
-    predict("JSON nested without end", SOUND + b"[" * 100_000 + b"\n", ":2: cannot be read", "(cut: 100,000 in all)"),
-    predict("a number of thousands of digits", b'{"tokens": [' + b"1" * 5000 + b"]}\n", ":1: cannot be read", "digits"),
-    predict(
-        "bytes that are no UTF-8",
-        SOUND + b'{"tokens": ["M\xe1laga"]}\n',
-        ":2: byte 0xe1 is not UTF-8",
-        "iconv -f latin1",
-    ),
-    predict(
-        "an input in UTF-16", "Anna won.\n".encode("utf-16"), ":1: it is in UTF-16", "iconv -f utf-16", file="in.txt"
-    ),
-    predict("a NUL byte", b"Anna won.\nO\0slo.\n", ":2: a NUL byte", "damaged", file="in.txt"),
-    predict("a packed input", PACKED["gzip"], ":1: it is packed with gzip", "gunzip in.txt", file="in.txt"),
-    predict(
-        "one line of 50 MB",
-        b"Oslo " * 10_000_000,
-        ":1: no line break in 8,388,608 bytes",
-        "Break the text up",
-        file="in.txt",
-    ),
-    predict(
-        "columns of 50 MB without an empty line",
-        b"Oslo O\n" * 7_000_000,
-        ":1: no empty line in 8,388,608 bytes",
-        file="in.conll",
-    ),
-    predict(
-        "columns that change their number", b"Anna X\n\nOslo X Y\n", ":3: 3 columns, line 1 has 2", file="in.conll"
-    ),
-    predict("an empty word between tabs", b"Anna\tX\n\tX\n", ":2: the word in column 0 is empty", file="in.conll"),
+    predict("columns that change their number", b"Anna X\n\nOslo X Y\n", ":3:", "3 columns", file="in.conll"),
+    predict("an empty word between tabs", b"Anna\tX\n\tX\n", ":2:", file="in.conll"),
     predict(
         "a line of a million letters among columns",
         b"Anna X\n" + b"y" * 1_100_000 + b" X\n",
-        ":2: a line of 1,100,002 letters",
+        ":2:",
+        "1,100,002",
         file="in.conll",
     ),
     Case(
         "an input that is missing",
         {"in.txt": b""},
         ["predict", "run=RUN", "input={here}/in.tx"],
-        ["input={here}/in.tx: there is no such file. Did you mean 'in.txt'?", "or - for standard input"],
+        ["input={here}/in.tx:", "Did you mean 'in.txt'?"],
     ),
-    Case(
-        "a folder for an input",
-        {},
-        ["predict", "run=RUN", "input={here}"],
-        ["input={here}: is a folder", "Give a file"],
-    ),
+    Case("a folder for an input", {}, ["predict", "run=RUN", "input={here}"], ["input={here}:", "is a folder", "Give"]),
     Case(
         "a device for an input",
         {},
         ["predict", "run=RUN", "input=/dev/zero"],
-        ["input=/dev/zero: is a pipe or a device", "Give a file"],
+        ["/dev/zero", "pipe or a device", "Give"],
     ),
 ]
 CASES = [*COLUMNS, *BYTES, *EMPTY, *PLACES, *TAGS, *MARKUP, *VECTOR_FILES, *LEXICONS, *PREDICT]
@@ -728,9 +582,7 @@ def loaded(run: Path) -> TrainedTagger:
 
 @pytest.fixture
 def quick(
-    composed: Callable[[Sequence[str]], DictConfig],
-    loaded: TrainedTagger,
-    monkeypatch: pytest.MonkeyPatch,
+    composed: Callable[[Sequence[str]], DictConfig], loaded: TrainedTagger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands, but configs are not composed and the tagger is not loaded each time; training only prepares."""
 
@@ -749,6 +601,7 @@ def assert_refused(outcome: Outcome, case: Case, here: Path) -> None:
     message = outcome.said[outcome.said.rindex("error: ") :]
     for part in case.says:
         assert part.format(here=here) in message
+    assert re.search(r"[.?;] [A-Za-z`]", message), "a next step"
     assert len(message) < 1500
     assert all(letter.isprintable() or letter == "\n" for letter in message)
     assert {name: (here / name).read_bytes() for name in case.files} == dict(case.files)

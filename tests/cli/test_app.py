@@ -7,61 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.errors import HydraException
 
-from ner_lab.cli.app import explain, keyword_arguments, mistake_behind, run_command
+from ner_lab.cli.app import explain, mistake_behind, run_command
 from ner_lab.config.compose import compose_config
 from ner_lab.errors import UserError
-
-
-def test_a_commands_own_keys_are_told_from_those_of_data() -> None:
-    arguments = ["run=a=b", "data=files", "data.test=x", "output=", "+data.columns.pos=1"]
-    assert keyword_arguments(arguments, ["run", "output"], "usage") == (
-        {"run": "a=b", "output": ""},
-        ["data=files", "data.test=x", "+data.columns.pos=1"],
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "own"),
-    [
-        (["a"], {"run": "a"}),
-        (["outputs/decoder=crf/seed=1", "--output", "x"], {"run": "outputs/decoder=crf/seed=1", "output": "x"}),
-        (["--input-format=text", "a"], {"run": "a", "input_format": "text"}),
-        (["--input-format", "text", "run=a"], {"run": "a", "input_format": "text"}),
-        (["--output", "a=b", "a", "data=files"], {"run": "a", "output": "a=b"}),
-    ],
-)
-def test_settings_are_long_options_or_keys_and_folders_are_given_by_position(
-    arguments: list[str], own: dict[str, str]
-) -> None:
-    known = ["run", "output", "input_format"]
-    assert keyword_arguments(arguments, known, "usage", ["run"])[0] == own
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["a", "b"], "'b': run given already"),
-        (["--outptu", "x"], r"unknown option '--outptu'\. Did you mean '--output'\?"),
-        (["--output"], "--output needs a value, --output VALUE"),
-        (["--output=x", "--output=y"], "output is given twice"),
-    ],
-)
-def test_a_wrong_option_is_refused(arguments: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        keyword_arguments(arguments, ["run", "output"], "usage", ["run"])
-
-
-def test_help_prints_the_usage_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        keyword_arguments(["run=x", "--help"], ["run"], "what to say")
-    assert (end.value.code, capsys.readouterr().out) == (0, "what to say\n")
-
-
-def test_an_unknown_argument_is_refused_with_the_nearest_and_the_usage() -> None:
-    with pytest.raises(UserError, match=r"unknown key 'rum'\. Did you mean 'run'\?\n\nusage"):
-        keyword_arguments(["rum=x"], ["run", "output"], "usage")
-    with pytest.raises(UserError, match=r"'run': expected KEY=VALUE\.\n\nusage"):
-        keyword_arguments(["run"], ["run"], "usage")
 
 
 @pytest.mark.parametrize(

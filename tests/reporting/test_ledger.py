@@ -264,11 +264,11 @@ def test_a_damaged_record_is_named(damage: str | None, made: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "There are `add` and `match`"),
+        ([], "Give add or match"),
         (["add"], "which runs?"),
-        (["match", "RUN"], "match takes --ledger DIR alone"),
+        (["match", "RUN"], "match takes --ledger DIR only"),
         (["add", "nowhere"], "no such folder"),
-        (["add", "RUN", "--note"], "--note: which?"),
+        (["add", "RUN", "--note"], "--note needs a value"),
         (["add", "RUN", "--replcae"], "--replcae"),
         (["add", "RUN", "ledger=full"], "not a ledger and not empty"),
     ],
