@@ -8,7 +8,7 @@ from typing import Any
 from ner_lab.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""Ctrl-C; what schedulers send before they kill; what Slurm is often told to send (`--signal=USR1@60`)."""
+"""Ctrl-C; what schedulers send before they kill; what Slurm is often set to send (`--signal=USR1@60`)."""
 
 
 class StopSignals:

@@ -9,7 +9,7 @@ from ner_lab.models.tagger import Tagger
 _MOST_COLUMNS = 10
 """Maximum number of entity types shown as columns of the table of counts"""
 _STEPS = {
-    "exact": "found as it stands",
+    "exact": "found as it is",
     "lower": "found lower-cased",
     "lower_zero_digits": "found lower-cased, each digit 0",
     "lower_zero_runs": "found lower-cased, each run of digits 0",

@@ -60,7 +60,7 @@ def test_many_types_are_rows_of_a_table_of_their_own() -> None:
 def test_the_table_of_coverage_has_shares_of_tokens_and_of_types() -> None:
     assert cells(coverage_table(COVERAGE)) == [
         ["word vectors", "tokens", "%", "types", "%"],
-        ["found as it stands", "6,000", "60.00", "3", "37.50"],
+        ["found as it is", "6,000", "60.00", "3", "37.50"],
         ["found lower-cased", "1,500", "15.00", "2", "25.00"],
         ["found lower-cased, each digit 0", "0", "0.00", "0", "0.00"],
         ["not found", "2,500", "25.00", "3", "37.50"],
