@@ -9,10 +9,10 @@ from ner_lab.cli.app import keyword_arguments, run_command
 from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.terminal import show
 from ner_lab.reporting.compare.comparison import compare
-from ner_lab.reporting.compare.document import sections_of
 from ner_lab.reporting.compare.render import check_ending, write
 from ner_lab.reporting.compare.run_pairs import read_pair
-from ner_lab.reporting.compare.text import as_text
+from ner_lab.reporting.compare.sections import comparison_document
+from ner_lab.reporting.render_terminal import terminal
 
 _KEYS = ("a", "b", "split", "output", "show", "rounds")
 _USAGE = """ner-lab compare A B [--split test|dev] [--output FILE] [--show 20] [--rounds 10000]
@@ -37,10 +37,10 @@ def _command() -> None:
     output = Path(own["output"]).expanduser() if own.get("output") else None
     if output is not None:
         check_ending(output)
-    found = compare(read_pair(own["a"], own["b"], own.get("split", "test")), rounds=rounds)
-    show(as_text(sections_of(found, shown)))
+    comparison = compare(read_pair(own["a"], own["b"], own.get("split", "test")), rounds=rounds)
+    show(terminal(comparison_document(comparison, shown)))
     if output is not None:
-        write(found, output, shown)
+        write(comparison, output, shown)
         show(Text(f"\nwritten to {output}"))
 
 

@@ -9,13 +9,15 @@ from ner_lab.cli.app import keyword_arguments, run_command
 from ner_lab.errors import UserError, invalid_value
 from ner_lab.io.atomic import write_atomic
 from ner_lab.io.safe_read import resolve_inside
-from ner_lab.io.terminal import table
-from ner_lab.reporting import document as content
-from ner_lab.reporting import render_text as tables
+from ner_lab.io.terminal import show
 from ner_lab.reporting.analysis import ROUNDS, Findings, find
+from ner_lab.reporting.exports import csv_runs, csv_table, csv_types, latex
 from ner_lab.reporting.ledger.report import collect_from_ledger, is_ledger, read_ledger, study_names
 from ner_lab.reporting.plots import draw
 from ner_lab.reporting.render_html import page
+from ner_lab.reporting.render_markdown import markdown
+from ner_lab.reporting.render_terminal import terminal
+from ner_lab.reporting.sections import report_document, summary_document
 from ner_lab.reporting.study_runs import collect
 
 _KEYS = ("folder", "output", "split", "baseline", "rounds", "study")
@@ -80,14 +82,14 @@ def report_ledger(
 def _write(findings: Findings, target: Path) -> Written:
     resolve_inside(target / "plots", target)
     target.mkdir(parents=True, exist_ok=True)
-    figures = draw(findings, target / "plots")
+    document = report_document(findings, draw(findings, target / "plots"))
     texts = {
-        "report.md": tables.markdown(findings, figures, target),
-        "report.html": page(findings, figures),
-        "table.tex": tables.latex(findings),
-        "table.csv": tables.csv_table(findings),
-        "runs.csv": tables.csv_runs(findings),
-        "types.csv": tables.csv_types(findings),
+        "report.md": markdown(document, target),
+        "report.html": page(document),
+        "table.tex": latex(findings),
+        "table.csv": csv_table(findings),
+        "runs.csv": csv_runs(findings),
+        "types.csv": csv_types(findings),
     }
     for name, text in texts.items():
         write_atomic(target / name, text)
@@ -109,7 +111,7 @@ def _command() -> None:
             raise UserError("baseline: of which study? Give study=NAME as well.")
         written = report_ledger(own["folder"], own.get("output"), study=own.get("study"), rounds=int(rounds), **options)
     elif "study" in own:
-        raise UserError(f"study={own['study']}: {own['folder']} is no ledger. A folder of runs is one study.")
+        raise UserError(f"study={own['study']}: {own['folder']} is not a ledger. A folder of runs is one study.")
     else:
         written = [report(own["folder"], own.get("output"), rounds=int(rounds), **options)]
     for one in written:
@@ -118,12 +120,7 @@ def _command() -> None:
 
 def _show(written: Written) -> None:
     """Print the main table and the paths of the files."""
-    findings = written.findings
-    main = content.tabulate(findings, content.main_columns(findings))
-    print("\n".join([findings.study.name, *content.headline(findings), *(f"note: {note}" for note in findings.notes)]))
-    print("\n" + table(main.header, [[cell.text for cell in row] for row in main.rows]) + "\n")
-    for sentence in content.in_short(findings):
-        print(sentence.replace("`", ""))
+    show(terminal(summary_document(written.findings)))
     print("\nwritten")
     for file in written.files:
         print(f"  {file}")

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from ner_lab.io.download import Progress as FetchProgress
@@ -117,19 +118,27 @@ def show(text: Text) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Aligned columns: text to the left, numbers to the right."""
-    cells = [[_text(value) for value in row] for row in rows]
-    widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
+    cells = [[Text(_text(value)) for value in row] for row in rows]
     numeric = [all(_is_number(row[column]) for row in rows) for column in range(len(header))]
+    return table_text(header, cells, numeric).plain
 
-    def line(values: Sequence[str]) -> str:
-        padded = (
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, widths, numeric, strict=True)
-        )
-        return ("  " + "  ".join(padded)).rstrip()
 
-    rule = "  " + "  ".join("-" * width for width in widths)
-    return "\n".join([line(header), rule, *(line(row) for row in cells)])
+def table_text(header: Sequence[str], rows: Sequence[Sequence[Text]], numeric: Sequence[bool]) -> Text:
+    """Aligned columns at their full width, `numeric` ones to the right; a terminal wraps long lines."""
+    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for is_right in numeric:
+        grid.add_column(justify="right" if is_right else "left", no_wrap=True, overflow="crop")
+    titles = [Text(" ".join(title.split())) for title in header]
+    widths = [max(cell.cell_len for cell in column) for column in zip(titles, *rows, strict=True)]
+    for cells in (titles, [Text("-" * width, "dim") for width in widths], *rows):
+        grid.add_row(*cells)
+    console = Console(width=sum(widths) + 2 * len(widths) + 1)
+    lines = []
+    for segments in console.render_lines(grid, pad=False):
+        line = Text("  ").append_text(Text.assemble(*((segment.text, segment.style or "") for segment in segments)))
+        line.rstrip()
+        lines.append(line)
+    return Text("\n").join(lines)
 
 
 def _is_number(value: object) -> bool:

@@ -189,10 +189,10 @@ def _baseline(study: StudyRuns, rows: Sequence[Row], split: str, asked: str | No
         return None
     if study.baseline is None:
         return scored[0]
-    stated = [row for row in rows if study.baseline in (row.name, row.label)]
-    if stated and stated[0] in scored:
-        return stated[0]
-    why = "has no finished run yet" if stated else "is none of its configurations"
+    matching = [row for row in rows if study.baseline in (row.name, row.label)]
+    if matching and matching[0] in scored:
+        return matching[0]
+    why = "has no finished run yet" if matching else "is none of its configurations"
     notes.append(f"The study's baseline, `{study.baseline}`, {why}; `{scored[0].label}` stands in for it.")
     return scored[0]
 
@@ -200,10 +200,10 @@ def _baseline(study: StudyRuns, rows: Sequence[Row], split: str, asked: str | No
 def _comparisons(rows: Sequence[Row], base: Row, split: str, rounds: int) -> list[Comparison]:
     found = [_compare(row, base, split, rounds) for row in rows if row is not base and split in row.f1]
     for name in ("over_seeds", "over_sentences"):
-        tested = [place for place, comparison in enumerate(found) if getattr(comparison, name) is not None]
-        adjusted = holm([getattr(found[place], name).p for place in tested])
-        for place, p in zip(tested, adjusted, strict=True):
-            found[place] = replace(found[place], **{name: replace(getattr(found[place], name), adjusted=float(p))})
+        tested = [index for index, comparison in enumerate(found) if getattr(comparison, name) is not None]
+        adjusted = holm([getattr(found[index], name).p for index in tested])
+        for index, p in zip(tested, adjusted, strict=True):
+            found[index] = replace(found[index], **{name: replace(getattr(found[index], name), adjusted=float(p))})
     return found
 
 

@@ -8,24 +8,36 @@ from typing import NamedTuple
 from ner_lab.reporting.aggregates import Summary
 
 NOTHING = "–"
+BETTER, WORSE = "better", "worse"
 
 
 class Cell(NamedTuple):
-    """Text of a cell and its number; `code`: to be rendered verbatim."""
+    """Text of a cell and its number; `code`: to be rendered verbatim; `verdict`: `BETTER`, `WORSE` or ""."""
 
     text: str
     value: float | None = None
     strong: bool = False
     code: bool = False
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header; a column whose cells have values is numeric."""
+    """Rows under a header; a column whose cells have values is numeric.
+
+    total: whether the last row is a total, which is not sorted with the others. folded: a page shows it on request.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     title: str = ""
+    total: bool = False
+    folded: bool = False
+
+    @property
+    def body(self) -> Sequence[Sequence[Cell]]:
+        """The rows without the total."""
+        return self.rows[:-1] if self.total else self.rows
 
     @property
     def numeric(self) -> list[bool]:
@@ -45,6 +57,13 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> Cel
     if not re.search("[1-9]", text):  # avoid +0.00 and -0.00
         text = text.lstrip("+-")
     return Cell(text.replace("-", "−"), value)
+
+
+def difference(value: float, digits: int = 2, *, better: int = 0) -> Cell:
+    """A signed number with its verdict. better: 1 if higher is better, -1 if lower is, 0 if neither."""
+    cell = number(value, digits, signed=True)
+    sign = better * value if re.search("[1-9]", cell.text) else 0
+    return cell._replace(verdict=BETTER if sign > 0 else WORSE if sign < 0 else "")
 
 
 def mean_and_std(summary: Summary | None, digits: int = 2) -> Cell:

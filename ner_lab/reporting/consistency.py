@@ -91,13 +91,13 @@ def _config_differences(study: StudyRuns, runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _flat(tree: Mapping[str, Any], place: str = "") -> dict[str, str]:
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{place}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{place}{key}"] = str(value)
+            flat[f"{prefix}{key}"] = str(value)
     return flat
 
 

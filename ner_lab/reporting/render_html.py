@@ -1,15 +1,13 @@
-"""The report as one self-contained HTML page, plots included."""
+"""Renders a document as one self-contained HTML page, plots included."""
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from ner_lab.reporting.analysis import Findings
-from ner_lab.reporting.document import code_in, headline, is_complete, sections
+from ner_lab.reporting.document import Document, code_in
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from ner_lab.reporting.plots.style import Figure
@@ -17,18 +15,11 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
-def page(findings: Findings, figures: Sequence["Figure"]) -> str:
-    """The HTML of a report, without references to other files or addresses."""
+def page(document: Document) -> str:
+    """The HTML of a document, without references to other files or addresses."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"inline": _inline, "source": _source}
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        name=findings.study.name,
-        head=headline(findings),
-        question=findings.study.question,
-        complete=is_complete(findings),
-        notes=findings.notes,
-        sections=sections(findings, figures),
-    )
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(document=document)
 
 
 def _inline(text: str) -> Markup:

@@ -90,9 +90,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for multiple tests (Holm 1979): k-th smallest times (n - k + 1), monotone, at most 1."""
     adjusted = [0.0] * len(p_values)
     worst = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
-        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = worst
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = worst
     return adjusted
 
 
@@ -118,19 +118,15 @@ def factorial(cells: Mapping[tuple[str, ...], Mapping[int, float]], factors: Seq
 
     cells: level of each factor -> seed -> value. Each cell counts once, by its mean.
     """
-    levels = [list(dict.fromkeys(place[axis] for place in cells)) for axis in range(len(factors))]
-    if (
-        not cells
-        or any(not cells.get(place) for place in product(*levels))
-        or math.prod(map(len, levels)) != len(cells)
-    ):
+    levels = [list(dict.fromkeys(cell[axis] for cell in cells)) for axis in range(len(factors))]
+    if not cells or any(not cells.get(cell) for cell in product(*levels)) or math.prod(map(len, levels)) != len(cells):
         return []
-    places = list(product(*levels))
+    grid_cells = list(product(*levels))
     shape = tuple(map(len, levels))
-    seeds = sorted(set.intersection(*(set(cells[place]) for place in places)))
-    balanced = len(seeds) > 1 and all(len(cells[place]) == len(seeds) for place in places)
-    means = np.array([np.mean(list(cells[place].values())) for place in places]).reshape(shape)
-    runs = np.array([[cells[place][seed] for seed in seeds] for place in places]).reshape(*shape, len(seeds))
+    seeds = sorted(set.intersection(*(set(cells[cell]) for cell in grid_cells)))
+    balanced = len(seeds) > 1 and all(len(cells[cell]) == len(seeds) for cell in grid_cells)
+    means = np.array([np.mean(list(cells[cell].values())) for cell in grid_cells]).reshape(shape)
+    runs = np.array([[cells[cell][seed] for seed in seeds] for cell in grid_cells]).reshape(*shape, len(seeds))
     terms = []
     for size in (1, 2):
         for axes in combinations(range(len(factors)), size):
@@ -142,14 +138,14 @@ def factorial(cells: Mapping[tuple[str, ...], Mapping[int, float]], factors: Seq
     return terms
 
 
-def _effect(means: np.ndarray, axes: tuple[int, ...], behind: int = 0) -> np.ndarray:
-    """Effects of the levels of some factors minus those of their subsets; `behind` trailing axes are kept."""
-    grid = means.ndim - behind
-    kept = means.mean(axis=tuple(axis for axis in range(grid) if axis not in axes), keepdims=True)
+def _effect(means: np.ndarray, axes: tuple[int, ...], trailing: int = 0) -> np.ndarray:
+    """Effects of the levels of some factors minus those of their subsets; the last `trailing` axes are kept."""
+    grid = means.ndim - trailing
+    effect = means.mean(axis=tuple(axis for axis in range(grid) if axis not in axes), keepdims=True)
     for size in range(len(axes)):
         for fewer in combinations(axes, size):
-            kept = kept - _effect(means, fewer, behind)
-    return kept
+            effect = effect - _effect(means, fewer, trailing)
+    return effect
 
 
 def _evidence(
@@ -158,7 +154,7 @@ def _evidence(
     """Intervals, share of variation and p of a term; runs (levels of each factor, ..., seeds)."""
     grid, seeds = runs.ndim - 1, runs.shape[-1]
     samples = runs[..., _samples(seeds)].mean(axis=-1)  # (levels, ..., samples)
-    drawn = _effect(samples, axes, behind=1).reshape(len(names), -1)
+    drawn = _effect(samples, axes, trailing=1).reshape(len(names), -1)
     intervals = {name: _ends(values) for name, values in zip(names, drawn, strict=True)}
     squares = float((_effect(runs.mean(axis=-1), axes) ** 2).sum()) * runs.size / len(names)
     total = float(((runs - runs.mean()) ** 2).sum())
@@ -210,7 +206,9 @@ def randomise(
         raise UserError(f"rounds={rounds}: approximate randomisation takes one round or more, such as 10000.")
     if not a or len(a) != len(b) or len({np.shape(counts) for counts in [*a, *b]}) != 1:
         shapes = ", ".join(str(np.shape(counts)) for counts in [*a, *b])
-        raise UserError(f"runs can be compared on the same sentences alone, pair by pair; their counts are {shapes}.")
+        raise UserError(
+            f"runs can only be compared pair by pair on the same sentences; the shapes of their counts are {shapes}."
+        )
     one, two = np.stack(a).astype(np.int64), np.stack(b).astype(np.int64)  # (runs, sentences, 3)
     generator = np.random.default_rng(seed)
     seen = _f1(two.sum(axis=1)).mean() - _f1(one.sum(axis=1)).mean()

@@ -224,10 +224,10 @@ def collect(folder: str | Path) -> StudyRuns:
         raise UserError(f"{folder}: no such folder. Give the folder of a study or of runs, such as outputs/NAME.")
     study = _planned(folder) if (folder / "study.yaml").is_file() else _tree(folder)
     if all(run.state == MISSING for run in study.runs):
-        begun = "The study is planned, but none of its jobs was begun" if study.planned else "No run in it"
+        begun = "The study is planned, but none of its jobs has started" if study.planned else "No run in it"
         raise UserError(
             f"{folder}: nothing to report. {begun}. Runs are made by `ner-lab train` or `ner-lab sweep NAME`; "
-            "give a folder that holds some, such as outputs/NAME."
+            "give a folder that has some, such as outputs/NAME."
         )
     return study
 
@@ -339,14 +339,16 @@ def _read_plan(path: Path) -> dict[str, Any]:
     jobs = plan.get("jobs") if isinstance(plan, dict) else None
     needed = {"folder", "configuration", "seed"}
     if not isinstance(jobs, list) or not all(isinstance(job, dict) and needed <= job.keys() for job in jobs):
-        raise UserError(f"{path}: no list `jobs` of folder, configuration and seed in it. Start the sweep again.")
+        raise UserError(
+            f"{path}: no list `jobs` with folder, configuration and seed of each job. Start the sweep again."
+        )
     assert isinstance(plan, dict)
-    if outside := [job["folder"] for job in jobs if not _lies_within(job["folder"])]:
-        raise UserError(f"{path}: a job's folder is {outside[0]}. Jobs lie within the study's folder.")
+    if outside := [job["folder"] for job in jobs if not _is_inside_study(job["folder"])]:
+        raise UserError(f"{path}: the folder of a job must be inside the study's folder; got {outside[0]}.")
     return plan
 
 
-def _lies_within(place: object) -> bool:
+def _is_inside_study(place: object) -> bool:
     """Whether a job's folder name is within the study's folder; it may still be a link to elsewhere."""
     return isinstance(place, str) and not Path(place).is_absolute() and ".." not in Path(place).parts
 
@@ -362,12 +364,12 @@ def _published(entry: Any, path: Path) -> Published:
 
 def _run_folders(folder: Path) -> Iterator[Path]:
     """Folders with a record of a run, sorted by name, numbers by value."""
-    for place, folders, files in os.walk(folder):
+    for run_folder, folders, files in os.walk(folder):
         folders[:] = sorted(
             (name for name in folders if name not in _NOT_ENTERED and not name.startswith(".")), key=_natural
         )
         if _MARKS & set(files):
-            yield Path(place)
+            yield Path(run_folder)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -375,28 +377,28 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _name_of(place: Path, root: Path) -> tuple[str, int | None, dict[str, str]]:
+def _name_of(path: Path, root: Path) -> tuple[str, int | None, dict[str, str]]:
     """Configuration, seed and choices parsed from the path of a run folder."""
     seed: int | None = None
     choices: dict[str, str] = {}
-    kept = []
-    for part in place.relative_to(root).parts:
-        if (told := re.fullmatch(r"seed=(\d+)", part)) is not None:
-            seed = int(told[1])
+    names = []
+    for part in path.relative_to(root).parts:
+        if (match := re.fullmatch(r"seed=(\d+)", part)) is not None:
+            seed = int(match[1])
         elif not _TIME.fullmatch(part):
-            kept.append(part)
+            names.append(part)
             if re.match("[^,=]+=", part):
                 choices |= parse_configuration(part)
-    return "/".join(kept) or root.resolve().name, seed, choices
+    return "/".join(names) or root.resolve().name, seed, choices
 
 
 def _read_run(folder: Path, name: str, label: str | None, choices: Mapping[str, str], seed: int | None) -> Run:
     state, reason, metrics = read_metrics(folder)
-    told = metrics.get("seed")
-    if state != BROKEN and seed is not None and told is not None and told != seed:
-        state, reason = BROKEN, f"metrics.json is of seed {told}, the folder of seed {seed}"
+    recorded_seed = metrics.get("seed")
+    if state != BROKEN and seed is not None and recorded_seed is not None and recorded_seed != seed:
+        state, reason = BROKEN, f"metrics.json has seed {recorded_seed}, but the folder is for seed {seed}"
     if seed is None:
-        seed = _whole(told if told is not None else read_config(folder).get("seed"))
+        seed = _whole(recorded_seed if recorded_seed is not None else read_config(folder).get("seed"))
     return Run(folder, name, label, choices, seed, state, reason, metrics, read_record(folder / "run.json"))
 
 
@@ -413,10 +415,10 @@ def _newest(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 
 def _age(run: Run) -> tuple[bool, str, float]:
     """Sort key: ended runs after others, then by the time in the folder name or of its files."""
-    told = [part for part in run.folder.parts if _TIME.fullmatch(part)]
+    timestamps = [part for part in run.folder.parts if _TIME.fullmatch(part)]
     files = [run.folder / name for name in sorted(_MARKS)]
     written = max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
-    return run.state in (FINISHED, FAILED), told[-1] if told else "", written
+    return run.state in (FINISHED, FAILED), timestamps[-1] if timestamps else "", written
 
 
 def configurations(runs: Sequence[Run], factors: Mapping[str, str]) -> list[Configuration]:

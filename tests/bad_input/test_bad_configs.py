@@ -555,7 +555,7 @@ COMMANDS = [
     Case("compare one run", "compare good", ("b missing",)),
     Case("compare three runs", "compare good good good", ("a and b given already",)),
     Case("compare with nowhere", "compare good nowhere", ("nowhere: no such folder",)),
-    Case("compare with an unfinished run", "compare good no_metrics", ("no_metrics is no finished run",)),
+    Case("compare with an unfinished run", "compare good no_metrics", ("no_metrics is not a finished run",)),
     Case("compare with half its metrics", "compare good cut_metrics", ("cut_metrics", "cannot be read as JSON")),
     Case("compare with other metrics", "compare good other_metrics", ("other_metrics", "no number for dev.f1")),
     Case("compare without predictions", "compare good no_predictions", ("no predictions/test.conll",)),

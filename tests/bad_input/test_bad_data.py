@@ -471,13 +471,16 @@ VECTOR_FILES = [
         "vectors that are missing",
         {"vectors.tx": VECTORS},
         ["train", "SMALL", "word_embedding=file", "word_embedding.path={here}/vectors.txt"],
-        ["word_embedding.path={here}/vectors.txt: there is no such file. Did you mean 'vectors.tx'?", "Give the path"],
+        [
+            "word_embedding.path={here}/vectors.txt: there is no such file. Did you mean 'vectors.tx'?",
+            "Set it to a file",
+        ],
     ),
     Case(
         "a folder of vectors",
         {},
         ["train", "SMALL", "word_embedding=file", "word_embedding.path={here}"],
-        ["word_embedding.path={here}: is a folder", "Give the path"],
+        ["word_embedding.path={here}: is a folder", "Set it to a file"],
     ),
 ]
 

@@ -124,14 +124,18 @@ def case_of(
         ]
         return cfg, prepared, encode(rows, prepared.vocabs, data, feature_set)[0]
 
+    @cache
+    def case_with(longest: int, words: str, chars: str, features: str, encoder: str, decoder: str) -> Case:
+        cfg, prepared, split = prepared_with(words, features, longest)
+        cfg = cfg.copy()
+        for group, option in (("char_encoder", chars), ("encoder", encoder), ("decoder", decoder)):
+            cfg[group] = sections[group, option]
+        return Case(cfg, prepared, split)
+
     def make(group: str, option: str, longest: int | None = None, partners: Mapping[str, str] | None = None) -> Case:
         choice = CHOICES[group, option] | (partners or {}) | PARTNERS.get((group, option), {}) | {group: option}
         longest = longest or (40 if choice["decoder"] in READS_DEVICE else 300)
-        cfg, prepared, split = prepared_with(choice["word_embedding"], choice["features"], longest)
-        cfg = cfg.copy()
-        for other in ("char_encoder", "encoder", "decoder"):
-            cfg[other] = sections[other, choice[other]]
-        return Case(cfg, prepared, split)
+        return case_with(longest, *(choice[name] for name in GROUPS))
 
     return make
 
@@ -151,7 +155,9 @@ def batch_of(split: EncodedSplit, sentences: Sequence[int]) -> Batch:
 def outputs_of(tagger: Tagger, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """-> states (batch, time, dim), tags (batch, time), losses (batch,)."""
     with torch.inference_mode():
-        return tagger.encoder(tagger.embedder(batch), batch.lengths), tagger.decode(batch), tagger.losses(batch)
+        states, direct = tagger.encoder(tagger.embedder(batch), batch.lengths), tagger.embedder.features.direct(batch)
+        tags = tagger.decoder.decode(states, batch.mask, direct)
+        return states, tags, tagger.decoder.loss(states, batch.tags, batch.mask, direct)
 
 
 every_option = pytest.mark.parametrize(("group", "option"), CHOICES)

@@ -194,7 +194,7 @@ def test_processes_that_share_the_batches_count_the_same(paper: str, world: int,
         assert torch.equal(together[name], counts), name
 
 
-def test_a_whole_run_counts_the_same(setting: Any, tmp_path: Path) -> None:
+def test_a_run_counts_the_same(setting: Any, tmp_path: Path) -> None:
     cfg, data = setting("paper=hmm")
     train(cfg.copy(), tmp_path / "run")
     assert_counted(RunFolder(tmp_path / "run").read_weights()[0], data, plain_counts(cfg, marked(TRAIN)))

@@ -33,7 +33,7 @@ def test_neighbours_are_dropped_independently() -> None:
         assert gone[place::4].mean().item() == pytest.approx(0.3, abs=5 * (0.21 / 100_000) ** 0.5)
 
 
-def test_the_gradient_reaches_what_is_kept_and_nothing_else() -> None:
+def test_only_numbers_that_are_not_dropped_get_a_gradient() -> None:
     values = torch.randn(50, 7, requires_grad=True)
     dropped = dropping(0.4)(values)
     dropped.sum().backward()

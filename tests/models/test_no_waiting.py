@@ -54,7 +54,7 @@ def test_a_step_with_clipping_needs_no_number(optimizer: str, place_files: Calla
 def test_scoring_a_batch_needs_no_number_before_all_of_dev_is_through(
     decoder: str, place_files: Callable[[DictConfig], None]
 ) -> None:
-    cfg = compose_config(["data=files", f"decoder={decoder}"])
+    cfg = compose_config(["data=files", "char_encoder=none", "encoder=none", f"decoder={decoder}"])
     place_files(cfg)
     module, batch = module_and_batch(cfg)
     module.to("meta").eval()
@@ -92,7 +92,7 @@ class Watch(TorchDispatchMode):
     [
         (lambda values: float(values.sum()), True),
         (lambda values: bool((values > 0).all()), True),
-        (lambda values: values.tolist(), False),  # which no mode is told of, and `meta` refuses
+        (lambda values: values.tolist(), False),  # no mode sees it; `meta` refuses it
         (lambda values: values[values > 0], True),
         (lambda values: values.masked_fill(values > 0, 0.0), False),
         (lambda values: values[torch.tensor([0, 1])], False),
@@ -143,7 +143,7 @@ class Watched(pl.Callback):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "sgd_lample"])
-def test_a_whole_epoch_of_training_reads_no_number(
+def test_an_epoch_of_training_reads_no_number_from_the_device(
     optimizer: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ner_lab.models.word_embedding.base.use_sparse_gradients", lambda table: False)  # as on a GPU

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
 from ner_lab.config.compose import compose_config
 from ner_lab.config.instantiate import data_options_of
@@ -93,7 +95,10 @@ NOTHING = "word_embedding=none char_encoder=none"
 def test_a_value_that_a_part_cannot_have_is_refused_with_its_key(
     overrides: str, message: str, prepared: Prepared
 ) -> None:
-    cfg = compose_config(["data=files", "word_embedding=random", "features=none", *overrides.split()])
+    choices = [word for word in overrides.split() if "." not in word.partition("=")[0]]
+    cfg = compose_config(["data=files", "word_embedding=random", "features=none", *choices])
+    for key, _, value in (word.partition("=") for word in overrides.split() if word not in choices):
+        OmegaConf.update(cfg, key, yaml.safe_load(value))
     with pytest.raises(UserError) as error:
         build_tagger(cfg, prepared.vocabs)
     assert message in str(error.value)

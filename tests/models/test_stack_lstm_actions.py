@@ -1,14 +1,11 @@
 """Transitions: the paper's example, what is valid, and tags -> actions -> tags on random and real sentences."""
 
-import os
 from itertools import product
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ner_lab.data.readers.conll import ColumnFormat, read_split
 from ner_lab.data.tags import SCHEMES, Span, convert, spans_of
 from ner_lab.models.decoder.stack_lstm.actions import (
     OUT,
@@ -109,7 +106,7 @@ def test_words_passed_by_within_a_chunk_part_its_spans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("actions", "length", "said"),
+    ("actions", "length", "message"),
     [
         ("OUT SHIFT OUT REDUCE(PER)", 3, "action 2, OUT, is not possible: 1 words are unread and 1 on the stack"),
         ("REDUCE(PER)", 1, "action 0, REDUCE"),
@@ -118,26 +115,6 @@ def test_words_passed_by_within_a_chunk_part_its_spans() -> None:
         ("OUT", 2, "the actions end while 1 words are unread and 0 on the stack"),
     ],
 )
-def test_actions_that_cannot_be_taken_or_stop_early_are_refused(actions: str, length: int, said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("(", r"\(")):
+def test_actions_that_cannot_be_taken_or_stop_early_are_refused(actions: str, length: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         chunks_by(actions.split(), length, out_inside=False)
-
-
-REAL = os.environ.get("NER_LAB_DATA")
-FILES = [
-    *(f"conll2003/{split}.txt" for split in ("train", "dev", "test")),
-    *(f"conll2002/{name}.{split}" for name in ("esp", "ned") for split in ("train", "testa", "testb")),
-    *(f"conll2000/{split}.txt" for split in ("train", "test")),
-]
-
-
-@pytest.mark.realdata
-@pytest.mark.skipif(not REAL, reason="NER_LAB_DATA is not set")
-@pytest.mark.parametrize("file", FILES)
-def test_the_oracle_gives_back_every_sentence_of_the_real_corpora(file: str) -> None:
-    split = read_split("some", Path(str(REAL)) / file, ColumnFormat())
-    assert len(split.sentences) > 1000
-    for sentence in split.sentences:
-        actions = oracle(sentence.tags)
-        assert spans_by(actions, len(sentence.tags), out_inside=False) == spans_of(sentence.tags)
-        assert tags_by(actions, len(sentence.tags), split.scheme) == convert(sentence.tags, split.scheme)

@@ -52,7 +52,7 @@ def char_encoder() -> CharBiLSTM:
     )
 
 
-def test_a_tokens_vector_is_its_word_its_letters_and_its_features() -> None:
+def test_a_tokens_vector_concatenates_word_characters_and_features() -> None:
     words, chars = WordTable(4, 0, 5), char_encoder()
     features = FeatureLayers({"caps": 3}, {"caps": 2})
     embedder = Embedder(words, chars, features)
@@ -101,7 +101,7 @@ def prepared(cfg: DictConfig) -> Prepared:
 def test_parameters_are_counted_part_by_part_and_none_is_left_out(cfg: DictConfig, prepared: Prepared) -> None:
     tagger = build_tagger(cfg, prepared.vocabs)
     counts = tagger.parameter_counts()
-    assert sum(whole for _, whole in counts.values()) == sum(part.numel() for part in tagger.parameters())
+    assert sum(total for _, total in counts.values()) == sum(part.numel() for part in tagger.parameters())
     assert counts["word embedding"] == (10 * len(prepared.vocabs.words),) * 2
     assert counts["features"] == (5 * len(prepared.vocabs.features.columns["caps"]),) * 2
 
@@ -109,6 +109,6 @@ def test_parameters_are_counted_part_by_part_and_none_is_left_out(cfg: DictConfi
 def test_frozen_weights_count_as_not_trained(cfg: DictConfig, prepared: Prepared) -> None:
     tagger = build_tagger(cfg, prepared.vocabs)
     tagger.encoder.requires_grad_(False)
-    trained, whole = tagger.parameter_counts()["encoder"]
+    trained, total = tagger.parameter_counts()["encoder"]
     assert trained == 0
-    assert whole == sum(part.numel() for part in tagger.encoder.parameters()) > 0
+    assert total == sum(part.numel() for part in tagger.encoder.parameters()) > 0

@@ -159,7 +159,7 @@ def test_after_twenty_steps_results_are_near_for_any_number_of_threads(
     assert torch.equal(one.tags, other.tags)
 
 
-def test_runs_and_evaluation_keep_to_one_thread_for_an_operation(small: list[str], tmp_path: Path) -> None:
+def test_runs_and_evaluation_use_one_thread_per_operation(small: list[str], tmp_path: Path) -> None:
     settings = [*small, "trainer.deterministic=true", "threads=4", "trainer.max_epochs=1"]
     alone = train(compose_config(settings), tmp_path / "alone")
     assert torch.get_num_threads() == 1
@@ -200,7 +200,7 @@ def test_threads_are_shared_out(
 def test_the_second_direction_has_as_many_threads_as_the_first_also_after_a_change() -> None:
     seen: list[int] = []
 
-    class Told(nn.Module):
+    class Recorder(nn.Module):
         def forward(self, inputs: Tensor) -> Tensor:
             seen.append(torch.get_num_threads())
             return inputs
@@ -209,5 +209,5 @@ def test_the_second_direction_has_as_many_threads_as_the_first_also_after_a_chan
     with torch.no_grad():
         for threads in (3, 1, 2):
             torch.set_num_threads(threads)
-            run_directions(nn.Identity(), Told(), values, values, parallel=True)
+            run_directions(nn.Identity(), Recorder(), values, values, parallel=True)
     assert seen == [3, 1, 2]

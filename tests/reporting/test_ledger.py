@@ -270,7 +270,7 @@ def test_a_damaged_record_is_named(damage: str | None, made: Path, tmp_path: Pat
         (["add", "nowhere"], "no such folder"),
         (["add", "RUN", "--note"], "--note: which?"),
         (["add", "RUN", "--replcae"], "--replcae"),
-        (["add", "RUN", "ledger=full"], "not a ledger, and not empty"),
+        (["add", "RUN", "ledger=full"], "not a ledger and not empty"),
     ],
 )
 def test_what_cannot_be_added_is_refused_with_the_next_step(

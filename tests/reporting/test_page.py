@@ -7,9 +7,9 @@ from pathlib import Path
 from made_study import FOUR, grid, job, metrics, write_plan, write_run
 
 from ner_lab.reporting.analysis import find
-from ner_lab.reporting.document import sections
 from ner_lab.reporting.plots.style import Figure
 from ner_lab.reporting.render_html import page
+from ner_lab.reporting.sections import report_document
 from ner_lab.reporting.study_runs import collect
 
 CRF, BOTH = list(FOUR)[1], list(FOUR)[3]
@@ -52,14 +52,14 @@ def plot(folder: Path, name: str = "seeds") -> Figure:
 
 
 def read(folder: Path, figures: list[Figure]) -> Reader:
-    return Reader(page(find(collect(folder), rounds=50), figures))
+    return Reader(page(report_document(find(collect(folder), rounds=50), figures)))
 
 
 def test_the_page_has_every_cell_of_every_table(tmp_path: Path) -> None:
     folder = grid(tmp_path, FOUR, published={BOTH: [{"test": 75.5, "source": "Somebody & others"}]})
     findings = find(collect(folder), rounds=50)
-    reader = Reader(page(findings, []))
-    tables = [table for section in sections(findings) for table in section.tables]
+    reader = Reader(page(report_document(findings)))
+    tables = [table for section in report_document(findings).sections for table in section.tables]
     assert [text for tag, text in reader.texts if tag == "td"] == [
         cell.text for table in tables for row in table.rows for cell in row
     ]
@@ -83,9 +83,9 @@ def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
 
 def test_every_section_can_be_reached_from_the_head(tmp_path: Path) -> None:
     findings = find(collect(grid(tmp_path, FOUR)), rounds=50)
-    reader = Reader(page(findings, []))
+    reader = Reader(page(report_document(findings)))
     headings = [attributes["id"] for attributes in reader.of("h2")]
-    assert headings == [section.anchor for section in sections(findings)]
+    assert headings == [section.anchor for section in report_document(findings).sections]
     assert len(set(headings)) == len(headings)
     assert {f"#{heading}" for heading in headings} <= {attributes["href"] for attributes in reader.of("a")}
 

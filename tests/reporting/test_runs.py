@@ -192,7 +192,7 @@ def test_a_folder_without_runs_is_refused_with_the_next_step(tmp_path: Path) -> 
     with pytest.raises(UserError, match="ner-lab sweep"):
         collect(tmp_path)
     write_plan(tmp_path, [job(CNN, 1)])
-    with pytest.raises(UserError, match="none of its jobs was begun"):
+    with pytest.raises(UserError, match="none of its jobs has started"):
         collect(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         collect(tmp_path / "nowhere")

@@ -13,7 +13,9 @@ from made_study import FOUR, grid, job, metrics, scores, write_plan, write_run
 from ner_lab.reporting.aggregates import Summary
 from ner_lab.reporting.analysis import Findings, find
 from ner_lab.reporting.cells import Cell, Table, interval, mean_and_std, number, p_value, seconds
-from ner_lab.reporting.render_text import csv_runs, csv_table, csv_types, escape_latex, latex, markdown
+from ner_lab.reporting.exports import csv_runs, csv_table, csv_types, escape_latex, latex
+from ner_lab.reporting.render_markdown import markdown
+from ner_lab.reporting.sections import report_document
 from ner_lab.reporting.study_runs import collect
 
 SOFTMAX, CRF, CNN, BOTH = FOUR
@@ -25,7 +27,7 @@ def found(folder: Path) -> Findings:
 
 
 def report(folder: Path) -> str:
-    return markdown(found(folder), [], folder)
+    return markdown(report_document(found(folder)), folder)
 
 
 def tables_in(text: str) -> list[list[dict[str, str]]]:
@@ -277,7 +279,7 @@ def test_tables_of_a_study_without_a_finished_run_can_be_written(tmp_path: Path)
     write_plan(tmp_path, [job(CNN, 1)])
     write_run(tmp_path / CNN / "seed=1", None)
     findings = found(tmp_path)
-    assert "0 of 1 jobs finished, 1 left" in markdown(findings, [], tmp_path)
+    assert "0 of 1 jobs finished, 1 left" in markdown(report_document(findings), tmp_path)
     assert rows_of(csv_table(findings))[0]["runs"] == "0"
     assert csv_types(findings) == "\n"
     assert "\\bottomrule" in latex(findings)

@@ -26,8 +26,10 @@ from ner_lab.inference.trained_tagger import TrainedTagger, load
 from ner_lab.io.safe_read import read_yaml
 from ner_lab.reporting.analysis import find
 from ner_lab.reporting.compare.run_pairs import read_pair
+from ner_lab.reporting.exports import latex
 from ner_lab.reporting.render_html import page
-from ner_lab.reporting.render_text import latex, markdown
+from ner_lab.reporting.render_markdown import markdown
+from ner_lab.reporting.sections import report_document
 from ner_lab.reporting.study_runs import collect
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.records import BROKEN
@@ -315,7 +317,8 @@ def test_a_report_is_written_with_a_hostile_run_in_it(strange: Path, run: Path, 
     (strange / "run.json").write_text(json.dumps({"code": [1], "git": {"commit": 3}, "versions": {"torch": [1]}}))
     findings = find(collect(strange.parent.parent), rounds=2)
     assert [len(configuration.finished) for configuration in findings.study.configurations] == [1, 1]
-    for text in (markdown(findings, [], tmp_path), latex(findings), page(findings, [])):
+    document = report_document(findings)
+    for text in (markdown(document, tmp_path), latex(findings), page(document)):
         assert "softmax" in text
 
 
@@ -324,7 +327,7 @@ def test_a_study_names_jobs_within_its_folder_alone(place: Any, strange: Path) -
     study = strange.parent.parent
     job = {"folder": place, "configuration": "a", "label": None, "choices": {}, "seed": 1}
     (study / "study.yaml").write_text(yaml.safe_dump({"jobs": [job]}))
-    with pytest.raises(UserError, match=r"study\.yaml: a job's folder is .*Jobs lie within"):
+    with pytest.raises(UserError, match=r"study\.yaml: the folder of a job must be inside the study's folder"):
         collect(study)
 
 

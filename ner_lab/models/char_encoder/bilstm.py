@@ -57,11 +57,11 @@ class CharBiLSTM(nn.Module):
 
     def forward(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """chars (forms, characters), lengths (forms,) -> (forms, 2 hidden_dim)."""
-        letters = self.dropout(self.embedding(chars))  # (forms, characters, char_dim)
-        reversed_letters = ReverseSequences(lengths, letters.shape[1])(letters)
+        vectors = self.dropout(self.embedding(chars))  # (forms, characters, char_dim)
+        reversed_vectors = ReverseSequences(lengths, vectors.shape[1])(vectors)
         last = (lengths - 1)[:, None, None]
         ends = [
             states.gather(1, last.expand(-1, 1, states.shape[2])).squeeze(1)
-            for states in run_directions(self.ahead, self.back, letters, reversed_letters, parallel=self.parallel)
+            for states in run_directions(self.ahead, self.back, vectors, reversed_vectors, parallel=self.parallel)
         ]
         return torch.cat(ends, dim=-1)

@@ -91,10 +91,10 @@ class CharCNN(nn.Module):
         spans = lengths + self.padding
         steps = torch.arange(chars.shape[1] + self.padding)
         row = F.pad(chars, (0, self.padding))[steps < spans[:, None]]  # padding after every word
-        letters = self.dropout(self.embed(F.pad(row, (self.padding, 0))))  # (row, input_dim)
-        positions = letters.shape[0] - self.window + 1
+        vectors = self.dropout(self.embed(F.pad(row, (self.padding, 0))))  # (row, input_dim)
+        positions = vectors.shape[0] - self.window + 1
         # the convolution as one matrix product over windows: equally fast on ragged and regular shapes
-        windows = torch.cat([letters[shift : shift + positions] for shift in range(self.window)], dim=-1)
+        windows = torch.cat([vectors[shift : shift + positions] for shift in range(self.window)], dim=-1)
         filtered = self.convolution(windows)  # (positions, filters)
         counts, firsts = self._window_counts(lengths), spans.cumsum(0) - spans
         if self.padding == self.window - 1:
@@ -106,9 +106,9 @@ class CharCNN(nn.Module):
 
     def _side_by_side(self, chars: Tensor, lengths: Tensor) -> Tensor:
         """The maximum of each filter (forms, num_filters), with every word as long as the longest."""
-        letters = F.pad(self.dropout(self.embed(chars)), (0, 0, self.padding, self.padding))
-        positions = letters.shape[1] - self.window + 1
-        windows = torch.cat([letters[:, shift : shift + positions] for shift in range(self.window)], dim=-1)
+        vectors = F.pad(self.dropout(self.embed(chars)), (0, 0, self.padding, self.padding))
+        positions = vectors.shape[1] - self.window + 1
+        windows = torch.cat([vectors[:, shift : shift + positions] for shift in range(self.window)], dim=-1)
         filtered = self.convolution(windows)  # (forms, positions, filters)
         real = torch.arange(positions, device=chars.device) < self._window_counts(lengths)[:, None]
         return filtered.masked_fill(~real[:, :, None], -torch.inf).amax(dim=1)
@@ -125,8 +125,8 @@ class CharCNN(nn.Module):
         """
         dropping = self.training and self.dropout.p > 0
         most = fill_to if dropping else self.window
-        letters = chars.shape[1]
-        chars = F.pad(chars, (0, max(0, min(fill_to - letters, most))))
+        longest = chars.shape[1]
+        chars = F.pad(chars, (0, max(0, min(fill_to - longest, most))))
         filled = lengths + (fill_to - lengths).clamp(0, most)
         positions = torch.arange(chars.shape[1], device=chars.device)
         ends = (positions >= lengths[:, None]) & (positions < filled[:, None])

@@ -54,10 +54,10 @@ class ChiuCharCNN(CharCNN):
 
     def embed(self, chars: Tensor) -> Tensor:
         """chars (forms, characters) -> (forms, characters, char_dim + char_type_dim)."""
-        letters = self.embedding(chars)
+        vectors = self.embedding(chars)
         if self.types is None:
-            return letters
-        return torch.cat([letters, self.types(self.type_of[chars])], dim=-1)  # type: ignore[index]
+            return vectors
+        return torch.cat([vectors, self.types(self.type_of[chars])], dim=-1)  # type: ignore[index]
 
 
 def char_type(char: str) -> str:

@@ -65,7 +65,7 @@ def read_pair(a: str | Path, b: str | Path, split: str) -> Pair:
     found, older = zip(*(_runs_in(folder) for folder in folders), strict=True)
     twice = {run.folder.resolve() for run in found[0]} & {run.folder.resolve() for run in found[1]}
     if twice:
-        raise UserError(f"{min(twice)} is on both sides. Give two folders of which neither holds the other.")
+        raise UserError(f"{min(twice)} is on both sides. Give two folders, neither inside the other.")
     pairs, notes = _paired(folders, found)
     notes += [f"left out of {name}: {n} older with the same seed" for name, n in zip(NAMES, older, strict=True) if n]
     sides = []
@@ -87,13 +87,13 @@ def _runs_in(folder: Path) -> tuple[list[Run], int]:
         names = [configuration.name for configuration in configurations]
         more = ", ..." if len(names) > _NAMED else ""
         raise UserError(
-            f"{folder} holds runs of {len(names)} configurations: {', '.join(names[:_NAMED])}{more}. "
+            f"{folder} has runs of {len(names)} configurations: {', '.join(names[:_NAMED])}{more}. "
             f"Give the folder of one, such as {folder / names[0]}."
         )
     runs = configurations[0].runs
     if not configurations[0].finished:
         raise UserError(
-            f"{runs[0].folder} is no finished run: {runs[0].reason.rstrip('.')}. Only finished runs can be compared."
+            f"{runs[0].folder} is not a finished run: {runs[0].reason.rstrip('.')}. Only finished runs can be compared."
         )
     return runs, len(study.superseded)
 
@@ -107,7 +107,7 @@ def _paired(folders: Sequence[Path], found: Sequence[list[Run]]) -> tuple[list[t
     if not common:
         have = [", ".join(str(seed) for seed in sorted(seeds)) or "none" for seeds in by_seed]
         raise UserError(
-            f"no seed in common: finished are, of A ({folders[0]}), {have[0]}; of B ({folders[1]}), {have[1]}. "
+            f"no seed in common: A ({folders[0]}) has finished seeds {have[0]}; B ({folders[1]}) has {have[1]}. "
             "Runs are paired by seed; give single runs to compare those of different seeds."
         )
     notes = [

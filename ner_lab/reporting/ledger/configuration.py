@@ -53,11 +53,11 @@ def identity_of(config: DictConfig, choices: Mapping[str, str], overrides: Seque
     options of the package, the settings are the overrides of the command line.
     """
     groups = {key: value for key, value in choices.items() if not key.startswith("hydra/")}
-    told = beside(overrides, groups)
+    given = beside(overrides, groups)
     if any(option not in options_of(group) for group, option in groups.items()):
-        return Identity(_parts(groups), told)
+        return Identity(_parts(groups), given)
     usual = _usual(tuple(sorted(groups.items())))
-    return Identity(_parts(groups), _differing(_flat(config), usual, told))
+    return Identity(_parts(groups), _differing(_flat(config), usual, given))
 
 
 @cache
@@ -70,10 +70,10 @@ def identity_of_job(file: Path, overrides: tuple[str, ...]) -> Identity:
 def beside(overrides: Sequence[str], choices: Mapping[str, str]) -> dict[str, str]:
     """Command-line overrides that are not covered by a key of `choices` and may affect the result."""
     pairs = [override.partition("=")[::2] for override in overrides]
-    told = {key.lstrip("+~"): value.strip("'\"") for key, value in pairs}
+    given = {key.lstrip("+~"): value.strip("'\"") for key, value in pairs}
     return {
         key: value
-        for key, value in told.items()
+        for key, value in given.items()
         if key not in choices and key not in _NO_PART and not _is_free(key) and not _PLACE.search(value)
     }
 
@@ -85,10 +85,10 @@ def rows_of(identity: Identity, files: Mapping[str, Path]) -> dict[str, str]:
 
 def _row_of(identity: Identity, file: Path) -> str | None:
     study = read_study_file(file)
-    stated = dict(re.findall(r"override /?(\w+): (\w+)", " ".join(map(str, _defaults(study)))))
+    defaults = dict(re.findall(r"override /?(\w+): (\w+)", " ".join(map(str, _defaults(study)))))
     for choices, configuration, overrides in _rows(file):
-        told = stated | {key: value for key, value in choices.items() if "." not in key and "@" not in key}
-        if any(identity.choices.get(key, value) != value for key, value in told.items()):
+        given = defaults | {key: value for key, value in choices.items() if "." not in key and "@" not in key}
+        if any(identity.choices.get(key, value) != value for key, value in given.items()):
             continue
         if identity_of_job(file, overrides) == identity:
             return configuration
@@ -121,12 +121,12 @@ def _usual(choices: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return _flat(compose_config([f"{group}={option}" for group, option in choices]))
 
 
-def _differing(config: Mapping[str, str], usual: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
-    """Values that differ; of keys in only one of them, only those in `told`: the others are from other versions."""
+def _differing(config: Mapping[str, str], usual: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Values that differ; of keys in only one of them, only those in `given`: the others are from other versions."""
     return {
         key: value
         for key, value in sorted(config.items())
-        if (usual[key] != value if key in usual else any(_within(key, name) for name in told))
+        if (usual[key] != value if key in usual else any(_within(key, name) for name in given))
         and not _is_free(key)
         and not _PLACE.search(value)
     }

@@ -38,7 +38,7 @@ def begin(ledger: Path) -> None:
     if is_ledger(ledger):
         return
     if ledger.exists() and (not ledger.is_dir() or any(ledger.iterdir())):
-        raise UserError(f"{ledger}: not a ledger, and not empty. Give an empty folder, or none: ledger=DIR.")
+        raise UserError(f"{ledger}: not a ledger and not empty. Give an empty or new folder: ledger=DIR.")
     ledger.mkdir(parents=True, exist_ok=True)
     write_atomic(ledger / MARK, f'{{"format": {FORMAT}}}\n')
 

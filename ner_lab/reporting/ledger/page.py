@@ -6,8 +6,8 @@ from typing import NamedTuple
 from ner_lab.reporting.aggregates import Row
 from ner_lab.reporting.analysis import Findings
 from ner_lab.reporting.cells import NOTHING, Cell, Table, interval, mean_and_std, number, p_value
-from ner_lab.reporting.document import first_published, in_short, name_columns, tabulate
-from ner_lab.reporting.render_text import inline, markdown_table
+from ner_lab.reporting.render_markdown import inline, markdown_table
+from ner_lab.reporting.sections import first_published, in_short, name_columns, tabulate
 from ner_lab.reporting.study_runs import Published
 
 NOT_RUN = "not run yet"
@@ -105,8 +105,8 @@ def _section(findings: Findings, plot: str | None) -> list[str]:
     parts = [f"### {study.name}"]
     parts += [inline(study.question)] if study.question else []
     parts.append(markdown_table(tabulate(findings, columns)))
-    said = [f"{number}. {inline(note)}" for number, note in enumerate(notes, 1)]
-    parts += ["\n".join(said)] if said else []
+    numbered = [f"{number}. {inline(note)}" for number, note in enumerate(notes, 1)]
+    parts += ["\n".join(numbered)] if numbered else []
     if sources := list(dict.fromkeys(figure.source for row in findings.rows for figure in row.published)):
         parts.append(f"Published: {inline('; '.join(sources))}.")
     parts += [inline(sentence) for sentence in in_short(findings)]
@@ -137,8 +137,8 @@ def _tests(findings: Findings) -> str:
 
 
 def _published(row: Row) -> Cell:
-    stated = [text for figure in row.published if (text := _stated(figure))]
-    return Cell("; ".join(stated) or NOTHING)
+    figures = [text for figure in row.published if (text := _stated(figure))]
+    return Cell("; ".join(figures) or NOTHING)
 
 
 def _stated(figure: Published) -> str:
@@ -161,8 +161,8 @@ def _dev(row: Row) -> Cell:
 
 
 def _inputs(row: Row, notes: Sequence[str]) -> Cell:
-    own = dict.fromkeys(note for run in row.runs for note in run.record["notes"])
-    return Cell(", ".join(str(notes.index(note) + 1) for note in own))
+    run_notes = dict.fromkeys(note for run in row.runs for note in run.record["notes"])
+    return Cell(", ".join(str(notes.index(note) + 1) for note in run_notes))
 
 
 def _commits(row: Row) -> Cell:

@@ -144,10 +144,10 @@ def describe(folder: Path, name: str) -> Described | None:
 
 
 def _from_file(name: str, file: Path) -> Described:
-    said = read_study_file(file)
-    study: Any = OmegaConf.to_container(said.study)
+    study_file = read_study_file(file)
+    study: Any = OmegaConf.to_container(study_file.study)
     rows: dict[str, RowOfStudy] = {}
-    for job in jobs_of(said):
+    for job in jobs_of(study_file):
         row = rows.setdefault(job.configuration, RowOfStudy(job.configuration, job.label, job.choices, ()))
         rows[row.name] = row._replace(seeds=(*row.seeds, int(job.seed)))
     labels = {row.label: row.name for row in rows.values() if row.label is not None}

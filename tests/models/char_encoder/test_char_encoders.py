@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -98,7 +99,7 @@ def test_words_concatenated_give_what_words_of_one_length_give(
         torch.testing.assert_close(row, side)
 
 
-def test_cnn_with_types_convolves_letters_joined_by_their_type() -> None:
+def test_cnn_with_types_concatenates_characters_and_their_types() -> None:
     encoder = chiu()
     oracle = nn.Conv1d(9, 6, 3, padding=1)
     oracle.weight.data = encoder.convolution.weight.data.view(6, 3, 9).transpose(1, 2)
@@ -110,7 +111,7 @@ def test_cnn_with_types_convolves_letters_joined_by_their_type() -> None:
 
 
 @pytest.mark.parametrize("learn", [False, True], ids=["zero", "learnt"])
-def test_bilstm_equals_the_last_states_of_torchs_own_on_the_single_word(learn: bool) -> None:
+def test_bilstm_equals_the_last_states_of_torchs_lstm_on_each_word(learn: bool) -> None:
     encoder = learnt_bilstm(forget_bias=1.0) if learn else bilstm(forget_bias=1.0)
     oracle = nn.LSTM(5, 4, batch_first=True, bidirectional=True)
     for direction, ending in ((encoder.ahead, ""), (encoder.back, "_reverse")):
@@ -137,7 +138,7 @@ def test_char_types_are_those_of_the_paper(char: str, expected: str) -> None:
     assert char_type(char) == expected
 
 
-def test_letters_of_one_type_share_its_vector() -> None:
+def test_characters_of_one_type_share_its_vector() -> None:
     encoder = chiu()
     nn.init.zeros_(encoder.embedding.weight)
     a, b, upper, digit, hyphen, unknown = encoder(*encoded("a", "b", "A", "0", "-", "?"))
@@ -162,7 +163,7 @@ def test_padding_starts_at_zero_and_is_never_trained(make: Callable[..., nn.Modu
 
 
 @pytest.mark.parametrize("make", WITH_LETTERS)
-def test_dropout_is_on_letters_in_training_and_off_in_eval(make: Callable[..., nn.Module]) -> None:
+def test_dropout_is_on_characters_in_training_and_off_in_eval(make: Callable[..., nn.Module]) -> None:
     encoder, plain = make(dropout=0.5), make()
     encoder.load_state_dict(plain.state_dict())
     words = encoded("abcd", "E")
@@ -172,9 +173,86 @@ def test_dropout_is_on_letters_in_training_and_off_in_eval(make: Callable[..., n
 
 
 @pytest.mark.parametrize("window", range(1, 8))
-def test_least_padding_for_a_one_letter_word_is_named_and_works(window: int) -> None:
+def test_the_least_padding_for_one_character_is_named_and_works(window: int) -> None:
     least = window // 2
     assert cnn(window=window, padding=least)(*encoded("a")).isfinite().all()
     if least:
         with pytest.raises(UserError, match=f"must be at least {least}; .* A window of {window} must fit"):
             cnn(window=window, padding=least - 1)
+
+
+# words filled with word-end symbols
+
+
+def filled(fill_to: int | None = 12, **options: Any) -> CharCNN:
+    return cnn(fill_to=fill_to, **options)
+
+
+def in_full(encoder: CharCNN, word: str, fill_to: int) -> Tensor:
+    """The word, all its word-end symbols, torch's convolution, the maximum over the full length."""
+    symbols = [CHARS.index(letter) for letter in word] + [len(CHARS)] * (fill_to - len(word))
+    letters = encoder.embedding.weight[symbols]
+    weight = encoder.convolution.weight.view(6, encoder.window, 5).transpose(1, 2)
+    filtered = F.conv1d(letters.T[None], weight, encoder.convolution.bias, padding=encoder.padding)[0]
+    return filtered.tanh().amax(dim=1)
+
+
+@given(
+    words=st.lists(st.text(LETTERS, min_size=1, max_size=9), min_size=1, max_size=4),
+    fill_to=st.integers(1, 20),
+    shape=st.sampled_from([(1, 0), (2, 1), (3, 1), (3, 2), (4, 3), (5, 2), (5, 4)]),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_few_symbols_give_what_filling_in_full_gives(words: list[str], fill_to: int, shape: tuple[int, int]) -> None:
+    encoder = filled(fill_to, window=shape[0], padding=shape[1])
+    nn.init.normal_(encoder.convolution.bias)
+    vectors = encoder(*encoded(*words))
+    wanted = [encoder.embedding.weight, encoder.convolution.weight]
+    expected = torch.stack([in_full(encoder, word, fill_to) for word in words])
+    torch.testing.assert_close(vectors, expected)
+    for found, oracle in zip(
+        torch.autograd.grad(vectors.sin().sum(), wanted), torch.autograd.grad(expected.sin().sum(), wanted), strict=True
+    ):
+        torch.testing.assert_close(found[1:], oracle[1:])
+
+
+def test_without_dropout_only_the_symbols_of_a_window_are_added() -> None:
+    encoder = filled(45)
+    read: list[Tensor] = []
+    encoder.dropout.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    encoder(*encoded("abcd", "e"))
+    assert read[0].shape[0] == 2 + (4 + 3 + 2) + (1 + 3 + 2)  # padding of 2 before, between and after
+
+
+def test_in_training_every_symbol_of_the_full_length_is_dropped_by_itself() -> None:
+    encoder = filled(45, dropout=0.5)
+    read: list[Tensor] = []
+    encoder.dropout.register_forward_hook(lambda _, given, taken: read.append(taken))
+    encoder(*encoded("abcd", "e"))
+    assert len(read[0]) == 2 + 2 * (45 + 2)
+    letters = torch.stack([read[0][2:47], read[0][49:94]])
+    assert len(letters[0, 4:].unique(dim=0)) > 8  # masks of five elements: 32 kinds
+    assert letters[:, 4:].count_nonzero(dim=2).sum() > 0
+    encoder.eval()
+    plain = filled(45)
+    plain.load_state_dict(encoder.state_dict())
+    assert torch.equal(encoder(*encoded("abcd", "e")), plain(*encoded("abcd", "e")))
+
+
+def test_a_word_as_long_as_the_filling_or_longer_stays_as_it_is() -> None:
+    encoder = filled(4)
+    unfilled = filled(None)
+    state = encoder.state_dict()
+    unfilled.load_state_dict(state | {"embedding.weight": state["embedding.weight"][:-1]})
+    words = encoded("abcd", "abcdeA")
+    torch.testing.assert_close(encoder(*words), unfilled(*words))
+    assert not torch.allclose(encoder(*encoded("abc")), unfilled(*encoded("abc")))
+
+
+def test_the_word_end_symbol_is_learnt_and_padding_is_not() -> None:
+    encoder = filled()
+    assert len(encoder.embedding.weight) == len(CHARS) + 1
+    encoder(*encoded("abc", "A")).sum().backward()
+    assert encoder.embedding.weight.grad[-1].any()
+    assert not encoder.embedding.weight.grad[0].any()
+    assert not encoder.embedding.weight[0].any()

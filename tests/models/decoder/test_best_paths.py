@@ -36,11 +36,11 @@ def test_the_best_paths_of_any_small_batch_are_those_of_enumeration(
     start = normal(*((batch, num_tags) if own_start else (num_tags,)), seed=seed + 2)
     shape = (batch, time, num_tags, num_tags) if varying else (num_tags, num_tags)
     transitions = normal(*shape, seed=seed + 3)
-    spoilt = transitions.clone()
+    damaged = transitions.clone()
     if varying:  # padding, and the step into the first token, are not read
-        spoilt = spoilt.masked_fill(~mask[:, :, None, None], garbage)
-        spoilt[:, 0] = garbage
-    scores = emissions.masked_fill(~mask[:, :, None], garbage), mask, start, spoilt, end
+        damaged = damaged.masked_fill(~mask[:, :, None, None], garbage)
+        damaged[:, 0] = garbage
+    scores = emissions.masked_fill(~mask[:, :, None], garbage), mask, start, damaged, end
     best, score = viterbi(*scores)
     tags, values = n_best(*scores, n)
     assert tags.shape == (batch, n, time)

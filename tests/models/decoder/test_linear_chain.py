@@ -215,9 +215,9 @@ def test_logs_take_over_only_where_factors_may_have_lost_a_path(monkeypatch: pyt
 
 def test_many_pairs_are_summed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     crf, batch = random_crf(3, dtype=torch.float64), gold_and_scores([7, 4, 1], 3)
-    whole = value_and_gradients(by_logs, *batch, crf)
+    at_once = value_and_gradients(by_logs, *batch, crf)
     monkeypatch.setattr(forward_backward, "CHUNK", 20)
-    for pieces, expected in zip(value_and_gradients(by_logs, *batch, crf), whole, strict=True):
+    for pieces, expected in zip(value_and_gradients(by_logs, *batch, crf), at_once, strict=True):
         close(pieces, expected, atol=1e-12)
 
 

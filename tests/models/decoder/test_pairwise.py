@@ -203,7 +203,7 @@ def test_constraints_in_the_likelihood_leave_no_probability_to_broken_sequences(
 
 
 def test_a_constrained_sentence_ends_where_its_own_tokens_end() -> None:
-    # IOBES forbids an end behind B: the border must be felt at the last token, not at the end of the batch
+    # IOBES forbids an end after B: the border must be felt at the last token, not at the end of the batch
     tags = ["O", "B-X", "E-X"]
     crf = PairwiseCRF(
         input_dim=0, tags=tags, scheme="IOBES", hidden_dim=0, padding_label_in_sum=False, constraints="always"

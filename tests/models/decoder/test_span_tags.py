@@ -33,7 +33,7 @@ def test_spans_are_read_as_conlleval_reads_them_proper_or_not(scheme: str) -> No
         assert own_types == [inside.get(place, -1) for place in range(4)]
 
 
-def test_padding_is_outside_whatever_stands_there() -> None:
+def test_padding_is_outside_whatever_its_tags() -> None:
     reader = SpanTags(["O", "B-PER", "I-PER"], "IOB2")
     tags, mask = torch.tensor([[1, 2, 99, -5]]), torch.tensor([[True, True, False, False]])
     types, starts = reader.read(tags, mask)

@@ -88,7 +88,7 @@ def cnn(**options: Any) -> CNN:
         input_dropout=options.get("input_dropout", 0.0),
         dropout=0.0,
     )
-    return encoder.eval()  # in training batch mates are told by each other, which is its way
+    return encoder.eval()  # in training the batch normalisation depends on batch mates
 
 
 def none(**options: Any) -> NoEncoder:
@@ -141,7 +141,7 @@ def test_states_equal_torchs_packed_network_with_the_same_weights(
     torch.testing.assert_close(*gradients)
 
 
-def test_separate_stacks_are_two_networks_that_never_meet() -> None:
+def test_separate_stacks_are_two_independent_networks() -> None:
     encoder = separate(num_layers=2)
     halves = []
     for stack, turn in ((encoder.ahead, False), (encoder.back, True)):
@@ -168,10 +168,10 @@ def test_output_dropout_drops_or_doubles_single_outputs_in_training(make: Make) 
     encoder = make(output_dropout=0.5)
     dropped = encoder(inputs_of(), LENGTHS)
     encoder.eval()
-    whole = encoder(inputs_of(), LENGTHS)
+    full = encoder(inputs_of(), LENGTHS)
     kept = dropped != 0
     assert 0 < kept.sum() < kept.numel()
-    torch.testing.assert_close(dropped, 2 * whole * kept)
+    torch.testing.assert_close(dropped, 2 * full * kept)
 
 
 @pytest.mark.parametrize("make", [*RECURRENT, two_pass, window, sentence_network, none])
@@ -184,3 +184,26 @@ def test_input_dropout_changes_what_is_read_in_training(make: Make) -> None:
     read = Dropout(0.5)(inputs_of())
     assert torch.equal(found, plain(read, LENGTHS))
     assert not torch.equal(found, plain(inputs_of(), LENGTHS))
+
+
+def test_the_second_pass_starts_from_the_final_state_of_the_first() -> None:
+    encoder = two_pass()
+    cell = nn.LSTM(4, 3, batch_first=True)
+    cell.load_state_dict(encoder.layer.cell.state_dict())
+    states = encoder(inputs_of(), LENGTHS)
+    assert states.shape == (3, 5, 3)
+    for row, length in enumerate(LENGTHS.tolist()):
+        sentence = inputs_of()[row : row + 1, :length]
+        first, end = cell(sentence)
+        second, _ = cell(sentence, end)
+        torch.testing.assert_close(states[row, :length], second[0])
+        assert not torch.allclose(states[row, :length], first[0])
+
+
+@pytest.mark.parametrize("cell", ["stock", "peephole", "coupled"])
+def test_reading_a_doubled_sentence_once_is_reading_it_twice(cell: str) -> None:
+    encoder = two_pass(cell=cell, learn_initial=True)
+    nn.init.normal_(encoder.layer.initial)
+    sentence = inputs_of()[:1]
+    doubled = encoder.layer(torch.cat([sentence, sentence], dim=1))
+    torch.testing.assert_close(encoder(sentence, LENGTHS[:1]), doubled[:, 5:])

@@ -87,7 +87,7 @@ def test_sentence_network_reads_the_sentence_for_each_word(
         torch.testing.assert_close(one, other)
 
 
-def test_without_a_hidden_layer_the_window_itself_goes_on() -> None:
+def test_without_a_hidden_layer_the_window_is_the_output() -> None:
     network = WindowNetwork(input_dim=DIM, hidden_dim=0, window=3, input_dropout=0.0).double()
     sentence = inputs_of()[:1, :4]
     states = network(sentence, torch.tensor([4]))

@@ -62,7 +62,7 @@ def test_states_are_those_of_torchs_convolutions_on_each_sentence(window: int, t
         torch.testing.assert_close(own.state_dict(), other.state_dict())
 
 
-def test_a_word_alone_can_be_trained_on_and_goes_by_the_averages() -> None:
+def test_a_single_word_is_normalised_by_the_running_averages() -> None:
     encoder = settled(cnn())
     word = inputs_of()[:1, :1]
     expected = encoder(word, torch.tensor([1]))
@@ -89,7 +89,7 @@ def test_normalising_by_sums_is_the_same_for_words_gradients_and_averages(length
     assert (len(real[real]) == 1) == torch.equal(found[0][averages][0], settled(cnn()).norms[0].running_mean)
 
 
-def test_dropout_stands_in_every_layer_in_training_alone() -> None:
+def test_dropout_is_in_every_layer_and_only_in_training() -> None:
     dropping, plain_one = cnn(dropout=0.5), cnn()
     assert not torch.equal(dropping(inputs_of(), LENGTHS), plain_one(inputs_of(), LENGTHS))
     seen: list[bool] = []

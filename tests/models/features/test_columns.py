@@ -25,7 +25,7 @@ def batch_of(categories: list[list[list[int]]]) -> Batch:
     return Batch(words, nothing, nothing, words, numbers, nothing, nothing, words, mask, mask.sum(dim=1), nothing)
 
 
-def test_orthogonal_codes_have_a_dimension_of_their_own_for_each_value() -> None:
+def test_orthogonal_codes_have_one_dimension_for_each_value() -> None:
     codes = layers(None)
     pos, chunk = len(POS) - 1, len(CHUNK) - 1  # padding has none, a value that train lacks has one
     assert codes.output_dim == pos + chunk
@@ -44,7 +44,7 @@ def test_orthogonal_codes_are_not_trained_and_learnt_vectors_are() -> None:
     assert [tuple(part.shape) for part in layers(4).parameters() if part.requires_grad] == [(5, 4), (4, 4)]
 
 
-def test_learnt_vectors_have_the_stated_size_for_every_column() -> None:
+def test_learnt_vectors_have_the_given_size_for_every_column() -> None:
     torch.manual_seed(0)
     both = layers(6)
     assert both.output_dim == 12
@@ -53,7 +53,7 @@ def test_learnt_vectors_have_the_stated_size_for_every_column() -> None:
     assert torch.equal(vectors, torch.cat([both.tables[0].weight[2], both.tables[1].weight[3]]))
 
 
-def test_values_stand_as_in_the_file_and_an_absent_column_has_one_value() -> None:
+def test_values_are_those_of_the_file_and_an_absent_column_has_one_value() -> None:
     of = Sentence(["It", "fell"], ["O", "O"], {"pos": ["PRP", "VBD"], "lemma": ["it", "fall"]})
     assert Columns(names=["pos"], dim=None).dense(of) == [["PRP", "VBD"]]
     assert Columns(names=["lemma", "pos"], dim=None).dense(of) == [["it", "fall"], ["PRP", "VBD"]]

@@ -80,7 +80,7 @@ def test_a_sentence_by_hand() -> None:
     ]
 
 
-def test_every_n_gram_of_every_column_has_a_template_of_its_own() -> None:
+def test_every_n_gram_of_every_column_has_its_own_template() -> None:
     several = [[1], [10], [1, 0], [10, 0], [-1], [-1, 0], [0, -1], [1, -1], [11], [0, 1, 0]]
     ngrams = {"word": several, "word1": several, "word-": several, "word:1": several, "word-1+": several}
     values = " ".join(["x"] * 30)
@@ -101,7 +101,7 @@ def test_it_reads_the_columns_that_it_has_n_grams_of() -> None:
 
 
 @pytest.mark.parametrize("bad", [[[]], [["x"]], [[0.5]], [[0], [None]], [0], [1, 2], None, 3, "word", [[0], "-1"]])
-def test_what_is_no_n_gram_is_refused_with_its_column(bad: Any) -> None:
+def test_a_value_that_is_not_an_n_gram_is_refused_with_its_column(bad: Any) -> None:
     with pytest.raises(UserError, match=r"ngrams\.pos must be .* ngrams\.pos=\[\[0\],\[-1,0\]\]; got"):
         Context(ngrams={"word": [[0]], "pos": bad}, lowercase=False)
 

@@ -63,20 +63,6 @@ def toy(*sentences: int) -> tuple[Batch, FeatureLayers]:
     return batch_of(Toy(), vocab, *sentences), layers
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0), (1,), (0,), (1, 2, 1)])
-def test_direct_scores_are_the_sum_over_the_features_of_each_token(order: tuple[int, ...]) -> None:
-    batch, layers = toy(*order)
-    scores = layers.direct(batch)
-    assert scores.shape == (*batch.words.shape, len(TAGS))
-    for row, number in enumerate(order):
-        for column, names in enumerate(Toy().sparse(SENTENCES[number])):
-            expected = torch.zeros(len(TAGS))
-            for name in names:
-                if name in SPARSE.ids:
-                    expected = expected + layers.scores.weight[SPARSE.ids[name]]
-            torch.testing.assert_close(scores[row, column], expected)
-
-
 def test_a_batch_without_any_active_feature_scores_zero_everywhere() -> None:
     batch, layers = toy(1)
     assert len(batch.sparse) == 0
@@ -128,7 +114,7 @@ def test_capitals_alone_decide_the_class(word: str) -> None:
         assert caps(word.upper()) == "allCaps"
 
 
-def test_fingerprints_tell_sets_and_settings_apart() -> None:
+def test_fingerprints_differ_between_sets_and_settings() -> None:
     prints = [features.fingerprint() for features in (Caps(dim=3), Caps(dim=4), Toy(), NoFeatures())]
     assert all(one != other for place, one in enumerate(prints) for other in prints[:place])
     assert Caps(dim=3).fingerprint() == prints[0]

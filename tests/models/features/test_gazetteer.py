@@ -69,7 +69,7 @@ TOKENS = st.sampled_from(["a", "B", "b", "c"])
 
 @given(st.lists(TOKENS, max_size=7), st.lists(st.lists(TOKENS, min_size=1, max_size=4), min_size=1, max_size=5))
 @settings(max_examples=60, deadline=None)
-def test_switches_equal_a_search_for_every_phrase_at_every_place(
+def test_switches_equal_a_search_for_every_phrase_at_every_position(
     tmp_path_factory: pytest.TempPathFactory, words: list[str], phrases: list[list[str]]
 ) -> None:
     file = tmp_path_factory.mktemp("lists") / "all.txt"
@@ -105,7 +105,7 @@ def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) ->
     assert json.loads(json.dumps(prints)) == prints
 
 
-def test_a_trained_gazetteer_needs_its_files_no_more(folder: Path) -> None:
+def test_a_trained_gazetteer_no_longer_needs_its_files(folder: Path) -> None:
     trained = gazetteer(folder)
     learnt, sums = json.loads(json.dumps(trained.learn([SENTENCE]))), {"gazetteer": trained.files.hashes()}
     found = trained.sparse(SENTENCE)

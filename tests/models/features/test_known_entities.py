@@ -88,7 +88,7 @@ def test_the_found_tag_has_the_best_score_and_a_value_unknown_to_train_has_none(
     assert layers.output_dim == 0
 
 
-def test_another_scheme_than_that_trained_in_is_refused() -> None:
+def test_a_scheme_other_than_that_of_train_is_refused() -> None:
     values = FeatureVocab({"known_entity": Vocab.of(["B-LOC", "E-LOC", "O"])})
     with pytest.raises(UserError, match=r"features\.scheme is IOBES, but the tags of train have no E-LOC\."):
         KnownEntities(scheme="IOBES").layers(values, TagVocab.of(["LOC"], "IOB2").items)

@@ -71,14 +71,14 @@ def test_each_lexicon_has_a_column_for_each_category(folder: Path) -> None:
         ({"matching": "collobert", "coding": "YN"}, "YYNNNNN", "NNNYYNN"),
     ],
 )
-def test_a_lexicon_matches_and_codes_as_it_says(
+def test_matching_and_coding_are_those_of_the_options(
     folder: Path, settings: dict[str, str], people: str, places: str
 ) -> None:
     features = lexicons(mine(folder, **settings))
     assert (column(features, "mine.PER"), column(features, "mine.LOC")) == (people, places)
 
 
-def test_categories_where_one_word_may_match_a_part_are_stated(folder: Path) -> None:
+def test_one_word_matches_a_part_in_the_given_categories_only(folder: Path) -> None:
     (folder / "places.txt").write_text("Holm Bay\n")
     assert column(lexicons(mine(folder)), "mine.LOC") == "OOOOOOO"
     features = lexicons(mine(folder), single=["LOC"])
@@ -96,13 +96,13 @@ def test_a_category_may_have_several_files_anywhere(
     assert inside.dense(SENTENCE) == features.dense(SENTENCE)
 
 
-def test_only_whole_names_match_where_that_is_said(folder: Path) -> None:
+def test_with_whole_only_just_complete_names_match(folder: Path) -> None:
     text = Sentence(["New", "friends"], ["O", "O"])
     assert lexicons(senna(folder)).dense(text) == [["S", "O"]]
     assert lexicons(senna(folder, whole_only=True)).dense(text) == [["O", "O"]]
 
 
-def test_sennas_own_folder_has_its_lists_one_deeper(folder: Path, tmp_path: Path) -> None:
+def test_lists_are_found_in_sennas_hash_folder(folder: Path, tmp_path: Path) -> None:
     folder.rename(tmp_path / "hash")
     assert column(lexicons(senna(tmp_path)), "senna.LOC") == "OOOBEOO"
 
@@ -147,7 +147,7 @@ def test_sennas_lists_come_out_of_its_archive_in_the_cache(folder: Path, tmp_pat
     assert lexicons(senna(None), cache=tmp_path / "cache").dense(text) == [["B", "E"]]
 
 
-def test_a_list_that_cannot_be_fetched_says_how_to_do_without(tmp_path: Path) -> None:
+def test_a_failed_download_names_the_option_for_a_local_folder(tmp_path: Path) -> None:
     given = senna(None, url="http://127.0.0.1:9/senna-v3.0.tgz")
     with pytest.raises(UserError, match=r"could not be fetched.*features: lexicons\.senna\.dir=FOLDER"):
         lexicons(given, cache=tmp_path).learn([])
@@ -156,7 +156,7 @@ def test_a_list_that_cannot_be_fetched_says_how_to_do_without(tmp_path: Path) ->
 # what a checkpoint and a cache entry depend on
 
 
-def test_what_was_learnt_is_plain_data_and_the_files_are_needed_no_more(folder: Path) -> None:
+def test_a_trained_lexicon_no_longer_needs_its_files(folder: Path) -> None:
     given = mine(folder) | senna(folder, whole_only=True)
     trained = lexicons(given)
     learnt = json.loads(json.dumps(trained.learn([SENTENCE])))
@@ -184,7 +184,7 @@ def test_a_checkpoint_with_sums_alone_needs_the_same_files(folder: Path, tmp_pat
     "learnt",
     [{}, {"mine": {"PER": "Anna"}}, *({"mine": {"PER": "Anna", "LOC": wrong}} for wrong in (3, "", ["x"], "x" * 2001))],
 )
-def test_what_is_no_entries_of_these_lexicons_is_refused(folder: Path, learnt: Any) -> None:
+def test_a_checkpoint_without_these_entries_is_refused(folder: Path, learnt: Any) -> None:
     with pytest.raises(UserError, match=r"checkpoint.*mine.*Train again"):
         lexicons(mine(folder)).remember(learnt)
 
@@ -206,7 +206,7 @@ def test_fingerprints_change_with_whatever_changes_the_features(folder: Path) ->
     assert json.loads(json.dumps(prints)) == prints
 
 
-def test_fingerprints_depend_neither_on_the_place_of_files_nor_on_what_was_read(folder: Path, tmp_path: Path) -> None:
+def test_fingerprints_do_not_depend_on_paths_or_on_earlier_reading(folder: Path, tmp_path: Path) -> None:
     features = lexicons(mine(folder))
     before = features.fingerprint()
     features.dense(SENTENCE)
@@ -215,7 +215,7 @@ def test_fingerprints_depend_neither_on_the_place_of_files_nor_on_what_was_read(
     assert lexicons(mine(moved), dim=9).fingerprint() == before
 
 
-def test_files_are_told_apart_without_a_cache_that_can_be_written(folder: Path, tmp_path: Path) -> None:
+def test_files_are_distinguished_without_a_writable_cache(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way of a folder")
     assert lexicons(mine(folder), cache=tmp_path / "file").learn([]) == lexicons(mine(folder)).learn([])
 
@@ -236,7 +236,7 @@ def test_files_are_told_apart_without_a_cache_that_can_be_written(folder: Path, 
         ({"entries": {"PER": [1]}}, r"lexicons\.mine\.entries\.PER must be .*; got \[1\]"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_at_once(folder: Path, settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(folder: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         lexicons(mine(folder, **settings))
 

@@ -55,9 +55,7 @@ def test_the_lower_cased_word_is_a_feature(word: str, lower: str) -> None:
         ),
     ],
 )
-def test_prefixes_and_suffixes_have_two_to_five_letters_where_the_word_has_so_many(
-    word: str, expected: list[str]
-) -> None:
+def test_prefixes_and_suffixes_have_two_to_five_characters(word: str, expected: list[str]) -> None:
     assert [name for name in spelling(word) if "fix" in name.partition("=")[0]] == expected
 
 
@@ -106,7 +104,7 @@ def test_a_feature_is_on_or_off_never_twice(word: str) -> None:
 
 @given(WORDS)
 @settings(max_examples=100, deadline=None)
-def test_a_pattern_keeps_each_place_and_its_summary_has_no_runs(word: str) -> None:
+def test_a_pattern_has_one_mark_per_character_and_its_summary_no_runs(word: str) -> None:
     pattern = word_pattern(word)
     assert len(pattern) == len(word)
     for char, mark in zip(word, pattern, strict=True):

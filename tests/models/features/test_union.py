@@ -62,7 +62,7 @@ def active_of(data: Prepared) -> list[list[int]]:
 # what the parts give
 
 
-def test_dense_columns_stand_in_the_order_of_the_parts() -> None:
+def test_dense_columns_are_in_the_order_of_the_parts() -> None:
     first, second = Caps(dim=5), Columns(names=["pos", "chunk"], dim=None)
     features = union({"one": first, "none": NoFeatures(), "other": second})
     assert features.columns == ("caps", "pos", "chunk")
@@ -95,7 +95,7 @@ def test_a_union_reads_each_column_once_that_any_part_reads() -> None:
     assert features.reads == ("pos", "chunk")
 
 
-def test_each_part_learns_for_itself_and_remembers_its_own() -> None:
+def test_each_part_learns_and_remembers_separately() -> None:
     features = union({"caps": Caps(dim=5), "words": Words(frequent=2, shared=2), "known": KnownEntities(scheme="IOB2")})
     words, known = Words(frequent=2, shared=2), KnownEntities(scheme="IOB2")
     learnt = features.learn(TRAINED_ON)
@@ -184,7 +184,7 @@ def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("features.parts.context=null", "features.parts.context is not a feature set."),
         ("+features.parts.mine={dim: 5}", "features.parts.mine is not a feature set."),
@@ -192,11 +192,11 @@ def test_two_parts_with_a_column_of_one_name_are_refused() -> None:
         ("features.parts.context.lowercase=???", "features.parts.context.lowercase has no default."),
     ],
 )
-def test_a_mistake_within_a_part_is_named_with_its_place(override: str, said: str) -> None:
+def test_a_mistake_within_a_part_is_named_with_its_key(override: str, message: str) -> None:
     cfg = compose_config(["features=huang", override])
     with pytest.raises((UserError, InstantiationException)) as error:
         feature_set_of(cfg)
-    assert said in str(user_error_behind(error.value))
+    assert message in str(user_error_behind(error.value))
 
 
 def test_a_part_of_a_part_is_checked_as_well() -> None:

@@ -28,7 +28,7 @@ def features_of(features: Words, text: str) -> list[list[str]]:
     return features.sparse(sentence(text))
 
 
-def test_a_word_that_train_has_often_enough_stands_for_itself() -> None:
+def test_a_frequent_word_is_its_own_feature() -> None:
     features = learnt(["the ferry left", "the ferry came", "the boat left"], frequent=2)
     assert features_of(features, "ferry the left") == [["word=ferry"], ["word=the"], ["word=left"]]
     assert features_of(learnt(["the ferry left", "the ferry came"], frequent=3, shared=9), "the ferry") == [[], []]
@@ -51,7 +51,7 @@ def test_a_rare_word_has_the_longest_signature_that_trains_rare_words_share(
     assert of_word == ([f"word={signature}"] if signature else [])
 
 
-def test_a_signature_needs_as_many_rare_words_as_stated() -> None:
+def test_a_signature_needs_the_given_number_of_rare_words() -> None:
     train_on = ["x Anna Hanna", "x Tina Lena Mona", "x Kari"]
     expected = {1: " upperInitial -nna", 2: " upperInitial -nna", 3: " upperInitial -na", 6: " upperInitial"}
     for shared, signature in expected.items():
@@ -78,7 +78,7 @@ def test_only_rare_words_count_for_signatures() -> None:
         (",", "noinfo"),
     ],
 )
-def test_a_signature_has_the_capitals_a_digit_a_hyphen_and_the_place(word: str, marks: str) -> None:
+def test_a_signature_has_capitals_digit_hyphen_and_position(word: str, marks: str) -> None:
     features = learnt([f"x {word}", f"{word}x x"], frequent=9)
     suffix = f" -{word[-3:].lower()}" if len(word) > 3 else ""
     assert features_of(features, f"x {word}")[1] == [f"word= {marks}{suffix}"]
@@ -93,7 +93,7 @@ def test_suffixes_are_in_lower_case_and_shorter_than_the_word() -> None:
     assert features_of(features, "x an")[1] == ["word= lowercase"]
 
 
-def test_no_word_is_taken_for_a_signature() -> None:
+def test_no_word_equals_a_signature() -> None:
     features = learnt(["x lowercase lowercase noinfo noinfo", "x rain ,"])
     words = {name for of_word in features_of(features, "lowercase noinfo") for name in of_word}
     signatures = {name for of_word in features_of(features, "x snow ;")[1:] for name in of_word}
@@ -114,7 +114,7 @@ def test_each_word_has_one_feature_at_most_and_each_of_train_one_where_one_is_en
     assert all(len(names) <= 1 for names in features_of(features, "Zebra-7 zz ab"))
 
 
-def test_before_it_has_learnt_it_knows_no_word() -> None:
+def test_before_learning_no_word_is_known() -> None:
     assert features_of(Words(frequent=1, shared=1), "Anna saw") == [[], []]
 
 

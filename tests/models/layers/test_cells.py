@@ -92,7 +92,7 @@ def test_peepholes_start_as_no_peepholes() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_mixed_precision_around_the_loop_is_borne(cell: str) -> None:
+def test_mixed_precision_around_the_loop_works(cell: str) -> None:
     layer, inputs = Recurrence(cell, 4, 3, clip_gradient=1.0), sentences(2, 5).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states = layer(inputs)

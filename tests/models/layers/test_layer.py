@@ -83,7 +83,7 @@ def test_one_bias_is_trained(cell: str, clip: float | None) -> None:
 
 @pytest.mark.parametrize("clip", [None, 5.0])
 @pytest.mark.parametrize("cell", CELLS)
-def test_each_gate_is_drawn_as_a_matrix_of_its_own(cell: str, clip: float | None) -> None:
+def test_each_gate_is_initialised_as_a_separate_matrix(cell: str, clip: float | None) -> None:
     layer = Recurrence(cell, 60, 40, clip_gradient=clip)
     gates = {"rnn": 1, "coupled": 3}.get(cell, 4)
     for matrix, columns in ((layer.cell.weight_ih_l0, 60), (layer.cell.weight_hh_l0, 40)):

@@ -24,7 +24,7 @@ def test_derivatives_are_those_measured(gates: int, peepholes: tuple[int | None,
     assert torch.autograd.gradcheck(lambda *given: LSTMSteps.apply(*given[:4], None, *given[4:]), (*arguments, *peeps))
 
 
-def test_what_nothing_is_asked_of_costs_nothing() -> None:
+def test_without_gradients_no_graph_is_kept() -> None:
     with torch.no_grad():
         states = LSTMSteps.apply(*(drawn(*shape) for shape in [(3, 2, 12), (12, 3), (2, 3), (2, 3)]), *[None] * 4)
     assert states.shape == (3, 2, 3)

@@ -35,7 +35,7 @@ def results(module: BiLSTM, inputs: Tensor) -> list[Tensor | None]:
 @pytest.mark.parametrize("stacks", ["joint", "separate"])
 @pytest.mark.parametrize("learn_initial", [False, True])
 @pytest.mark.parametrize(("cell", "clip"), [("stock", None), ("stock", 0.01), ("peephole", None), ("coupled", None)])
-def test_side_by_side_and_one_after_the_other_are_the_same_to_the_last_bit(
+def test_parallel_and_sequential_directions_are_bit_identical(
     cell: str, clip: float | None, learn_initial: bool, stacks: str
 ) -> None:
     inputs = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
@@ -49,7 +49,7 @@ def test_side_by_side_and_one_after_the_other_are_the_same_to_the_last_bit(
 def test_the_second_direction_runs_in_another_thread_forwards_and_backwards() -> None:
     seen: dict[str, set[int]] = {"ahead": set(), "back": set()}
 
-    class Told(nn.Module):
+    class Recorder(nn.Module):
         def __init__(self, name: str) -> None:
             super().__init__()
             self.layer, self.name = nn.Linear(2, 2), name
@@ -61,7 +61,7 @@ def test_the_second_direction_runs_in_another_thread_forwards_and_backwards() ->
             return states
 
     values = torch.ones(1, 1, 2)
-    states = run_directions(Told("ahead"), Told("back"), values, values, parallel=True)
+    states = run_directions(Recorder("ahead"), Recorder("back"), values, values, parallel=True)
     (states[0] + states[1]).sum().backward()
     assert len(seen["back"]) == 1
     assert threading.main_thread().ident not in seen["back"]
@@ -103,7 +103,7 @@ def test_half_precision_reaches_both_directions() -> None:
     assert found[0].equal(found[1])
 
 
-def test_what_fails_beside_is_raised_here() -> None:
+def test_an_error_in_the_other_thread_is_raised() -> None:
     class Fails(nn.Module):
         def forward(self, inputs: Tensor) -> Tensor:
             raise ZeroDivisionError("there")
@@ -124,7 +124,7 @@ def test_a_forked_process_has_a_second_thread_of_its_own() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_letters_are_read_both_ways_alike() -> None:
+def test_characters_are_read_in_parallel_with_the_same_result() -> None:
     found = []
     for parallel in (False, True):
         torch.manual_seed(3)

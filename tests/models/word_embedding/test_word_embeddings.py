@@ -1,4 +1,4 @@
-"""Word embeddings: tables that are filled, trained or left alone, and the kinds of files behind them."""
+"""Word embeddings: tables that are filled, trained or left alone, and the kinds of files after them."""
 
 import hashlib
 import math
@@ -77,7 +77,7 @@ def test_padding_is_zero_at_first_and_after_training() -> None:
     assert not table(torch.tensor([[0]])).any()
 
 
-def test_training_moves_own_rows_and_the_unknown_one_and_never_known_ones() -> None:
+def test_training_changes_the_rows_of_train_and_of_unknown_words_only() -> None:
     table = filled_table()
     before = table.table.detach().clone()
     optimizer = torch.optim.SGD(table.parameters(), lr=0.5)
@@ -93,7 +93,7 @@ def test_training_moves_own_rows_and_the_unknown_one_and_never_known_ones() -> N
 
 @pytest.mark.parametrize("trainable", [True, False])
 @pytest.mark.parametrize("kind", [VectorFile, Word2Vec, SkipNGram, glove, senna])
-def test_trainable_says_whether_training_moves_the_vectors(
+def test_trainable_decides_whether_vectors_are_trained(
     kind: Callable[..., PretrainedEmbedding], trainable: bool
 ) -> None:
     given = {"trainable": trainable} if kind in (glove, senna) else options(trainable=trainable)
@@ -105,7 +105,7 @@ def test_trainable_says_whether_training_moves_the_vectors(
 
 
 @pytest.mark.parametrize("kind", [VectorFile, Word2Vec, SkipNGram])
-def test_files_without_a_public_place_must_be_stated_and_exist(
+def test_files_without_a_public_address_must_be_given_and_exist(
     tmp_path: Path, kind: Callable[..., PretrainedEmbedding]
 ) -> None:
     with pytest.raises(UserError, match=r"no public address.*Set word_embedding\.path=FILE"):
@@ -134,7 +134,7 @@ def test_glove_takes_the_member_of_its_dimension_out_of_the_published_zip(tmp_pa
     with zipfile.ZipFile(tmp_path / "vectors" / "glove.6B.zip", "w") as archive:
         for dim in (2, 3):
             archive.writestr(f"glove.6B.{dim}d.txt", "a" + " 1.5" * dim + "\n")
-    embedding = glove()  # nothing is fetched: the zip lies in the cache
+    embedding = glove()  # nothing is fetched: the zip is in the cache
     checksum = hashlib.md5((tmp_path / "vectors" / "glove.6B.zip").read_bytes()).hexdigest()
     embedding.download = Download(embedding.download.url, f"md5:{checksum}")
     words, matrix = embedding.rows(embedding.file(tmp_path, None), None)
@@ -170,7 +170,7 @@ def test_senna_pairs_the_lines_of_its_two_files(tmp_path: Path) -> None:
     assert matrix.tolist() == [[1, 2], [5, 6]]
 
 
-def test_sennas_word_list_is_stated_or_lies_beside_the_vectors(tmp_path: Path) -> None:
+def test_sennas_word_list_is_given_or_beside_the_vectors(tmp_path: Path) -> None:
     path = senna_files(tmp_path)
     elsewhere = tmp_path / "mine.lst"
     elsewhere.write_text("w\nx\ny\nz\n")
@@ -201,7 +201,7 @@ MEMBERS = {"senna/embeddings/embeddings.txt": b"1 2\n3 4\n", "senna/hash/words.l
 
 
 def test_senna_takes_two_files_out_of_the_published_archive_once(tmp_path: Path) -> None:
-    archive = senna_archive(tmp_path, MEMBERS)  # nothing is fetched: the archive lies in the cache
+    archive = senna_archive(tmp_path, MEMBERS)  # nothing is fetched: the archive is in the cache
     path = senna().file(tmp_path, None)
     words, matrix = senna().rows(path, None)
     assert words == ["a", "b"]

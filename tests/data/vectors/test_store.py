@@ -1,4 +1,4 @@
-"""Files of vectors as they are kept: what a careful reader gives, mapped, whole or made anew."""
+"""The cache of vector files: the same vectors as the careful reader, memory-mapped, recreated when damaged."""
 
 import gzip
 import json
@@ -135,7 +135,7 @@ def test_blocks_of_any_text_hold_what_the_careful_reader_gives(
 
 
 @pytest.mark.parametrize("pack", ["vectors.txt.gz", "vectors.zip"])
-def test_packed_files_are_kept_as_well(tmp_path: Path, pack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_files_are_cached(tmp_path: Path, pack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / pack
     if pack.endswith(".gz"):
         path.write_bytes(gzip.compress(TEXT))
@@ -150,7 +150,7 @@ def test_packed_files_are_kept_as_well(tmp_path: Path, pack: str, monkeypatch: p
         monkeypatch.setattr(store, "text_blocks", never)
 
 
-def test_members_of_one_zip_are_kept_apart(tmp_path: Path) -> None:
+def test_members_of_one_zip_are_separate_entries(tmp_path: Path) -> None:
     path = tmp_path / "vectors.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", b"a 1 2\n")
@@ -160,7 +160,7 @@ def test_members_of_one_zip_are_kept_apart(tmp_path: Path) -> None:
         assert read_stored(path, None, tmp_path / "cache", member="b.txt")[0] == ["b"]
 
 
-def test_word2vecs_binary_is_kept_as_well(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_word2vecs_binary_is_cached(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     path, cache = written(BINARY)
     for _ in range(2):
         same(read_stored(path, None, cache, any_format=True), read_any(path, None))
@@ -197,13 +197,13 @@ def test_errors_are_those_of_the_careful_reader(written: Written, content: bytes
 
 
 @pytest.mark.parametrize("damage", [b"of 1 x 3\n", b"\xff\xfe 4 5 6\n"])
-def test_what_is_damaged_and_not_wanted_does_no_harm(written: Written, damage: bytes) -> None:
+def test_damaged_lines_of_unwanted_words_are_ignored(written: Written, damage: bytes) -> None:
     path, cache = written(b"the 1 2 3\n" + damage)
     for _ in range(2):
         same(read_stored(path, {"the"}, cache), read_text(path, {"the"}))
 
 
-# what is kept
+# the entry
 
 
 def entry(cache: Path) -> Path:
@@ -211,7 +211,7 @@ def entry(cache: Path) -> Path:
     return found
 
 
-def test_the_array_is_mapped_and_no_more_than_wanted_is_taken_of_it(written: Written) -> None:
+def test_the_array_is_memory_mapped(written: Written) -> None:
     path, cache = written(TEXT)
     read_stored(path, None, cache)
     mapped = np.load(entry(cache) / "vectors.npy", mmap_mode="r")
@@ -235,7 +235,7 @@ def test_a_copy_elsewhere_is_the_same_entry_and_a_changed_file_another(
 
 @pytest.mark.parametrize("most", [40, pytest.param(None, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", FILES)
-def test_no_turned_bit_and_no_cut_gives_another_vector(
+def test_no_flipped_bit_and_no_truncation_gives_another_vector(
     written: Written, name: str, most: int | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
@@ -282,7 +282,7 @@ def test_a_failure_while_reading_leaves_no_entry(written: Written, monkeypatch: 
     same(read_stored(path, None, cache), read_text(path, None))
 
 
-def test_where_nothing_can_be_kept_the_file_is_read(
+def test_without_a_writable_cache_the_file_is_read(
     written: Written, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: object) -> Any:

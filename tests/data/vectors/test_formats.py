@@ -1,4 +1,4 @@
-"""Files of word vectors: text and binary, plain and packed, whole and damaged."""
+"""Files of word vectors: text and binary, plain and packed, complete and damaged."""
 
 import gzip
 import struct
@@ -20,7 +20,7 @@ HEADER = b"3 3\n"
 
 
 def binary(vectors: dict[str, list[float]], newline: bytes = b"\n") -> bytes:
-    """As word2vec.c writes it: a blank behind the word, a line break behind the vector."""
+    """As word2vec.c writes it: a blank after the word, a line break after the vector."""
     dim = len(next(iter(vectors.values())))
     rows = (word.encode() + b" " + struct.pack(f"<{dim}f", *numbers) + newline for word, numbers in vectors.items())
     return f"{len(vectors)} {dim}\n".encode() + b"".join(rows)
@@ -46,7 +46,7 @@ def same(found: Rows, expected: dict[str, list[float]]) -> None:
     np.testing.assert_array_equal(matrix, np.array(list(expected.values()), dtype=np.float32))
 
 
-# whole files
+# complete files
 
 
 @pytest.mark.parametrize("name", ["vectors.txt", "vectors.txt.gz", "vectors.zip"])
@@ -93,11 +93,11 @@ def test_words_may_look_like_blanks_or_numbers(tmp_path: Path) -> None:
     [b"a 1 2\nb 3 4\na 5 6\nb 7 8\n", b"4 2\na 1 2\nb 3 4\na 5 6\nb 7 8\n"],
     ids=["glove", "word2vec"],
 )
-def test_of_a_word_that_stands_twice_the_first_is_taken(tmp_path: Path, content: bytes) -> None:
+def test_the_first_of_two_vectors_of_a_word_is_taken(tmp_path: Path, content: bytes) -> None:
     same(read_text(written(tmp_path, "vectors.txt", content), None), {"a": [1, 2], "b": [3, 4]})
 
 
-def test_of_a_word_that_stands_twice_in_a_binary_the_first_is_taken(tmp_path: Path) -> None:
+def test_the_first_of_two_vectors_of_a_word_in_a_binary_is_taken(tmp_path: Path) -> None:
     rows = binary({"a": [1, 2]}).split(b"\n", 1)[1] + binary({"a": [5, 6], "b": [3, 4]}).split(b"\n", 1)[1]
     same(read_any(written(tmp_path, "vectors.bin", b"3 2\n" + rows), None), {"a": [1, 2], "b": [3, 4]})
 
@@ -195,12 +195,12 @@ def test_words_in_another_encoding_are_refused_with_their_line(tmp_path: Path) -
 
 
 def test_a_binary_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
-    whole = binary(VECTORS)
-    for size in range(len(HEADER), len(whole) - 1):
+    complete = binary(VECTORS)
+    for size in range(len(HEADER), len(complete) - 1):
         with pytest.raises(UserError, match=r"Is the file whole|has no end"):
-            read_word2vec_binary(written(tmp_path, "vectors.bin", whole[:size]), None)
+            read_word2vec_binary(written(tmp_path, "vectors.bin", complete[:size]), None)
     with pytest.raises(UserError, match=r"ends in vector 3 of 3"):
-        read_any(written(tmp_path, "vectors.bin", whole[:-3]), {"the"})
+        read_any(written(tmp_path, "vectors.bin", complete[:-3]), {"the"})
 
 
 def test_text_is_no_binary(tmp_path: Path) -> None:
@@ -210,13 +210,13 @@ def test_text_is_no_binary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [TEXT * 50, binary(VECTORS) + bytes(5000)], ids=["text", "binary"])
 @pytest.mark.parametrize("name", ["vectors.gz", "vectors.zip"])
-def test_a_cut_off_or_spoilt_archive_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_truncated_or_damaged_archive_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     path = written(tmp_path, name, content)
     packed = path.read_bytes()
-    middle = packed.index(b"vectors.txt") + 11 if name.endswith(".zip") else 10  # behind the archive's own header
-    spoilt = packed[:middle] + bytes(byte ^ 0xFF for byte in packed[middle : middle + 8]) + packed[middle + 8 :]
-    for damaged in (packed[: len(packed) // 2], spoilt):
-        path.write_bytes(damaged)
+    middle = packed.index(b"vectors.txt") + 11 if name.endswith(".zip") else 10  # after the archive's own header
+    damaged = packed[:middle] + bytes(byte ^ 0xFF for byte in packed[middle : middle + 8]) + packed[middle + 8 :]
+    for content in (packed[: len(packed) // 2], damaged):
+        path.write_bytes(content)
         for read in (read_text, read_any):
             with pytest.raises(UserError, match=rf"{name}: the archive is damaged .*Fetch it again"):
                 read(path, None)
@@ -225,7 +225,7 @@ def test_a_cut_off_or_spoilt_archive_is_refused(tmp_path: Path, name: str, conte
 @pytest.mark.parametrize("name", ["vectors.gz", "vectors.zip"])
 @pytest.mark.parametrize("kind", ["text", "binary"])
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
-def test_a_byte_that_turned_within_an_archive_never_passes(tmp_path: Path, name: str, kind: str, place: float) -> None:
+def test_a_flipped_byte_within_an_archive_is_refused(tmp_path: Path, name: str, kind: str, place: float) -> None:
     numbers = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32).tolist()
     vectors = {f"word{row}": vector for row, vector in enumerate(numbers)}
     text = "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in vectors.items())

@@ -1,22 +1,15 @@
-"""Renders findings as text: Markdown to read, LaTeX for a paper, CSV for further processing."""
+"""Exports the tables of a report: LaTeX for a paper, CSV for further processing."""
 
 import csv
 import io
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from ner_lab.reporting.aggregates import Row, Summary, number_at
 from ner_lab.reporting.analysis import Comparison, Findings
 from ner_lab.reporting.cells import NOTHING, Cell, Table, number, p_value
-from ner_lab.reporting.document import code_in, first_published, headline, main_columns, name_columns, sections
+from ner_lab.reporting.sections import first_published, main_columns, name_columns
 from ner_lab.reporting.study_runs import Run
 from ner_lab.runs.records import SPLITS
-
-if TYPE_CHECKING:  # matplotlib is slow to import
-    from ner_lab.reporting.plots.style import Figure
 
 _LATEX = {
     **{letter: f"\\{letter}" for letter in "#$%&_{}"},
@@ -29,64 +22,6 @@ _LATEX = {
     "†": r"$^{\dagger}$",
 }
 _LATEX_TABLE = str.maketrans(_LATEX)
-
-
-def markdown(findings: Findings, figures: Sequence["Figure"], folder: Path) -> str:
-    """The full report as Markdown; plots are linked relative to `folder`."""
-    parts = [f"# {_escaped(findings.study.name)}", *map(inline, headline(findings))]
-    if findings.notes:
-        parts.append("\n".join(f"- {inline(note)}" for note in findings.notes))
-    for section in sections(findings, figures):
-        parts.append(f"## {section.title}")
-        parts += map(inline, section.text)
-        for table in section.tables:
-            parts += [f"**{_escaped(table.title)}**"] if table.title else []
-            parts.append(markdown_table(table))
-        if section.notes:
-            parts.append("\n".join(f"- {inline(note)}" for note in section.notes))
-        for figure in section.figures:
-            parts.append(f"### {_escaped(figure.title)}")
-            place = Path(os.path.relpath(figure.png, folder)).as_posix()
-            parts.append(f"![{_escaped(figure.title)}]({place})")
-            parts.append(inline(figure.caption))
-    return "\n\n".join(parts) + "\n"
-
-
-def markdown_table(table: Table) -> str:
-    """A table as Markdown, with aligned columns."""
-    right = table.numeric
-    lines = [[_escaped(head) for head in table.header]]
-    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
-    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(right))]
-    rule = [f"{'-' * (width - 1)}:" if is_right else "-" * width for width, is_right in zip(widths, right, strict=True)]
-    padded = [
-        [
-            text.rjust(width) if is_right else text.ljust(width)
-            for text, width, is_right in zip(line, widths, right, strict=True)
-        ]
-        for line in lines
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
-
-
-def _markdown_cell(cell: Cell) -> str:
-    if cell.code and not {"`", "|", "\n"} & set(cell.text):
-        return f"`{cell.text}`"
-    return f"**{_escaped(cell.text)}**" if cell.strong else _escaped(cell.text)
-
-
-def _escaped(text: str) -> str:
-    """Escape text for Markdown, including tables."""
-    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", " ".join(text.split()))
-
-
-def inline(text: str) -> str:
-    """Render sentences with code between backticks."""
-    return "".join(f"`{piece}`" if code else _escaped_piece(piece) for piece, code in code_in(text))
-
-
-def _escaped_piece(text: str) -> str:
-    return re.sub(r"([\\*_|<>\[\]])", r"\\\1", text)
 
 
 def latex(findings: Findings) -> str:
