@@ -23,6 +23,7 @@ from ner_lab.io.safe_read import read_json_file, read_text, resolve_inside
 from ner_lab.io.secrets import redacted, refuse_secrets
 from ner_lab.runs.checkpoint import read_checkpoint_file, write_checkpoint_file
 from ner_lab.runs.provenance import _record
+from ner_lab.runs.records import read_json
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,11 @@ class RunFolder:
             os.replace(self.state, self.state_before)
         os.replace(draft, self.state)
         sync_folder(self.checkpoints)
+
+    def has_failure(self, reason: str) -> bool:
+        """Whether failure.json gives this reason already."""
+        failure = read_json(self.failure)
+        return isinstance(failure, dict) and failure.get("reason") == redacted(reason)
 
     def drop_state(self) -> None:
         """Delete the resume checkpoint; a finished run does not need it."""

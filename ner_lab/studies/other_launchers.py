@@ -46,10 +46,13 @@ def finished_value(run: RunFolder, cfg: DictConfig) -> float | None:
 
 
 def note_failure(run: RunFolder, error: Exception, mistake: str | None) -> str:
-    """Log and record why a job ended without a score; return it in one line. `mistake`: the user error's message."""
+    """Log why a job ended without a score, and return it in one line. `mistake`: the user error's message.
+
+    Training writes failure.json once its run has started; here it is written for what fails before that.
+    """
     reason, lines = reason_of(error, mistake)
     log.error("error: %s", "\n".join([reason, *lines]))
-    if not run.is_held() and not run.metrics.exists():
+    if not run.is_held() and not run.metrics.exists() and not run.has_failure(reason):
         run.path.mkdir(parents=True, exist_ok=True)
         run.write_failure(reason, lines)
     return redacted(reason)

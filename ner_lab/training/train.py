@@ -215,8 +215,8 @@ def _train(
     except SystemExit:  # Lightning's answer to Ctrl-C
         if trainer.interrupted:
             which = "last" if keeps_last else "best"
-            kept = f"; the {which} epoch so far is in {run.checkpoint}" if run.checkpoint.exists() else ""
-            log.info("stopped in epoch %d%s", len(epochs.history) + 1, kept)
+            checkpoint = f"; the {which} epoch so far is in {run.checkpoint}" if run.checkpoint.exists() else ""
+            log.info("stopped in epoch %d%s", len(epochs.history) + 1, checkpoint)
             raise KeyboardInterrupt from None
         raise
     figures = collect_metrics(cfg, options, prepared, epochs, module.tagger)
@@ -296,7 +296,7 @@ def _open(
     """The loggers of a run; those that start again get what was logged before the run was stopped."""
     loggers = tracker.open(run.path, name, config_of(module), run_metadata(run, module.tagger, prepared))
     if not tracker.continues:
-        epochs.tell(loggers)
+        epochs.log_history(loggers)
     return loggers
 
 

@@ -75,6 +75,15 @@ def test_a_failure_leaves_word_in_the_folder(run: RunFolder) -> None:
     assert failure["log"][-1] == "ZeroDivisionError: by nothing"
 
 
+def test_a_failure_that_training_recorded_is_not_written_again(run: RunFolder) -> None:
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write_failure("no such file", ["as training logged it"])
+    assert note_failure(run, UserError("no such file"), "no such file") == "no such file"
+    assert json.loads(run.failure.read_text())["log"] == ["as training logged it"]
+    note_failure(run, UserError("another"), "another")
+    assert json.loads(run.failure.read_text()) == {"reason": "another", "log": []}
+
+
 def test_a_finished_run_and_one_that_another_process_trains_get_no_word_of_failure(run: RunFolder) -> None:
     finish(run, config())
     note_failure(run, UserError("no"), "no")

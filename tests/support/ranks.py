@@ -1,4 +1,4 @@
-"""Processes that train and score together, as the ranks of one run; forked, so that nothing is imported anew."""
+"""Processes that train and score together, as the ranks of one run; forked, so that nothing is imported again."""
 
 import multiprocessing
 import os

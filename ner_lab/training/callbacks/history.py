@@ -88,7 +88,7 @@ class EpochLog(pl.Callback):
         self.trained, self.unscored = state_dict["trained"], list(state_dict["unscored"])
         self.tokens, self.training_seconds = state_dict["tokens"], state_dict["training_seconds"]
 
-    def tell(self, loggers: Sequence[Logger]) -> None:
+    def log_history(self, loggers: Sequence[Logger]) -> None:
         """Log all epochs of the history, as they were logged one by one."""
         for entry, step in zip(self.history, self.steps, strict=True):
             for logger in loggers:

@@ -50,7 +50,7 @@ class OptimizerRecipe(ABC):
         try:
             self.optimizer(nn.Linear(1, 1))
         except ValueError as error:
-            if not _said_by_torch(error):
+            if not _raised_by_torch(error):
                 raise
             raise UserError(f"optimizer: {error}.") from None
 
@@ -112,12 +112,12 @@ class OptimizerRecipe(ABC):
                 self._values(parameter).mul_(factor)
 
 
-def _said_by_torch(error: ValueError) -> bool:
+def _raised_by_torch(error: ValueError) -> bool:
     """Whether torch raised it, and not code of ours on the way there."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return place is not None and str(place.tb_frame.f_globals.get("__name__")).startswith("torch.")
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith("torch.")
 
 
 def optimizer_of(cfg: DictConfig) -> OptimizerRecipe:

@@ -10,7 +10,7 @@ from torch.optim import SGD
 
 from ner_lab.models.layers.sparse_gradients import RowReader
 
-_TOLD_BY: "WeakKeyDictionary[nn.Module, LazySGD]" = WeakKeyDictionary()
+_OPTIMIZER_OF: "WeakKeyDictionary[nn.Module, LazySGD]" = WeakKeyDictionary()
 """The optimizer that a layer tells what it reads: the latest one that moves it."""
 
 
@@ -34,16 +34,16 @@ class LazySGD(SGD):
         self._moved = {parameter for group in self.param_groups for parameter in group["params"]}
         for layer in model.modules():
             if isinstance(layer, RowReader) and isinstance(layer, nn.Module):
-                if (before := _TOLD_BY.get(layer)) is None:
+                if (before := _OPTIMIZER_OF.get(layer)) is None:
                     layer.register_forward_pre_hook(_before_reading)
                     layer.register_state_dict_pre_hook(_before_saving)
                 else:
                     before._before_saving(layer)
-                _TOLD_BY[layer] = self
+                _OPTIMIZER_OF[layer] = self
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every parameter that has a gradient; rows without one are left behind."""
+        """One step of every parameter that has a gradient; rows without one wait."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -68,7 +68,7 @@ class LazySGD(SGD):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, with all rows brought forward; a table's velocity stands as its `momentum_buffer`."""
+        """As torch's, with all rows brought forward; a table's velocity is its `momentum_buffer`."""
         for parameter, rows in self._rows.items():
             rows.bring_all()
             if rows.moved:  # not with the dense gradients of several processes: those are torch's
@@ -104,12 +104,12 @@ class LazySGD(SGD):
 
 
 def _before_reading(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-    if (optimizer := _TOLD_BY.get(layer)) is not None:
+    if (optimizer := _OPTIMIZER_OF.get(layer)) is not None:
         optimizer._before_reading(layer, inputs)
 
 
 def _before_saving(layer: nn.Module, *_: Any) -> None:
-    if (optimizer := _TOLD_BY.get(layer)) is not None:
+    if (optimizer := _OPTIMIZER_OF.get(layer)) is not None:
         optimizer._before_saving(layer)
 
 
@@ -145,21 +145,21 @@ class _Rows:
         """Bring rows (n,) forward to the present step; one may stand there twice."""
         if self.still or not self.steps:
             return
-        powers = self._power(self.steps - self.reached[rows])
+        power = self._power(self.steps - self.reached[rows])
         table, velocity = self.table[rows], self.velocity[rows]
-        # a row that stands twice is written twice, with the same numbers
-        self.table.index_copy_(0, rows, powers[0] * table + powers[1] * velocity)
-        self.velocity.index_copy_(0, rows, powers[2] * table + powers[3] * velocity)
+        # a row that is listed twice is written twice, with the same numbers
+        self.table.index_copy_(0, rows, power[0] * table + power[1] * velocity)
+        self.velocity.index_copy_(0, rows, power[2] * table + power[3] * velocity)
         self.reached.index_fill_(0, rows, self.steps)
 
     @torch.no_grad()
     def bring_all(self) -> None:
         """Bring every row forward to the present step, and count from there."""
         if not self.still and self.steps:
-            powers = self._power(self.steps - self.reached)
+            power = self._power(self.steps - self.reached)
             table = self.table.clone()
-            self.table.mul_(powers[0]).addcmul_(powers[1], self.velocity)
-            self.velocity.mul_(powers[3]).addcmul_(powers[2], table)
+            self.table.mul_(power[0]).addcmul_(power[1], self.velocity)
+            self.velocity.mul_(power[3]).addcmul_(power[2], table)
         self.steps = 0
         self.reached.zero_()
 
