@@ -16,11 +16,11 @@ from ner_lab.config.compose import data_section
 from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.readers.recognition import FIRST_LINES, recognise
 from ner_lab.errors import UserError, check_choice
-from ner_lab.inference.chunks import Feed
+from ner_lab.inference.chunks import ChunkReader
 from ner_lab.inference.output import output_file
 from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS, STANDARD_INPUT, InputFormat, columns_input
 from ner_lab.inference.trained_tagger import TrainedTagger, load
-from ner_lab.inference.worker import ChunkTagger, Done
+from ner_lab.inference.worker import ChunkResult, ChunkWorker
 from ner_lab.inference.worker_pool import in_processes
 from ner_lab.io.file_diagnosis import why_no_file
 from ner_lab.io.machine import available_cores
@@ -55,11 +55,11 @@ def _command() -> None:
     gc.freeze()  # never freed: the garbage collector skips it, and forked processes share it
     with ExitStack() as stack:
         source, name = _open_input(given, stack)
-        feed = Feed(source)
+        feed = ChunkReader(source)
         if read_as == "auto":
             read_as = "text" if source.isatty() else _recognised(name, feed.look_ahead(FIRST_LINES))
         read = columns if read_as == "conll" else INPUT_FORMATS[read_as]
-        work = ChunkTagger(trained.labeller, read, write, name)
+        work = ChunkWorker(trained.labeller, read, write, name)
         feed.cut(blocks=read.blocks, head=work.head, parts=_PARTS * processes)
         out = sys.stdout if target == "-" else stack.enter_context(output_file(target))
         progress = stack.enter_context(bar(TextColumn("")))
@@ -100,7 +100,7 @@ def _processes(threads: str | None) -> int:
     return int(number)
 
 
-def _tag(feed: Feed, work: ChunkTagger, processes: int) -> Iterator[Done]:
+def _tag(feed: ChunkReader, work: ChunkWorker, processes: int) -> Iterator[ChunkResult]:
     """Tag all chunks in order: in this process, until there is enough input for several processes."""
     while not (processes > 1 and feed.is_long and work.labeller.on_cpu):
         if (chunk := feed.take()) is None:

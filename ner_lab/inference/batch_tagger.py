@@ -20,7 +20,7 @@ from ner_lab.models.features.base import FeatureSet
 from ner_lab.models.tagger import Tagger
 
 
-class Labeller:
+class BatchTagger:
     """A tagger for words alone: other columns that it was trained with are filled with `_`."""
 
     def __init__(self, tagger: Tagger, vocabs: Vocabs, options: DataOptions, features: FeatureSet) -> None:

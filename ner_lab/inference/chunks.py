@@ -54,7 +54,7 @@ class Chunk:
         yield from _lines(text)
 
 
-class Feed:
+class ChunkReader:
     """Reads chunks from an input on demand.
 
     Chunks grow from small, for a quick start, to large. For interactive input, or a program that writes

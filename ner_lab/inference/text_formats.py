@@ -34,7 +34,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class InputSentence:
     """A sentence to tag. If it comes from plain text, it has the positions of its words."""
 
     words: list[str]
@@ -48,7 +48,7 @@ class Piece:
     """The JSON object it was read from, all of which is written again; an empty one for a blank line"""
 
 
-class Text:
+class NumberedLines:
     """Numbered lines of an input.
 
     before: number of lines before them; head: what the input's first lines determined (`InputFormat.head`).
@@ -66,38 +66,38 @@ class Text:
             yield line
 
 
-def _read_text(text: Text) -> Iterator[Piece]:
+def _read_text(text: NumberedLines) -> Iterator[InputSentence]:
     for line in text:
         yield from _paragraph(line.rstrip("\r\n"))
 
 
-def _paragraph(line: str) -> Iterator[Piece]:
+def _paragraph(line: str) -> Iterator[InputSentence]:
     sentences = list(sentences_in(line))
     if not sentences:
-        yield Piece([], [], line)
+        yield InputSentence([], [], line)
     done = 0
     for number, sentence in enumerate(sentences, 1):
         last = number == len(sentences)
         end = len(line) if last else sentence[-1].end
         tokens = [Token(token.text, token.start - done, token.end - done) for token in sentence]
-        yield Piece([token.text for token in sentence], tokens, line[done:end], closes=last)
+        yield InputSentence([token.text for token in sentence], tokens, line[done:end], closes=last)
         done = end
 
 
-def _read_tokens(text: Text) -> Iterator[Piece]:
+def _read_tokens(text: NumberedLines) -> Iterator[InputSentence]:
     for line in text:
-        yield Piece(line.split())
+        yield InputSentence(line.split())
 
 
-def _read_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Iterator[Piece]:
+def _read_columns(text: NumberedLines, columns: ColumnFormat, lone_words: bool) -> Iterator[InputSentence]:
     begin = text.line + 1
     if lone_words and text.head is not None and text.head.width == 1:
         columns = replace(columns, word=0)
     for sentence in sentences_of(_no_comments(text), columns, text.name, begin=begin, shape=text.head):
-        yield Piece(sentence.words)
+        yield InputSentence(sentence.words)
 
 
-def _no_comments(text: Text) -> Iterator[str]:
+def _no_comments(text: NumberedLines) -> Iterator[str]:
     """The same lines; UserError at a comment line, which may have as many cells as a word's line."""
     shape: Shape | None = text.head
     begins = True
@@ -111,7 +111,7 @@ def _no_comments(text: Text) -> Iterator[str]:
         yield line
 
 
-def _head_of_columns(text: Text, columns: ColumnFormat, lone_words: bool) -> Shape | None:
+def _head_of_columns(text: NumberedLines, columns: ColumnFormat, lone_words: bool) -> Shape | None:
     """The shape of the file; UserError if its first lines show that its words cannot be read from that column."""
     before = text.line
     lines: list[str] = []
@@ -172,10 +172,10 @@ def _file_of(name: str) -> str:
     return "FILE" if name == STANDARD_INPUT else PurePath(name).name
 
 
-def _read_jsonl(text: Text) -> Iterator[Piece]:
+def _read_jsonl(text: NumberedLines) -> Iterator[InputSentence]:
     for line in text:
         if not line.strip():
-            yield Piece([], record={})
+            yield InputSentence([], record={})
             continue
         where = f"{text.name}:{text.line}"
         try:
@@ -194,21 +194,21 @@ def _read_jsonl(text: Text) -> Iterator[Piece]:
         yield _item(item, where)
 
 
-def _item(item: Any, where: str) -> Piece:
+def _item(item: Any, where: str) -> InputSentence:
     words = item.get("tokens") if isinstance(item, dict) else None
     text = item.get("text") if isinstance(item, dict) else None
     in_words = isinstance(words, list) and bool(words) and isinstance(words[0], str)
     if isinstance(text, str) and not in_words:  # tokens of other programs, such as numbers or objects, are not words
         tokens = tokenize(text)
-        return Piece([token.text for token in tokens], tokens, text, record=item)
+        return InputSentence([token.text for token in tokens], tokens, text, record=item)
     if not isinstance(words, list):
         raise UserError(f"{where}: {_SHAPES} It is {shown(_as_json(item))}.")
     for number, word in enumerate(words, 1):
         if not isinstance(word, str) or not word:
             raise UserError(f"{where}: token {number} is {shown(_as_json(word))}, and no word. {_SHAPES}")
     if isinstance(text, str) and (places := _places_of(words, text)) is not None:
-        return Piece(words, places, text, record=item)
-    return Piece(words, record=item)
+        return InputSentence(words, places, text, record=item)
+    return InputSentence(words, record=item)
 
 
 def _places_of(words: Sequence[str], text: str) -> list[Token] | None:
@@ -223,7 +223,7 @@ def _places_of(words: Sequence[str], text: str) -> list[Token] | None:
     return tokens if not text[done:].strip() else None
 
 
-def _write_conll(piece: Piece, tags: list[str]) -> str:
+def _write_conll(piece: InputSentence, tags: list[str]) -> str:
     if not piece.words:
         return ""
     words = piece.words
@@ -232,7 +232,7 @@ def _write_conll(piece: Piece, tags: list[str]) -> str:
     return "\n".join(map(" ".join, zip(words, tags, strict=True))) + "\n\n"
 
 
-def _write_jsonl(piece: Piece, tags: list[str]) -> str:
+def _write_jsonl(piece: InputSentence, tags: list[str]) -> str:
     if not piece.words and not piece.record:
         return "" if piece.record is None else "\n"
     entities = []
@@ -244,13 +244,13 @@ def _write_jsonl(piece: Piece, tags: list[str]) -> str:
     return _as_json((piece.record or {}) | {"tokens": piece.words, "tags": tags, "entities": entities}) + "\n"
 
 
-def _covered(piece: Piece, span: Span) -> str:
+def _covered(piece: InputSentence, span: Span) -> str:
     if piece.tokens is None:
         return " ".join(piece.words[span.start : span.end])
     return piece.text[piece.tokens[span.start].start : piece.tokens[span.end - 1].end]
 
 
-def _write_text(piece: Piece, tags: list[str]) -> str:
+def _write_text(piece: InputSentence, tags: list[str]) -> str:
     if piece.tokens is None:
         words = list(piece.words)
         for span in spans_of(tags):
@@ -269,10 +269,10 @@ def _write_text(piece: Piece, tags: list[str]) -> str:
 class InputFormat:
     """How an input is read, from its beginning or from any sentence boundary."""
 
-    pieces: Callable[[Text], Iterator[Piece]]
+    pieces: Callable[[NumberedLines], Iterator[InputSentence]]
     blocks: bool = False
     """Whether sentences end at empty lines, not at the end of each line"""
-    head: Callable[[Text], Any] | None = None
+    head: Callable[[NumberedLines], Any] | None = None
     """What its first lines settle for all of it; None where they say nothing yet"""
 
 
@@ -296,7 +296,7 @@ INPUT_FORMATS = {
     "conll": columns_input(ColumnFormat()),
     "jsonl": InputFormat(_read_jsonl),
 }
-OUTPUT_FORMATS: dict[str, Callable[[Piece, list[str]], str]] = {
+OUTPUT_FORMATS: dict[str, Callable[[InputSentence, list[str]], str]] = {
     "conll": _write_conll,
     "jsonl": _write_jsonl,
     "text": _write_text,

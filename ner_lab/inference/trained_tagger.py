@@ -13,7 +13,7 @@ from ner_lab.data.tags import spans_of
 from ner_lab.data.tokenization import sentences_in
 from ner_lab.data.vocab import Vocabs
 from ner_lab.errors import UserError, user_error_behind
-from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.inference.batch_tagger import BatchTagger
 from ner_lab.models.build import build_tagger, feature_set_of
 from ner_lab.models.tagger import Tagger
 from ner_lab.runs.folder import RunFolder
@@ -40,7 +40,7 @@ class TrainedTagger:
         self.options = data_options_of(config)
         self.features = feature_set_of(config)
         self.features.remember(vocabs.features.learnt)
-        self.labeller = Labeller(tagger, vocabs, self.options, self.features)
+        self.labeller = BatchTagger(tagger, vocabs, self.options, self.features)
         unread = [name for name in self.features.reads if name in self.options.columns]
         self._unsaid = [unread] if unread else []
 

@@ -12,33 +12,33 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ner_lab.errors import UserError
-from ner_lab.inference.chunks import Chunk, Feed
-from ner_lab.inference.worker import Done
+from ner_lab.inference.chunks import Chunk, ChunkReader
+from ner_lab.inference.worker import ChunkResult
 from ner_lab.models.threads import set_threads
 
-Work = Callable[[Chunk], Done]
+Work = Callable[[Chunk], ChunkResult]
 
 _AHEAD = 3  # chunks per process that are in work, or done and waiting for an earlier one
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 """How processes start. Forked ones share the tagger's memory; system libraries forbid it elsewhere than on Linux."""
 
 
-def in_processes(feed: Feed, work: Work, number: int) -> Iterator[Done]:
+def in_processes(feed: ChunkReader, work: Work, number: int) -> Iterator[ChunkResult]:
     """`work(chunk)` for each chunk of `feed`, in `number` processes, up to the first error.
 
     The processes end with it in any case.
     """
-    crew = _Crew(work, number)
+    pool = WorkerPool(work, number)
     try:
-        waiting: dict[int, Done] = {}
+        waiting: dict[int, ChunkResult] = {}
         given = finished = 0
         while True:
-            while crew.idle and given - finished < _AHEAD * number and not feed.ended:
-                if (chunk := feed.take(crew.busy)) is None:
+            while pool.idle and given - finished < _AHEAD * number and not feed.ended:
+                if (chunk := feed.take(pool.busy)) is None:
                     break
-                crew.give(given, chunk)
+                pool.give(given, chunk)
                 given += 1
-            waiting |= crew.results()
+            waiting |= pool.results()
             while finished in waiting:
                 done = waiting.pop(finished)
                 finished += 1
@@ -48,16 +48,16 @@ def in_processes(feed: Feed, work: Work, number: int) -> Iterator[Done]:
             if feed.ended and finished == given:
                 return
     finally:
-        crew.dismiss()
+        pool.dismiss()
 
 
-class _Crew:
+class WorkerPool:
     """Worker processes; each gets its next chunk when it has returned the last."""
 
     def __init__(self, work: Work, number: int) -> None:
         self._processes: dict[Connection, BaseProcess] = {}
-        self._at: dict[Connection, int] = {}
-        self._done: dict[int, Done] = {}
+        self._given: dict[Connection, tuple[int, Chunk]] = {}
+        self._done: dict[int, ChunkResult] = {}
         context: Any = multiprocessing.get_context(METHOD)
         for _ in range(number):
             ours, theirs = context.Pipe()
@@ -70,76 +70,77 @@ class _Crew:
 
     @property
     def busy(self) -> list[Connection]:
-        return list(self._at)
+        return list(self._given)
 
     @property
     def idle(self) -> list[Connection]:
-        return [place for place in self._processes if place not in self._at]
+        return [connection for connection in self._processes if connection not in self._given]
 
     def give(self, number: int, chunk: Chunk) -> None:
         """Send a chunk to an idle process."""
-        place = self.idle[0]
-        self._at[place] = number
+        connection = self.idle[0]
+        self._given[connection] = (number, chunk)
         try:
-            place.send(chunk)
+            connection.send(chunk)
         except OSError:
-            self._lose(place)
+            self._lose(connection)
 
-    def results(self) -> dict[int, Done]:
+    def results(self) -> dict[int, ChunkResult]:
         """Results available from busy processes, at least one."""
-        for place in wait(self.busy) if self._at and not self._done else []:
-            assert isinstance(place, Connection)
+        for connection in wait(self.busy) if self._given and not self._done else []:
+            assert isinstance(connection, Connection)
             try:
-                outcome = place.recv()
+                outcome = connection.recv()
             except (EOFError, OSError):
-                self._lose(place)
+                self._lose(connection)
                 continue
             if isinstance(outcome, BaseException):
                 raise outcome
-            self._done[self._at.pop(place)] = outcome
+            self._done[self._given.pop(connection)[0]] = outcome
         found, self._done = self._done, {}
         return found
 
-    def _lose(self, place: Connection) -> None:
+    def _lose(self, connection: Connection) -> None:
         """Handle a dead process: its chunk is lost, and later chunks are useless."""
-        process = self._processes.pop(place)
-        place.close()
+        process = self._processes.pop(connection)
+        connection.close()
         process.join()
         code = process.exitcode or 0
-        how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
+        reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        number, chunk = self._given.pop(connection)
         error = UserError(
-            f"a process that tagged was ended {how}: nothing after its text is tagged. "
-            "If the machine ran out of memory, fewer processes take less: threads=1."
+            f"A worker died ({reason}). The output is incomplete after line {chunk.before:,}. "
+            "If memory ran out, use threads=1."
         )
-        self._done[self._at.pop(place)] = Done("", 0, error)
+        self._done[number] = ChunkResult("", 0, error)
 
     def dismiss(self) -> None:
         """End all processes."""
-        for place, process in self._processes.items():
-            if place in self._at:
+        for connection, process in self._processes.items():
+            if connection in self._given:
                 process.terminate()
             else:
                 with suppress(OSError):
-                    place.send(None)
-            place.close()
+                    connection.send(None)
+            connection.close()
         for process in self._processes.values():
             process.join()
 
 
-def _serve(work: Work, place: Connection, inherited: list[Connection]) -> None:
+def _serve(work: Work, connection: Connection, inherited: list[Connection]) -> None:
     """Main loop of a worker process, until it gets the end message or its parent has exited."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for connection in inherited:
-        connection.close()
+    for other in inherited:
+        other.close()
     set_threads(1)
     with suppress(EOFError, OSError):
-        while (chunk := place.recv()) is not None:
-            place.send(_outcome(work, chunk))
+        while (chunk := connection.recv()) is not None:
+            connection.send(_outcome(work, chunk))
     os._exit(0)  # skip cleanup of what belongs to the parent process: buffers, threads, handlers
 
 
-def _outcome(work: Work, chunk: Chunk) -> Done | BaseException:
+def _outcome(work: Work, chunk: Chunk) -> ChunkResult | BaseException:
     try:
         return work(chunk)
     except Exception as error:

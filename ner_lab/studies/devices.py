@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ner_lab.errors import UserError, invalid_value
+from ner_lab.io.machine import available_cores
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,6 @@ def need_of(cfg: DictConfig, gpus: Sequence[str]) -> Need:
 def jobs_that_fit(need: Need, cores: int) -> int:
     """The number of such jobs that fit on the CPU cores at once."""
     return max(1, cores // (need.processes * need.threads))
-
-
-def available_cores() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_gpus(given: Sequence[Any] | None) -> list[str]:

@@ -9,10 +9,11 @@ from omegaconf import DictConfig
 
 from ner_lab.config.compose import CONF_DIR, quoted
 from ner_lab.errors import JobElsewhere, JobFailed, check_choice, invalid_value
+from ner_lab.io.machine import available_cores
 from ner_lab.io.terminal import start_logging
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.state import DONE, RUNNING, failure_of, read_metrics, state_of
-from ner_lab.studies.devices import GpuPool, available_cores, jobs_that_fit, need_of, usable_gpus
+from ner_lab.studies.devices import GpuPool, jobs_that_fit, need_of, usable_gpus
 from ner_lab.studies.pending import KEEP, REDO, REFUSE, are_due
 from ner_lab.studies.process_pool import Launch, Processes, describe_exit, training_command
 from ner_lab.studies.progress_view import SweepView

@@ -34,10 +34,10 @@ from ner_lab.data.tags import (
 from ner_lab.data.vectors.formats import is_binary, read_any, read_text, text_blocks
 from ner_lab.errors import UserError
 from ner_lab.inference import chunks
-from ner_lab.inference.batch_tagger import Labeller
-from ner_lab.inference.chunks import Feed
+from ner_lab.inference.batch_tagger import BatchTagger
+from ner_lab.inference.chunks import ChunkReader
 from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS
-from ner_lab.inference.worker import ChunkTagger
+from ner_lab.inference.worker import ChunkWorker
 from ner_lab.models.features.lexicon.entries import build_entries, read_entries
 from ner_lab.models.features.lexicon.matching import find_matches, fragments_of, without_overlaps
 from ner_lab.models.word_embedding.senna import Senna
@@ -232,7 +232,7 @@ def _senna(path: Path, lines: int) -> None:
     assert np.isfinite(matrix).all()
 
 
-def predict(content: bytes, labeller: Labeller) -> None:
+def predict(content: bytes, labeller: BatchTagger) -> None:
     """What `ner-lab predict` does with an input."""
     (given, written, small, _), content = choices_of(content)
     usual = chunks._SMALLEST, chunks._LARGEST
@@ -244,11 +244,11 @@ def predict(content: bytes, labeller: Labeller) -> None:
         chunks._SMALLEST, chunks._LARGEST = usual
 
 
-def _predict(content: bytes, labeller: Labeller, given: int, output_format: str) -> None:
-    feed = Feed(io.BytesIO(content))
+def _predict(content: bytes, labeller: BatchTagger, given: int, output_format: str) -> None:
+    feed = ChunkReader(io.BytesIO(content))
     form = [*INPUT_FORMATS, "auto"][given % 5]
     read = INPUT_FORMATS[recognise("some", feed.look_ahead(FIRST_LINES)).kind if form == "auto" else form]
-    work = ChunkTagger(labeller, read, OUTPUT_FORMATS[output_format], "some")
+    work = ChunkWorker(labeller, read, OUTPUT_FORMATS[output_format], "some")
     written, failed = "", False
     try:
         feed.cut(blocks=read.blocks, head=work.head)

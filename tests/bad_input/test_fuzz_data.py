@@ -10,7 +10,7 @@ from bad_files import locked, zipped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.inference.batch_tagger import BatchTagger
 from ner_lab.inference.trained_tagger import load
 
 EXAMPLES = [pytest.param(40, id="brief"), pytest.param(2000, id="long", marks=pytest.mark.soak)]
@@ -137,7 +137,7 @@ def fuzz(name: str, target: Callable[[bytes], None], examples: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def labeller(run: Path) -> Labeller:
+def labeller(run: Path) -> BatchTagger:
     return load(run).labeller
 
 
@@ -148,7 +148,7 @@ def test_whatever_is_read_only_declared_errors_come_out(name: str, examples: int
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_whatever_is_to_be_tagged_only_declared_errors_come_out(labeller: Labeller, examples: int) -> None:
+def test_whatever_is_to_be_tagged_only_declared_errors_come_out(labeller: BatchTagger, examples: int) -> None:
     fuzz("predict", partial(fuzz_targets.predict, labeller=labeller), examples)
 
 
@@ -184,6 +184,6 @@ FOUND = [
 @pytest.mark.parametrize(
     ("name", "content"), [case[1:] for case in FOUND], ids=[case[0].replace(" ", "_") for case in FOUND]
 )
-def test_what_was_found_once_stays_mended(name: str, content: bytes, labeller: Labeller) -> None:
+def test_what_was_found_once_stays_mended(name: str, content: bytes, labeller: BatchTagger) -> None:
     targets = {**fuzz_targets.TARGETS, "predict": partial(fuzz_targets.predict, labeller=labeller)}
     targets[name](content)

@@ -20,7 +20,7 @@ from ner_lab.cli.app import mistake_behind
 from ner_lab.config.compose import compose_config
 from ner_lab.data import corpora
 from ner_lab.data.options import DataOptions
-from ner_lab.inference.batch_tagger import Labeller
+from ner_lab.inference.batch_tagger import BatchTagger
 from ner_lab.models.char_encoder.cnn import CharCNN
 from ner_lab.models.decoder.crf import CRF
 from ner_lab.models.encoder.recurrent import BiLSTM
@@ -85,7 +85,7 @@ def test_a_bug_in_training_is_no_mistake_of_the_users(
     [
         ("evaluate run={run}", corpora, "read_one"),
         ("evaluate run={run}", CRF, "decode"),
-        ("predict run={run} input={text} threads=1", Labeller, "tags"),
+        ("predict run={run} input={text} threads=1", BatchTagger, "tags"),
         ("compare {run} {run}", ner_lab.cli.compare, "read_pair"),
         ("report {run} output={here}", ner_lab.cli.report, "find"),
         ("data stats data=builtin", corpora, "read_one"),

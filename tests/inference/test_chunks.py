@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ner_lab.errors import UserError
 from ner_lab.inference import chunks
-from ner_lab.inference.chunks import Chunk, Feed
+from ner_lab.inference.chunks import Chunk, ChunkReader
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "_LONG", 100)
 
 
-def all_of(feed: Feed) -> list[Chunk]:
+def all_of(feed: ChunkReader) -> list[Chunk]:
     found = []
     while (chunk := feed.take()) is not None:
         found.append(chunk)
@@ -33,7 +33,7 @@ def all_of(feed: Feed) -> list[Chunk]:
 
 
 def cut(content: bytes, **settings: object) -> list[Chunk]:
-    feed = Feed(io.BytesIO(content))
+    feed = ChunkReader(io.BytesIO(content))
     feed.cut(**{"blocks": False} | settings)  # type: ignore[arg-type]
     return all_of(feed)
 
@@ -83,7 +83,7 @@ def test_a_sentence_larger_than_any_chunk_is_one_chunk() -> None:
 def test_a_file_is_cut_into_parts_for_all_processes(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"1234567\n" * 25)
     with (tmp_path / "text").open("rb") as source:
-        feed = Feed(source)
+        feed = ChunkReader(source)
         feed.cut(blocks=False, parts=4)
         assert (feed.size, feed.is_long) == (200, True)
         assert [len(chunk.content) for chunk in all_of(feed)] == [48, 48, 48, 48, 8]
@@ -92,8 +92,8 @@ def test_a_file_is_cut_into_parts_for_all_processes(tmp_path: Path) -> None:
 def test_an_input_is_long_by_its_size_or_by_what_came_at_once(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"word\n" * 19)
     with (tmp_path / "text").open("rb") as source:
-        assert not Feed(source).is_long
-    feed = Feed(io.BytesIO(b"word\n" * 100))
+        assert not ChunkReader(source).is_long
+    feed = ChunkReader(io.BytesIO(b"word\n" * 100))
     feed.cut(blocks=False)
     seen = []
     while feed.take() is not None:
@@ -102,7 +102,7 @@ def test_an_input_is_long_by_its_size_or_by_what_came_at_once(tmp_path: Path) ->
 
 
 def test_looking_ahead_loses_nothing() -> None:
-    feed = Feed(io.BytesIO(b"\xef\xbb\xbfone\ntwo\n" + b"three\n" * 20 + b"end"))
+    feed = ChunkReader(io.BytesIO(b"\xef\xbb\xbfone\ntwo\n" + b"three\n" * 20 + b"end"))
     assert feed.look_ahead(3) == ["one", "two", "three"]
     assert feed.look_ahead(100) == ["one", "two", *["three"] * 20, "end"]
     feed.cut(blocks=False)
@@ -113,7 +113,7 @@ def test_looking_ahead_loses_nothing() -> None:
     ("content", "lines"), [(b"", []), (b"\n", [""]), (b"a\n\n", ["a", ""]), (b"\xff\n", ["\ufffd"])]
 )
 def test_looking_ahead_sees_lines_as_they_are(content: bytes, lines: list[str]) -> None:
-    assert Feed(io.BytesIO(content)).look_ahead(50) == lines
+    assert ChunkReader(io.BytesIO(content)).look_ahead(50) == lines
 
 
 def test_the_head_is_what_the_first_chunk_says_that_says_something() -> None:
@@ -138,7 +138,7 @@ def test_bytes_that_are_no_text_are_reported_with_their_line_behind_the_lines_be
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[Feed, Callable[[bytes], None]]]:
+def pipe() -> Iterator[tuple[ChunkReader, Callable[[bytes], None]]]:
     """A feed from a pipe, and what writes into it; an empty write closes it."""
     there, here = os.pipe()
     writer = os.fdopen(here, "wb", buffering=0)
@@ -147,11 +147,11 @@ def pipe() -> Iterator[tuple[Feed, Callable[[bytes], None]]]:
         writer.write(content) if content else writer.close()
 
     with os.fdopen(there, "rb") as source:
-        yield Feed(source), write
+        yield ChunkReader(source), write
     writer.close()
 
 
-def test_what_has_come_is_not_kept_waiting_for_more(pipe: tuple[Feed, Callable[[bytes], None]]) -> None:
+def test_what_has_come_is_not_kept_waiting_for_more(pipe: tuple[ChunkReader, Callable[[bytes], None]]) -> None:
     feed, write = pipe
     feed.cut(blocks=False)
     for line in (b"one\n", b"two\n"):
@@ -165,7 +165,7 @@ def test_what_has_come_is_not_kept_waiting_for_more(pipe: tuple[Feed, Callable[[
     assert [chunk.content for chunk in all_of(feed)] in ([b"three\nfo"], [b"three\n", b"fo"])
 
 
-def test_a_sentence_is_waited_for_to_its_end(pipe: tuple[Feed, Callable[[bytes], None]]) -> None:
+def test_a_sentence_is_waited_for_to_its_end(pipe: tuple[ChunkReader, Callable[[bytes], None]]) -> None:
     feed, write = pipe
     feed.cut(blocks=True)
     write(b"Anna\n")
@@ -176,7 +176,7 @@ def test_a_sentence_is_waited_for_to_its_end(pipe: tuple[Feed, Callable[[bytes],
 
 
 def test_who_else_has_something_to_say_comes_before_input_that_does_not_come(
-    pipe: tuple[Feed, Callable[[bytes], None]],
+    pipe: tuple[ChunkReader, Callable[[bytes], None]],
 ) -> None:
     feed, write = pipe
     feed.cut(blocks=False)

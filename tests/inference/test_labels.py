@@ -22,12 +22,12 @@ from ner_lab.config.instantiate import data_options_of
 from ner_lab.data.preparation import encode, form_table, prepare
 from ner_lab.data.sentence import Sentence
 from ner_lab.evaluation.scoring import predict_labels
-from ner_lab.inference.batch_tagger import Labeller, batches_of
+from ner_lab.inference.batch_tagger import BatchTagger, batches_of
 from ner_lab.inference.chunks import Chunk
 from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS
 from ner_lab.inference.trained_tagger import TrainedTagger, load
 from ner_lab.inference.word_cache import Spellings
-from ner_lab.inference.worker import ChunkTagger
+from ner_lab.inference.worker import ChunkWorker
 from ner_lab.models.build import build_tagger, feature_set_of, word_embedding_of
 
 WORDS = [sentence.words for text in (TRAIN, DEV, TEST) for sentence in marked(text)]
@@ -59,7 +59,7 @@ def slowly(tagger: TrainedTagger, sentences: list[list[str]]) -> list[int]:
 @pytest.mark.parametrize("tokens", [1, 30, 2000])
 def test_labels_are_those_of_each_sentence_alone(tokens: int, tagger: TrainedTagger) -> None:
     options = replace(tagger.options, eval_batch_tokens=tokens)
-    labeller = Labeller(tagger.tagger, tagger.vocabs, options, tagger.features)
+    labeller = BatchTagger(tagger.tagger, tagger.vocabs, options, tagger.features)
     assert labeller.labels(WORDS).tolist() == slowly(tagger, WORDS)
     assert labeller.labels(WORDS[::-1]).tolist() == slowly(tagger, WORDS[::-1])
 
@@ -88,7 +88,7 @@ def test_dropout_never_touches_a_prediction(tagger: TrainedTagger) -> None:
 
 
 def test_a_tagger_of_chunks_can_be_sent_to_another_process(tagger: TrainedTagger) -> None:
-    work = ChunkTagger(tagger.labeller, INPUT_FORMATS["tokens"], OUTPUT_FORMATS["conll"], "some")
+    work = ChunkWorker(tagger.labeller, INPUT_FORMATS["tokens"], OUTPUT_FORMATS["conll"], "some")
     chunk = Chunk(b"Anna Holm won .\n", 0, 16)
     assert pickle.loads(pickle.dumps(work))(chunk) == work(chunk)
     assert work(chunk).text.startswith("Anna B-PER\nHolm I-PER\n")

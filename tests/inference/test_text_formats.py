@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from ner_lab.data.readers.conll import ColumnFormat, Shape
 from ner_lab.data.tokenization import Token
 from ner_lab.errors import UserError
-from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS, Piece, Text, columns_input
+from ner_lab.inference.text_formats import INPUT_FORMATS, OUTPUT_FORMATS, InputSentence, NumberedLines, columns_input
 
 
-def text_of(content: str, name: str = "some", before: int = 0) -> Text:
+def text_of(content: str, name: str = "some", before: int = 0) -> NumberedLines:
     lines = content.split("\n")
-    return Text(lines if lines[-1] else lines[:-1], name, before)
+    return NumberedLines(lines if lines[-1] else lines[:-1], name, before)
 
 
-def read(form: str, content: str, name: str = "some") -> list[Piece]:
+def read(form: str, content: str, name: str = "some") -> list[InputSentence]:
     return list(INPUT_FORMATS[form].pieces(text_of(content, name)))
 
 
@@ -25,7 +25,7 @@ def words_of(form: str, content: str) -> list[list[str]]:
     return [piece.words for piece in read(form, content)]
 
 
-def write(form: str, piece: Piece, tags: str) -> str:
+def write(form: str, piece: InputSentence, tags: str) -> str:
     return OUTPUT_FORMATS[form](piece, tags.split())
 
 
@@ -34,7 +34,7 @@ def write(form: str, piece: Piece, tags: str) -> str:
 
 def test_lines_are_counted_and_taken_one_by_one() -> None:
     taken = []
-    text = Text((taken.append(line) or f"{line}" for line in range(100)), "some", before=7)
+    text = NumberedLines((taken.append(line) or f"{line}" for line in range(100)), "some", before=7)
     lines = iter(text)
     assert [next(lines), next(lines)] == ["0", "1"]
     assert (taken, text.line) == ([0, 1], 9)
@@ -64,7 +64,7 @@ def test_columns_from_the_middle_of_a_file_are_read_as_its_head_says() -> None:
     head = form.head(text_of("\n\nAnna X\tO\n", before=4))
     assert head == Shape("tab", 2, 7)
     lines = ["a b\tO", "", "c d"]
-    pieces = form.pieces(Text(lines, "some", 20, head))
+    pieces = form.pieces(NumberedLines(lines, "some", 20, head))
     assert next(pieces).words == ["a b"]
     with pytest.raises(UserError, match=r"^some:23: 1 column, line 7 has 2\. Columns are split on tabs"):
         next(pieces)
@@ -90,7 +90,7 @@ def test_words_come_from_the_column_of_the_runs_data(
 ) -> None:
     form = columns_input(columns, lone_words=True)
     assert form.head is not None
-    text = Text(text_of(content), "some", head=form.head(text_of(content)))
+    text = NumberedLines(text_of(content), "some", head=form.head(text_of(content)))
     assert [piece.words for piece in form.pieces(text)] == words
 
 
@@ -112,7 +112,7 @@ def test_columns_in_which_no_words_can_be_told_are_refused(columns: ColumnFormat
     form = columns_input(columns, lone_words=True)
     assert form.head is not None
     with pytest.raises(UserError, match=complaint):
-        list(form.pieces(Text(text_of(content), "some", head=form.head(text_of(content)))))
+        list(form.pieces(NumberedLines(text_of(content), "some", head=form.head(text_of(content)))))
 
 
 def test_json_lines_hold_tokens_or_text() -> None:
@@ -162,8 +162,8 @@ def test_running_text_comes_out_as_it_went_in(line: str) -> None:
 
 # writing
 
-TOKENS = Piece(["Anna", "Holm", "left", "Oslo"])
-RUNNING = Piece(
+TOKENS = InputSentence(["Anna", "Holm", "left", "Oslo"])
+RUNNING = InputSentence(
     ["Anna", "Holm", "left", "Oslo", "."],
     [Token("Anna", 1, 5), Token("Holm", 7, 11), Token("left", 12, 16), Token("Oslo", 17, 21), Token(".", 21, 22)],
     " Anna  Holm left Oslo. ",
@@ -251,7 +251,7 @@ def test_json_lines_quote_running_text_as_it_stands() -> None:
 
 
 def test_json_lines_keep_letters_readable() -> None:
-    assert "\u00c5lesund" in write("jsonl", Piece(["\u00c5lesund"]), "O")
+    assert "\u00c5lesund" in write("jsonl", InputSentence(["\u00c5lesund"]), "O")
 
 
 def test_text_is_written_with_its_entities_marked() -> None:
@@ -265,4 +265,4 @@ def test_an_entity_that_opens_with_i_is_marked_as_conlleval_counts_it() -> None:
 
 
 def test_a_sentence_without_words_is_an_empty_line_of_text_and_nothing_else() -> None:
-    assert [write(form, Piece([]), "") for form in ("conll", "jsonl", "text")] == ["", "", "\n"]
+    assert [write(form, InputSentence([]), "") for form in ("conll", "jsonl", "text")] == ["", "", "\n"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.errors import UserError
-from ner_lab.studies.devices import GpuPool, Need, available_cores, available_gpus, jobs_that_fit, need_of, usable_gpus
+from ner_lab.io.machine import available_cores
+from ner_lab.studies.devices import GpuPool, Need, available_gpus, jobs_that_fit, need_of, usable_gpus
 
 
 def config(threads: int | None = 1, **trainer: Any) -> DictConfig:
