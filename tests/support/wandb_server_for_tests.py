@@ -47,6 +47,8 @@ class WandbServer:
         self.runs: dict[str, dict[str, Any]] = {}
         """Runs by their ids"""
         self.artifacts: dict[str, dict[str, Any]] = {}
+        self.project: dict[str, str] | None = {"id": "1", "internalId": "1"}
+        """What is known of a project; None: there is none"""
         self.ended = threading.Event()
         self._http = _Quiet(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -93,6 +95,12 @@ class WandbServer:
             return {"useArtifact": {"artifact": {"id": "1"}}}
         if name == "ArtifactByID":
             return {"artifact": _ARTIFACT}
+        if "ProjectInternalId" in query:
+            return {"project": self.project}
+        if name == "GetProjects":
+            return {"models": {"pageInfo": {"endCursor": None, "hasNextPage": False}, "edges": []}}
+        if "upsertView" in query:  # a workspace or a report
+            return {"upsertView": {"view": {"id": "1", "name": variables["name"]}, "inserted": True}}
         if "viewer" in query:
             return {"viewer": {"id": "1", "username": "some", "entity": "some", "flags": "{}", "teams": {"edges": []}}}
         return {}

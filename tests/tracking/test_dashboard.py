@@ -1,4 +1,4 @@
-"""Dashboards: built without a server; their panels ask for nothing that a run does not leave at W&B."""
+"""Dashboards: saved on a server for tests; their panels refer only to metrics that a run logs."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wandb
 from offline_run import read_back
 from sample import Outcome
+from wandb_server_for_tests import KEY, WandbServer
 
 from ner_lab.cli.dashboard import read_study
 from ner_lab.errors import UserError
@@ -23,6 +23,7 @@ STUDY = Study(
     question="Does it help?",
     baseline="char_encoder=none,decoder=softmax",
 )
+Cli = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +37,27 @@ def panels() -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def left(console_run: tuple[Path, Outcome]) -> dict[str, Any]:
-    """All that a small run left at W&B: names of curves and of the summary, and its config."""
-    back = read_back(console_run[0])
+def logged(train_small: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All that a small run logs: names of curves, of the summary and of tables, and its config."""
+    folder = tmp_path_factory.mktemp("logged") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_BASE_URL", "WANDB_SILENT", "WANDB_ERROR_REPORTING"):  # the tracker sets them: put back
+            patch.setenv(name, "")
+            patch.delenv(name)
+        train_small(folder)
+    back = read_back(folder)
     summary = {key.partition("/_")[0] for key in back.summary} | set(back.summary)
     tables = {key.removesuffix("/artifact_path") for key in back.summary if key.endswith("/artifact_path")}
     return {"curves": set(back.curves), "summary": summary, "tables": tables, "config": back.config}
 
 
-def asked(panel: Any) -> Iterator[tuple[str, str]]:
-    """What a panel asks for: kind and name. A panel of a kind that is not known here fails."""
+def references(panel: Any) -> Iterator[tuple[str, str]]:
+    """What a panel refers to: kind and name. A panel of an unknown kind fails."""
     kind = type(panel).__name__
     if kind == "LinePlot":
         yield from (("curves", str(name)) for name in (panel.x, *panel.y))
         if panel.metric_regex:
-            yield "curves like", panel.metric_regex
+            yield "pattern", panel.metric_regex
     elif kind == "BarPlot":
         yield from (("summary", name) for name in panel.metrics)
     elif kind == "ScatterPlot":
@@ -68,53 +75,32 @@ def asked(panel: Any) -> Iterator[tuple[str, str]]:
         raise AssertionError(kind)
 
 
-def test_panels_ask_for_nothing_that_runs_do_not_leave(panels: list[Any], left: dict[str, Any]) -> None:
-    for kind, name in [each for panel in panels for each in asked(panel)]:
-        if kind == "curves like":
-            assert [curve for curve in left["curves"] if re.fullmatch(name, curve)], name
+def test_panels_refer_to_what_runs_log_and_every_curve_and_score_has_a_panel(
+    panels: list[Any], logged: dict[str, Any]
+) -> None:
+    found = [each for panel in panels for each in references(panel)]
+    for kind, name in found:
+        if kind == "pattern":
+            assert [curve for curve in logged["curves"] if re.fullmatch(name, curve)], name
         elif kind == "config":
-            node = left["config"]
+            node = logged["config"]
             for key in name.split("."):
                 node = node[key]
             assert isinstance(node, str | int | float), name
         else:
-            assert name in left[kind], name
+            assert name in logged[kind], name
+    assert {*names.CURVES, names.TEST_F1, names.TYPE_CURVES, names.TRANSITION_MAP} <= {name for _, name in found}
 
 
-def test_every_curve_and_score_has_a_panel(panels: list[Any]) -> None:
-    wanted = {name for panel in panels for _, name in asked(panel)}
-    assert set(names.CURVES) <= wanted
-    assert {names.TEST_F1, names.TYPE_CURVES, names.TRANSITION_MAP} <= wanted
-
-
-def test_panels_are_written_as_the_server_takes_them(panels: list[Any]) -> None:
-    for panel in panels:
-        assert panel._to_model().model_dump_json(by_alias=True)
-
-
-def test_a_workspace_shows_the_runs_of_its_study_by_configuration() -> None:
-    pytest.importorskip("wandb_workspaces")
-    spec = workspace(STUDY, "me", "ner_lab")._to_model().model_dump(by_alias=True)
-    (runs,) = spec["spec"]["section"]["runSets"]
-    assert "'mine'" in json.dumps(runs["filters"]).replace('"', "'")
-    grouping = [key["name"] for key in runs["grouping"]]
-    assert grouping == ["choices.value.char_encoder", "choices.value.decoder", "optimizer.value.lr"]
-
-
-def test_a_report_says_what_its_study_asks() -> None:
+def test_a_report_has_the_question_and_its_panels_do_not_overlap() -> None:
     pytest.importorskip("wandb_workspaces")
     built = report(STUDY, "me", "ner_lab")
     assert built.title == "mine: Does it help?"
-    said = [getattr(block, "text", "") for block in built.blocks]
-    assert "Does it help?" in said
-    assert "Compared: char encoder, decoder, learning rate." in said
+    texts = [getattr(block, "text", "") for block in built.blocks]
+    assert {"Does it help?", "Compared: char encoder, decoder, learning rate."} <= set(map(str, texts))
     (runs,) = next(block for block in built.blocks if hasattr(block, "runsets")).runsets
     assert runs.groupby == [f"config.{choice_key(factor)}" for factor in STUDY.factors]
-
-
-def test_panels_of_a_report_do_not_cover_each_other() -> None:
-    pytest.importorskip("wandb_workspaces")
-    for block in report(STUDY, "me", "ner_lab").blocks:
+    for block in built.blocks:
         cells = [
             (x, y)
             for panel in getattr(block, "panels", ())
@@ -126,11 +112,9 @@ def test_panels_of_a_report_do_not_cover_each_other() -> None:
 
 
 def test_a_study_is_read_from_its_file_or_its_folder(tmp_path: Path) -> None:
+    factors = {"char_encoder": "char encoder", "decoder": "decoder"}
     by_name = read_study("chars_by_decoder")
-    assert (by_name.name, dict(by_name.factors)) == (
-        "chars_by_decoder",
-        {"char_encoder": "char encoder", "decoder": "decoder"},
-    )
+    assert (by_name.name, dict(by_name.factors)) == ("chars_by_decoder", factors)
     (tmp_path / "study.yaml").write_text("name: mine\nfactors: {decoder: output}\nbaseline: null\njobs: []\n")
     assert read_study(str(tmp_path)) == Study("mine", {"decoder": "output"})
 
@@ -138,72 +122,59 @@ def test_a_study_is_read_from_its_file_or_its_folder(tmp_path: Path) -> None:
 # the command
 
 
-def test_saving_takes_a_key(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    outcome = cli("dashboard", "chars_by_decoder")
-    assert outcome.code == 2
-    assert "W&B needs a key to save a dashboard: wandb login, or WANDB_API_KEY." in outcome.said
+@pytest.fixture
+def dashboard_of(
+    cli: Cli, server: WandbServer, own_environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """`ner-lab dashboard` with a key and the server for tests."""
+    pytest.importorskip("wandb_workspaces")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    return lambda *arguments: cli("dashboard", "chars_by_decoder", f"base_url={server.url}", *arguments)
 
 
-def test_without_a_server_the_command_says_so(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setenv("WANDB_BASE_URL", "")
-    outcome = cli("dashboard", "chars_by_decoder", "base_url=http://127.0.0.1:9")
+def test_workspace_and_report_are_saved_and_their_addresses_printed(
+    dashboard_of: Callable[..., Outcome], server: WandbServer
+) -> None:
+    outcome = dashboard_of("--entity", "me", "project=theirs")
+    assert outcome.code == 0, outcome.said
+    saved = {each["type"]: each for each in server.variables if "spec" in each}
+    assert {(each["entityName"], each["projectName"]) for each in saved.values()} == {("me", "theirs")}
+    (runs,) = json.loads(saved["project-view"]["spec"])["section"]["runSets"]
+    assert "chars_by_decoder" in json.dumps(runs["filters"])
+    assert [key["name"] for key in runs["grouping"]] == ["choices.value.char_encoder", "choices.value.decoder"]
+    assert "Does the CRF still help" in saved["runs"]["spec"]
+    assert f"workspace  {server.url}/me/theirs" in outcome.said
+    assert f"report     {server.url}/me/theirs/reports/chars_by_decoder" in outcome.said
+
+
+def test_an_error_of_wandb_is_one_line(dashboard_of: Callable[..., Outcome], server: WandbServer) -> None:
+    server.project = None
+    outcome = dashboard_of("entity=me")
     assert outcome.code == 2
-    assert "http://127.0.0.1:9 cannot be reached" in outcome.said
+    assert re.search("error: W&B did not save the dashboard: .*project 'me/ner_lab' not found", outcome.said)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
-    [((), "which study?"), (("chars_by_decoders",), "chars_by_decoder"), (("a", "nam=b"), "unknown key 'nam'")],
+    ("arguments", "key", "message"),
+    [
+        ([], KEY, "which study?"),
+        (["chars_by_decoders"], KEY, "chars_by_decoder"),
+        (["a", "nam=b"], KEY, "unknown key 'nam'"),
+        (["chars_by_decoder"], "", "W&B needs a key to save a dashboard: wandb login, or WANDB_API_KEY."),
+        (["chars_by_decoder", "base_url=http://127.0.0.1:9"], KEY, "http://127.0.0.1:9 cannot be reached"),
+    ],
 )
-def test_what_the_command_cannot_read_is_named(
-    arguments: tuple[str, ...], said: str, cli: Callable[..., Outcome]
+def test_what_is_missing_is_named(
+    arguments: list[str], key: str, message: str, cli: Cli, own_environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key)
     outcome = cli("dashboard", *arguments)
     assert outcome.code == 2
-    assert said in outcome.said
+    assert message in outcome.said
 
 
-def test_saving_gives_the_addresses(
-    cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    workspaces = pytest.importorskip("wandb_workspaces.workspaces")
-    reports = pytest.importorskip("wandb_workspaces.reports.v2")
-    saved = []
-
-    def save(self: Any) -> Any:
-        saved.append((type(self).__name__, self.entity, self.project))
-        return type("Saved", (), {"url": f"https://there/{type(self).__name__}"})
-
-    for kind in (workspaces.Workspace, reports.Report):
-        monkeypatch.setattr(kind, "save", save)
-    monkeypatch.setattr("ner_lab.cli.dashboard.ask", lambda url, seconds: None)
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    for name in ("WANDB_BASE_URL", "WANDB_ERROR_REPORTING"):
-        monkeypatch.setenv(name, "")
-    outcome = cli("dashboard", "chars_by_decoder", "entity=me", "project=theirs")
-    assert outcome.code == 0, outcome.said
-    assert saved == [("Workspace", "me", "theirs"), ("Report", "me", "theirs")]
-    assert "https://there/Workspace" in outcome.said
-    assert "https://there/Report" in outcome.said
-
-
-def test_without_their_package_dashboards_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
     for build in (workspace, report):
         with pytest.raises(UserError, match=r"pip install 'ner-lab\[dashboards\]'"):
             build(STUDY, "me", "ner_lab")
-
-
-def test_what_wandb_refuses_is_said(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any) -> None:
-        raise wandb.errors.CommError("no such team")
-
-    monkeypatch.setattr("ner_lab.cli.dashboard.ask", lambda url, seconds: None)
-    monkeypatch.setattr("ner_lab.cli.dashboard.workspace", refuse)
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    for name in ("WANDB_BASE_URL", "WANDB_ERROR_REPORTING"):
-        monkeypatch.setenv(name, "")
-    outcome = cli("dashboard", "chars_by_decoder", "entity=me")
-    assert (outcome.code, "W&B did not save the dashboard: no such team" in outcome.said) == (2, True)

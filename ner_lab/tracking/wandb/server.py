@@ -30,7 +30,7 @@ def _raised_in_wandb(error: Exception) -> bool:
 
 
 def _is_wandb_module(module: str) -> bool:
-    return module == "wandb" or module.startswith("wandb.")
+    return module.partition(".")[0] in ("wandb", "wandb_workspaces")
 
 
 def reason(error: Exception) -> str:
