@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,54 +43,70 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+class FakeRun:
+    """In place of a run of W&B."""
+
+    def __init__(self, mode: str, given: dict[str, Any]) -> None:
+        self.mode, self.given = mode, given
+        self.summary: dict[str, Any] = {}
+        self.exit_codes: list[int] = []
+        self.project, self.id, self.offline, self.disabled = "mine", "1", True, False
+        self.settings = SimpleNamespace(log_internal=None)
+        self.log: Callable[[dict[str, Any]], None] = lambda row: None
+        self.finish: Callable[[int], Any] = lambda exit_code: self.exit_codes.append(exit_code)
+
+    def define_metric(self, name: str, **settings: Any) -> None: ...
+
+
+@dataclass
+class Lab:
+    """W&B in a test: a folder, trackers, the runs that they start unless these are real, their warnings."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture
+    runs: list[FakeRun] = field(default_factory=list)
+
+    def tracker(self, **settings: Any) -> WandbTracker:
+        """A tracker with settings as in `conf/logger/wandb.yaml`."""
+        return WandbTracker(**SETTINGS | settings)
+
+    def open(self, **settings: Any) -> tuple[WandbTracker, list[Any]]:
+        """A tracker with an open run, and its loggers."""
+        opened = self.tracker(**settings)
+        return opened, opened.open(self.folder, "run", {}, {})
+
+    def environment(self, **values: str) -> None:
+        for name, value in values.items():
+            self.patch.setenv(f"WANDB_{name}", value)
+
+    def fake(self, act: Callable[[str], Any] = lambda mode: None) -> "Lab":
+        """Start no real run; `act` is called with the mode of each."""
+        self.patch.setattr(wandb, "init", lambda mode, **given: act(mode) or self._start(mode, given))
+        return self
+
+    def _start(self, mode: str, given: dict[str, Any]) -> FakeRun:
+        self.runs.append(FakeRun(mode, given))
+        return self.runs[-1]
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings of trackers so far."""
+        of_trackers = [record for record in self.caplog.records if record.name.startswith("ner_lab.tracking")]
+        return [record.getMessage() for record in of_trackers if record.levelno >= logging.WARNING]
+
+
 @pytest.fixture
-def tracker(own_environment: Path) -> Callable[..., WandbTracker]:
-    """Makes a W&B tracker; settings as in `conf/logger/wandb.yaml`."""
-    return lambda **settings: WandbTracker(**SETTINGS | settings)
+def lab(own_environment: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Lab:
+    return Lab(own_environment, monkeypatch, caplog)
 
 
 @pytest.fixture(scope="session")
 def train_small(small: list[str]) -> Callable[..., dict[str, Any]]:
     """Trains a small tagger in a folder, for one epoch and with W&B unless overrides say otherwise."""
-    settings = [setting for setting in small if not setting.startswith("logger")]
-    given = [*settings, "logger=wandb", "trainer.max_epochs=1"]
-    return lambda folder, *overrides: train(compose_config([*given, *overrides]), folder, name="a run of mine")
-
-
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """The warnings of trackers so far."""
-    return lambda: [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.tracking")
-    ]
-
-
-class FakeRun:
-    """In place of a run of W&B; `log` can be replaced by a function that fails."""
-
-    def __init__(self, mode: str, settings: dict[str, Any]) -> None:
-        self.mode, self.given = mode, settings
-        self.summary: dict[str, Any] = {}
-        self.exit_codes: list[int] = []
-        self.project, self.id, self.offline, self.disabled = "mine", "1", True, False
-        self.settings = SimpleNamespace(log_internal=None)
-
-    def define_metric(self, name: str, **settings: Any) -> None: ...
-
-    def log(self, row: dict[str, Any]) -> None: ...
-
-    def finish(self, exit_code: int) -> None:
-        self.exit_codes.append(exit_code)
-
-
-@pytest.fixture
-def fake_runs(monkeypatch: pytest.MonkeyPatch) -> list[FakeRun]:
-    """The runs that were started; none is real."""
-    runs: list[FakeRun] = []
-    monkeypatch.setattr(wandb, "init", lambda mode, **given: runs.append(FakeRun(mode, given)) or runs[-1])
-    return runs
+    settings = [*(setting for setting in small if not setting.startswith("logger")), "logger=wandb"]
+    composed = lambda overrides: compose_config([*settings, "trainer.max_epochs=1", *overrides])  # noqa: E731
+    return lambda folder, *overrides, **choices: train(composed(overrides), folder, name="a run", choices=choices)
 
 
 @pytest.fixture

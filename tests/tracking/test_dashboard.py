@@ -44,7 +44,7 @@ def logged(train_small: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
         for name in ("WANDB_BASE_URL", "WANDB_SILENT", "WANDB_ERROR_REPORTING"):  # the tracker sets them: put back
             patch.setenv(name, "")
             patch.delenv(name)
-        train_small(folder)
+        train_small(folder, char_encoder="cnn", decoder="crf")
     back = read_back(folder)
     summary = {key.partition("/_")[0] for key in back.summary} | set(back.summary)
     tables = {key.removesuffix("/artifact_path") for key in back.summary if key.endswith("/artifact_path")}

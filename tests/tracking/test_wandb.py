@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import wandb
 import yaml
-from conftest import FakeRun
+from conftest import Lab
 from offline_run import ReadBack, read_back
 from preloaded import Preloaded
 from sample import Outcome, metrics_of
@@ -23,10 +23,9 @@ from ner_lab.evaluation.error_analysis import mistakes_of, read_predictions, typ
 from ner_lab.runs.folder import RunFolder
 from ner_lab.tracking import metric_names as names
 from ner_lab.tracking.wandb import tables as wandb_results
-from ner_lab.tracking.wandb.tracker import WandbTracker, tags_of
+from ner_lab.tracking.wandb.tracker import tags_of
 from ner_lab.training.callbacks.history import EpochLog
 
-MakeTracker = Callable[..., WandbTracker]
 Train = Callable[..., dict[str, Any]]
 
 
@@ -225,57 +224,42 @@ def test_a_run_that_diverged_is_marked_failed(own_environment: Path, train_small
 
 @pytest.mark.parametrize("how", ["train -m", "sweep", "joblib"])
 def test_each_job_of_a_sweep_is_a_run_of_its_own_in_the_group_of_the_study(
-    how: str,
-    own_environment: Path,
-    small: list[str],
-    cli: Callable[..., Outcome],
-    preloaded: Preloaded,
-    monkeypatch: pytest.MonkeyPatch,
+    how: str, lab: Lab, small: list[str], cli: Callable[..., Outcome], preloaded: Preloaded
 ) -> None:
-    monkeypatch.chdir(own_environment)
-    monkeypatch.setattr(sys, "executable", str(preloaded.python))  # of the jobs
-    settings = [*(setting for setting in small if not setting.startswith("logger")), "trainer.max_epochs=1"]
-    study = {"factors": {"decoder": "decoder"}}
-    swept = ["seed=1"] if how == "sweep" else ["decoder=crf,softmax"]
-    if how == "joblib":
+    options = ["crf"] if how == "sweep" else ["crf", "softmax"]
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"] if how == "joblib" else []
+    if launcher:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-        swept += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    if how == "sweep":
-        params = {"decoder": "crf,softmax"}
-        study_file = {"defaults": ["config", "_self_"], "study": study, "hydra": {"sweeper": {"params": params}}}
-        (own_environment / "mine.yaml").write_text(yaml.safe_dump(study_file))
-        outcome = cli("sweep", "mine.yaml", *swept, *settings)
-    else:
-        outcome = cli("train", "-m", "study.name=mine", "+study.factors.decoder=decoder", *swept, *settings)
+    lab.patch.chdir(lab.folder)
+    lab.patch.setattr(sys, "executable", str(preloaded.python))  # of the jobs
+    study = {"study": {"factors": {"decoder": "x"}}, "hydra": {"sweeper": {"params": {"decoder": ",".join(options)}}}}
+    (lab.folder / "mine.yaml").write_text(yaml.safe_dump({"defaults": ["config", "_self_"], **study}))
+    command = ["sweep", "mine.yaml", "seed=1"]
+    if how != "sweep":
+        command = ["train", "-m", "study.name=mine", "+study.factors.decoder=x", f"decoder={','.join(options)}"]
+    settings = [*(setting for setting in small if not setting.startswith("logger")), "trainer.max_epochs=1"]
+    outcome = cli(*command, *launcher, *settings)
     assert outcome.code == 0, outcome.said
-    folders = {name: own_environment / f"outputs/mine/decoder={name}/seed=1" for name in ("crf", "softmax")}
-    runs = {name: read_back(folder) for name, folder in folders.items()}
-    for name, back in runs.items():
+    ids = set()
+    for option in options:
+        folder = lab.folder / f"outputs/mine/decoder={option}/seed=1"
+        back = read_back(folder)
         assert (back.run.run_group, back.exit_codes) == ("mine", [0])
-        assert set(back.run.tags) == {"mine", f"decoder={name}"}
-        assert back.config["choices"]["decoder"] == name
-        assert back.summary["test/f1"] == metrics_of(folders[name])["test"]["f1"]
-    assert len({back.run.run_id for back in runs.values()}) == 2
+        assert set(back.run.tags) == {"mine", f"decoder={option}"}
+        assert back.config["choices"]["decoder"] == option
+        assert back.summary["test/f1"] == metrics_of(folder)["test"]["f1"]
+        ids.add(back.run.run_id)
+    assert len(ids) == len(options)
 
 
 @pytest.mark.parametrize(
-    ("agent", "previous", "expected"), [(True, "old", "given"), (False, "old", "old"), (True, "", "given")]
+    ("agent", "previous", "expected"), [("", "old", "old"), ("sweep", "old", "given"), ("sweep", "", "given")]
 )
-def test_an_agent_of_a_sweep_sets_the_id_of_its_run(
-    agent: bool,
-    previous: str,
-    expected: str,
-    tracker: MakeTracker,
-    fake_runs: list[FakeRun],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "wandb_id").write_text(previous)
-    monkeypatch.setenv("WANDB_RUN_ID", "given")
-    if agent:
-        monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
-    tracker(mode="disabled").open(tmp_path, "run", {}, {})
-    assert fake_runs[0].given["id"] == (tmp_path / "wandb_id").read_text().strip() == expected
+def test_an_agent_of_a_sweep_sets_the_id_of_its_run(agent: str, previous: str, expected: str, lab: Lab) -> None:
+    (lab.folder / "wandb_id").write_text(previous)
+    lab.environment(RUN_ID="given", SWEEP_ID=agent)
+    lab.fake().open(mode="disabled")
+    assert lab.runs[0].given["id"] == (lab.folder / "wandb_id").read_text().strip() == expected
 
 
 def test_tags_are_the_study_and_its_choices() -> None:
@@ -289,152 +273,96 @@ def test_tags_are_the_study_and_its_choices() -> None:
 # modes
 
 
-def test_a_disabled_run_writes_nothing(
-    tracker: MakeTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Callable[[], list[str]]
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    opened = tracker(mode="online")
-    (curves,) = opened.open(tmp_path, "run", {}, {})
+def test_a_disabled_run_writes_nothing(lab: Lab) -> None:
+    lab.environment(MODE="disabled")
+    opened, (curves,) = lab.open(mode="online")
     curves.log_metrics({"dev/f1": 1.0}, 1)
-    opened.finish(tmp_path, {"parameters": {"a": 1}})
+    opened.finish(lab.folder, {"parameters": {"a": 1}})
     opened.close(failed=False)
-    assert not (tmp_path / "wandb").exists()
-    assert warnings() == []
+    assert not (lab.folder / "wandb").exists()
+    assert lab.warnings == []
 
 
 @pytest.mark.parametrize("mode", ["auto", "online", "offline", "disabled"])
-def test_the_mode_is_that_of_the_environment_else_of_the_config(
-    mode: str,
-    tracker: MakeTracker,
-    server: WandbServer,
-    fake_runs: list[FakeRun],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    tracker(mode=mode, base_url=server.url).open(tmp_path, "run", {}, {})
-    monkeypatch.setenv("WANDB_MODE", "dryrun")
-    tracker(mode=mode, base_url=server.url).open(tmp_path, "run", {}, {})
-    assert [run.mode for run in fake_runs] == ["online" if mode == "auto" else mode, "dryrun"]
+def test_the_mode_is_that_of_the_environment_else_of_the_config(mode: str, lab: Lab, server: WandbServer) -> None:
+    lab.environment(API_KEY="0" * 40)
+    lab.fake().open(mode=mode, base_url=server.url)
+    lab.environment(MODE="dryrun")
+    lab.open(mode=mode, base_url=server.url)
+    assert [run.mode for run in lab.runs] == ["online" if mode == "auto" else mode, "dryrun"]
 
 
-def test_auto_is_online_only_with_a_key(
-    tracker: MakeTracker,
-    server: WandbServer,
-    fake_runs: list[FakeRun],
-    own_environment: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def mode() -> str:
-        monkeypatch.delenv("WANDB_BASE_URL", raising=False)
-        tracker(base_url=server.url).open(own_environment, "run", {}, {})
-        return fake_runs[-1].mode
+def test_auto_is_online_only_with_a_key(lab: Lab, server: WandbServer) -> None:
+    def mode_with(text: str = "", file: str = ".netrc") -> str:
+        (lab.folder / file).write_text(text)
+        (lab.folder / file).chmod(0o600)
+        lab.patch.delenv("WANDB_BASE_URL", raising=False)
+        lab.open(base_url=server.url)
+        return lab.runs[-1].mode
 
-    def store(path: Path, text: str) -> None:
-        path.write_text(text)
-        path.chmod(0o600)
-
-    monkeypatch.delenv("NETRC", raising=False)
-    assert mode() == "offline"
-    store(own_environment / "keys", "machine 127.0.0.1 login user password 0\n")
-    monkeypatch.setenv("NETRC", str(own_environment / "keys"))
-    assert mode() == "online"
-    monkeypatch.delenv("NETRC")
-    store(own_environment / ".netrc", "machine 127.0.0.1 login user password 0\n")
-    assert mode() == "online"
-    store(own_environment / ".netrc", "machine api.wandb.ai login user password 0\n")  # the key of another server
-    assert mode() == "offline"
-    store(own_environment / ".netrc", "no netrc at all\n")
-    assert mode() == "offline"
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    assert mode() == "online"
+    lab.fake().patch.delenv("NETRC", raising=False)
+    assert mode_with() == "offline"
+    assert mode_with("machine 127.0.0.1 login user password 0\n") == "online"
+    assert mode_with("machine api.wandb.ai login user password 0\n") == "offline"  # the key of another server
+    assert mode_with("no netrc at all\n") == "offline"
+    lab.patch.setenv("NETRC", str(lab.folder / "keys"))
+    assert mode_with("machine 127.0.0.1 login user password 0\n", "keys") == "online"
+    lab.environment(API_KEY="0" * 40)
+    assert mode_with("", "keys") == "online"
 
 
-def test_online_without_a_key_is_offline_and_nothing_is_asked(
-    tracker: MakeTracker, fake_runs: list[FakeRun], tmp_path: Path, warnings: Callable[[], list[str]]
-) -> None:
-    tracker(mode="online").open(tmp_path, "run", {}, {})
-    assert [run.mode for run in fake_runs] == ["offline"]
-    (warning,) = warnings()
+def test_online_without_a_key_is_offline_and_nothing_is_asked(lab: Lab) -> None:
+    lab.fake().open(mode="online")
+    assert [run.mode for run in lab.runs] == ["offline"]
+    (warning,) = lab.warnings
     assert "no API key" in warning
 
 
 # one guard around what can fail
 
 
-def test_what_wandb_does_not_take_is_one_warning_and_the_run_is_closed_once(
-    tracker: MakeTracker, fake_runs: list[FakeRun], tmp_path: Path, warnings: Callable[[], list[str]]
-) -> None:
-    def fail(row: dict[str, Any]) -> None:
-        raise ConnectionResetError("Connection lost")
+def fail(error: Exception) -> Any:
+    raise error
 
-    opened = tracker()
-    opened.close(failed=True)
-    (curves,) = opened.open(tmp_path, "run", {}, {})
-    fake_runs[0].log = fail  # type: ignore[method-assign]
+
+def test_what_wandb_does_not_take_is_one_warning_and_the_run_is_closed_once(lab: Lab) -> None:
+    lab.fake().tracker().close(failed=True)  # never opened
+    opened, (curves,) = lab.open()
+    lab.runs[0].log = lambda row: fail(ConnectionResetError("Connection lost"))
     for epoch in (1, 2):
         curves.log_metrics({"dev/f1": 1.0}, epoch)
     opened.close(failed=False)
     opened.close(failed=True)
-    assert fake_runs[0].exit_codes == [0]
-    assert warnings() == [
+    assert lab.runs[0].exit_codes == [0]
+    assert lab.warnings == [
         "W&B does not take the curves (Connection lost). The run folder has everything; `wandb sync` sends the rest."
     ]
 
 
-def test_a_bug_of_ours_is_not_taken_for_an_error_of_wandb(
-    tracker: MakeTracker, fake_runs: list[FakeRun], tmp_path: Path
-) -> None:
-    def fail(row: dict[str, Any]) -> None:
-        raise TypeError("row")
-
-    (curves,) = tracker().open(tmp_path, "run", {}, {})
-    fake_runs[0].log = fail  # type: ignore[method-assign]
+def test_a_bug_of_ours_is_not_taken_for_an_error_of_wandb(lab: Lab) -> None:
+    _, (curves,) = lab.fake().open()
+    lab.runs[0].log = lambda row: fail(TypeError("row"))
     with pytest.raises(TypeError):
         curves.log_metrics({"dev/f1": 1.0}, 1)
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), wandb.errors.UsageError("no such project")])
-def test_a_run_that_wandb_does_not_take_at_all_is_trained_without(
-    error: Exception,
-    tracker: MakeTracker,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Callable[[], list[str]],
-) -> None:
-    def init(**settings: Any) -> Any:
-        raise error
-
-    monkeypatch.setattr(wandb, "init", init)
-    opened = tracker()
-    assert opened.open(tmp_path, "run", {}, {}) == []
-    opened.finish(tmp_path, {})
+def test_a_run_that_wandb_does_not_take_at_all_is_trained_without(error: Exception, lab: Lab) -> None:
+    opened, loggers = lab.fake(lambda mode: fail(error)).open()
+    opened.finish(lab.folder, {})
     opened.close(failed=False)
-    assert warnings() == [f"W&B does not take the run ({error}). The run folder has everything."]
+    assert loggers == []
+    assert lab.warnings == [f"W&B does not take the run ({error}). The run folder has everything."]
 
 
-def test_a_server_that_answers_but_takes_no_run_costs_no_more_than_the_limit(
-    tracker: MakeTracker,
-    server: WandbServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Callable[[], list[str]],
-) -> None:
-    modes = []
+def test_a_server_that_answers_but_takes_no_run_costs_no_more_than_the_limit(lab: Lab, server: WandbServer) -> None:
     answer = threading.Event()
-
-    def init(mode: str, **settings: Any) -> FakeRun:
-        modes.append(mode)
-        if mode == "online":
-            answer.wait()
-        return FakeRun(mode, settings)
-
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setattr(wandb, "init", init)
-    tracker(base_url=server.url, init_timeout=0.3).open(tmp_path, "run", {}, {})  # returns although no answer has come
+    lab.environment(API_KEY="0" * 40)
+    lab.fake(lambda mode: answer.wait() and None if mode == "online" else None)
+    lab.open(base_url=server.url, init_timeout=0.3)  # returns although no answer has come
+    assert [run.mode for run in lab.runs] == ["offline"]
     answer.set()
-    assert modes == ["online", "offline"]
-    (warning,) = warnings()
+    (warning,) = lab.warnings
     assert "in 0.3 s" in warning
 
 
@@ -446,6 +374,6 @@ def test_a_server_that_answers_but_takes_no_run_costs_no_more_than_the_limit(
         ({"init_timeout": -1}, r"logger\.init_timeout must be a number of seconds"),
     ],
 )
-def test_invalid_settings_are_refused(setting: dict[str, Any], message: str, tracker: MakeTracker) -> None:
+def test_invalid_settings_are_refused(setting: dict[str, Any], message: str, lab: Lab) -> None:
     with pytest.raises(UserError, match=message):
-        tracker(**setting)
+        lab.tracker(**setting)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 import wandb
-from conftest import FakeRun
+from conftest import Lab
 from offline_run import named, records
 from wandb.sdk.lib import import_hooks
 from wandb_server_for_tests import KEY, WandbServer, wait_for
@@ -25,15 +25,13 @@ from wandb_server_for_tests import KEY, WandbServer, wait_for
 from ner_lab.tracking.wandb import process as wandb_process
 from ner_lab.tracking.wandb.process import end_process
 from ner_lab.tracking.wandb.server import is_wandb_error
-from ner_lab.tracking.wandb.tracker import WandbTracker
 from ner_lab.training.callbacks.history import EpochLog
 
 EPOCHS = 2
 SLOW = pytest.mark.soak
 NOWHERE = "http://127.0.0.1:9"
-MakeTracker = Callable[..., WandbTracker]
 Train = Callable[..., dict[str, Any]]
-Warnings = Callable[[], list[str]]
+Check = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +108,7 @@ def kill_service() -> None:
     time.sleep(0.2)  # wandb learns of it
 
 
-def after_first_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def after_first_epoch(lab: Lab, act: Callable[[], None]) -> None:
     end_epoch = EpochLog.on_train_epoch_end
 
     def end_epoch_and_act(self: EpochLog, trainer: Any, module: Any) -> None:
@@ -118,14 +116,14 @@ def after_first_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) 
         if trainer.current_epoch == 0:
             act()
 
-    monkeypatch.setattr(EpochLog, "on_train_epoch_end", end_epoch_and_act)
+    lab.patch.setattr(EpochLog, "on_train_epoch_end", end_epoch_and_act)
 
 
 def test_a_server_that_answers_has_every_number_and_there_is_no_warning(
-    check: Callable[..., None], untracked: dict[str, Any], server: WandbServer, warnings: Warnings
+    check: Check, untracked: dict[str, Any], server: WandbServer, lab: Lab
 ) -> None:
     check(server.url, "logger.finish_timeout=20")
-    assert warnings() == []
+    assert lab.warnings == []
     scores = {row["epoch"]: row["dev/f1"] for row in server.rows if "dev/f1" in row}
     assert scores == {entry["epoch"]: pytest.approx(entry["dev"]["f1"]) for entry in untracked["metrics"]["history"]}
     assert server.exit_codes == [0]
@@ -137,61 +135,49 @@ def test_a_server_that_answers_has_every_number_and_there_is_no_warning(
 
 @pytest.mark.parametrize("fails", ["drops", *(pytest.param(how, marks=SLOW) for how in ("silent", 500, 401, 403))])
 def test_a_server_that_is_lost_during_training_costs_no_number(
-    fails: Any,
-    check: Callable[..., None],
-    server: WandbServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Warnings,
+    fails: Any, check: Check, server: WandbServer, lab: Lab
 ) -> None:
-    after_first_epoch(monkeypatch, lambda: setattr(server, "fails", fails))
+    after_first_epoch(lab, lambda: setattr(server, "fails", fails))
     check(server.url)
     assert server.fails == fails
-    (warning,) = warnings()
+    (warning,) = lab.warnings
     assert "The run folder has everything; `wandb sync` sends the rest." in warning
-    assert epochs_in(tmp_path / "run") == list(range(1, EPOCHS + 1))  # what wandb sync will send is complete
+    assert epochs_in(lab.folder / "run") == list(range(1, EPOCHS + 1))  # what wandb sync will send is complete
     assert server.exit_codes == []
 
 
-def test_the_end_of_wandbs_own_process_costs_no_number(
-    check: Callable[..., None], monkeypatch: pytest.MonkeyPatch, warnings: Warnings
-) -> None:
+def test_the_end_of_wandbs_own_process_costs_no_number(check: Check, lab: Lab) -> None:
     def kill_and_import() -> None:
         kill_service()
         import_hooks.notify_module_loaded(ModuleType("sklearn"))  # as an import does; wandb would report it
 
-    after_first_epoch(monkeypatch, kill_and_import)
+    after_first_epoch(lab, kill_and_import)
     check(NOWHERE, "logger.mode=offline")
-    (warning,) = warnings()
+    (warning,) = lab.warnings
     assert "The run folder has everything" in warning
 
 
 @pytest.mark.parametrize("where", ["file", pytest.param("full", marks=SLOW), pytest.param("closed", marks=SLOW)])
-def test_a_disk_on_which_wandb_cannot_write_costs_no_number(
-    where: str, check: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Warnings
-) -> None:
-    (tmp_path / "run").mkdir()
+def test_a_disk_on_which_wandb_cannot_write_costs_no_number(where: str, check: Check, lab: Lab) -> None:
+    (lab.folder / "run").mkdir()
     if where == "file":
-        (tmp_path / "run" / "wandb").touch()
+        (lab.folder / "run" / "wandb").touch()
     if where == "closed":
-        (tmp_path / "run" / "wandb").mkdir(mode=0o500)
+        (lab.folder / "run" / "wandb").mkdir(mode=0o500)
     if where == "full":  # its process can write no further byte
-        after_first_epoch(monkeypatch, lambda: resource.prlimit(service_pid(), resource.RLIMIT_FSIZE, (0, 0)) and None)
+        after_first_epoch(lab, lambda: resource.prlimit(service_pid(), resource.RLIMIT_FSIZE, (0, 0)) and None)
     check(NOWHERE, "logger.mode=offline")
-    assert len(warnings()) <= 1
+    assert len(lab.warnings) <= 1
 
 
-def test_an_end_that_does_not_come_is_not_waited_for(
-    tracker: MakeTracker, fake_runs: list[FakeRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Warnings
-) -> None:
-    opened = tracker(mode="offline", finish_timeout=0.2)
-    opened.open(tmp_path, "run", {}, {})
-    monkeypatch.setattr("ner_lab.tracking.wandb.tracker.TEARDOWN_TIMEOUT", 0.2)
+def test_an_end_that_does_not_come_is_not_waited_for(lab: Lab) -> None:
+    opened, _ = lab.fake().open(mode="offline", finish_timeout=0.2)
+    lab.patch.setattr("ner_lab.tracking.wandb.tracker.TEARDOWN_TIMEOUT", 0.2)
     answer = threading.Event()
-    fake_runs[0].finish = lambda exit_code: answer.wait()  # type: ignore[method-assign,assign]
+    lab.runs[0].finish = lambda exit_code: answer.wait()
     opened.close(failed=False)  # returns although the end has not come
     answer.set()
-    (warning,) = warnings()
+    (warning,) = lab.warnings
     assert "does not take the end" in warning
 
 
@@ -200,21 +186,15 @@ def test_an_end_that_does_not_come_is_not_waited_for(
 
 @pytest.mark.parametrize("key", ["short", "9" * 40, pytest.param("with blanks in it" * 3, marks=SLOW)])
 def test_with_a_wrong_key_the_run_is_logged_offline_and_the_key_is_not_shown(
-    key: str,
-    tracker: MakeTracker,
-    server: WandbServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Warnings,
-    capfd: pytest.CaptureFixture[str],
+    key: str, lab: Lab, server: WandbServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", key)
-    log_epochs(tracker(base_url=server.url, mode="online"), tmp_path, [1, 2])
-    (warning,) = warnings()
+    lab.environment(API_KEY=key)
+    log_epochs(lab, [1, 2], base_url=server.url, mode="online")
+    (warning,) = lab.warnings
     assert "The run is logged offline" in warning
-    assert [path.name.partition("-")[0] for path in (tmp_path / "wandb").glob("*run-*")] == ["offline"]
+    assert [path.name.partition("-")[0] for path in (lab.folder / "wandb").glob("*run-*")] == ["offline"]
     end_process()
-    assert epochs_in(tmp_path) == [1, 2]
+    assert epochs_in(lab.folder) == [1, 2]
     assert key not in "".join(capfd.readouterr()) + warning
 
 
@@ -238,18 +218,13 @@ def refusing_proxy(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("url_of", [refused, no_route, refusing_proxy, None])
 def test_a_server_that_does_not_answer_is_named_and_the_run_is_logged_offline(
-    url_of: Callable[[pytest.MonkeyPatch], str] | None,
-    tracker: MakeTracker,
-    fake_runs: list[FakeRun],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    warnings: Warnings,
+    url_of: Callable[[pytest.MonkeyPatch], str] | None, lab: Lab
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = url_of(monkeypatch) if url_of else f"http://127.0.0.1:{silent.getsockname()[1]}"
-        tracker(base_url=url, mode="online", init_timeout=0.5).open(tmp_path, "run", {}, {})
-    assert [run.mode for run in fake_runs] == ["offline"]
-    (warning,) = warnings()
+        url = url_of(lab.patch) if url_of else f"http://127.0.0.1:{silent.getsockname()[1]}"
+        lab.fake().open(base_url=url, mode="online", init_timeout=0.5)
+    assert [run.mode for run in lab.runs] == ["offline"]
+    (warning,) = lab.warnings
     assert url in warning
     assert "`wandb sync` sends it" in warning
     assert "proxy-word" not in warning
@@ -260,11 +235,11 @@ def test_a_server_that_does_not_answer_is_named_and_the_run_is_logged_offline(
 @pytest.mark.parametrize("fails", ["drops", "silent", 500, 401])
 @pytest.mark.parametrize("when", ["UpsertBucket", "Viewer", "CreateArtifact", "file_stream", "CreateRunFiles"])
 def test_whatever_a_server_fails_with_and_when_the_results_are_complete(
-    fails: Any, when: str, check: Callable[..., None], warnings: Warnings
+    fails: Any, when: str, check: Check, lab: Lab
 ) -> None:
     with WandbServer(fails_when=when, fails_as=fails) as server:
         check(server.url, "logger.init_timeout=3")
-    assert len(warnings()) <= 2  # of the start, and of what came later
+    assert len(lab.warnings) <= 2  # of the start, and of what came later
 
 
 @pytest.mark.parametrize(
@@ -285,9 +260,9 @@ def test_an_error_raised_within_wandb_is_an_error_of_wandb(act: Callable[[], Any
 # resumed
 
 
-def log_epochs(opened: WandbTracker, folder: Path, epochs: list[int], *, failed: bool = False) -> str:
+def log_epochs(lab: Lab, epochs: list[int], *, failed: bool = False, mode: str = "offline", **settings: Any) -> str:
     """Log a run with these epochs; returns its id."""
-    (curves,) = opened.open(folder, "run", {}, {})
+    opened, (curves,) = lab.open(mode=mode, **settings)
     for epoch in epochs:
         curves.log_metrics({"epoch": float(epoch), "dev/f1": 10.0 * epoch}, 7 * epoch)
     opened.close(failed=failed)
@@ -295,48 +270,44 @@ def log_epochs(opened: WandbTracker, folder: Path, epochs: list[int], *, failed:
 
 
 def test_a_resumed_run_continues_after_the_rows_of_the_server_and_one_that_starts_over_does_not(
-    tracker: MakeTracker, server: WandbServer, tmp_path: Path, warnings: Warnings
+    lab: Lab, server: WandbServer
 ) -> None:
     online = {"base_url": server.url, "mode": "online"}
-    first = log_epochs(tracker(**online), tmp_path, [1, 2], failed=True)
+    first = log_epochs(lab, [1, 2], failed=True, **online)
     assert "RunResumeStatus" not in server.asked
-    second = log_epochs(tracker(**online), tmp_path, [2, 3])
+    second = log_epochs(lab, [2, 3], **online)
     assert server.asked.count("RunResumeStatus") == 1
-    assert first == second == (tmp_path / "wandb_id").read_text().strip()
+    assert first == second == (lab.folder / "wandb_id").read_text().strip()
     assert list(server.runs) == [first]
     rows = [(row["_step"], row["epoch"], row["dev/f1"]) for row in server.rows]
     assert rows == [(0, 1, 10), (1, 2, 20), (2, 2, 20), (3, 3, 30)]  # a repeated epoch is logged twice, alike
-    assert (server.exit_codes, warnings()) == ([1, 0], [])
-    (tmp_path / "wandb").rename(tmp_path / "wandb of the earlier attempt")
-    log_epochs(tracker(**online), tmp_path, [1, 2])
+    assert (server.exit_codes, lab.warnings) == ([1, 0], [])
+    (lab.folder / "wandb").rename(lab.folder / "wandb of the earlier attempt")
+    log_epochs(lab, [1, 2], **online)
     assert server.asked.count("RunResumeStatus") == 1
     end_process()
-    assert epochs_in(tmp_path) == [1, 2]
+    assert epochs_in(lab.folder) == [1, 2]
 
 
-def test_an_offline_run_that_is_resumed_has_a_second_folder_of_the_same_id(
-    tracker: MakeTracker, tmp_path: Path
-) -> None:
-    first = log_epochs(tracker(mode="offline"), tmp_path, [1, 2], failed=True)
-    assert log_epochs(tracker(mode="offline"), tmp_path, [2, 3]) == first
+def test_an_offline_run_that_is_resumed_has_a_second_folder_of_the_same_id(lab: Lab) -> None:
+    first = log_epochs(lab, [1, 2], failed=True)
+    assert log_epochs(lab, [2, 3]) == first
     end_process()
-    files = sorted((tmp_path / "wandb").glob(f"offline-run-*/run-{first}.wandb"))
+    files = sorted((lab.folder / "wandb").glob(f"offline-run-*/run-{first}.wandb"))
     runs = [record.run for file in files for record in records(file) if record.WhichOneof("record_type") == "run"]
     assert [(run.run_id, run.resumed or run.resume) for run in runs] == [(first, False), (first, True)]
-    assert epochs_in(tmp_path) == [1, 2, 2, 3]
+    assert epochs_in(lab.folder) == [1, 2, 2, 3]
 
 
 @pytest.mark.soak
-def test_wandb_sync_sends_the_folders_of_a_run_to_one_run(
-    tracker: MakeTracker, server: WandbServer, tmp_path: Path
-) -> None:
-    log_epochs(tracker(mode="offline"), tmp_path, [1, 2], failed=True)
-    run_id = log_epochs(tracker(mode="offline"), tmp_path, [2, 3])
+def test_wandb_sync_sends_the_folders_of_a_run_to_one_run(lab: Lab, server: WandbServer) -> None:
+    log_epochs(lab, [1, 2], failed=True)
+    run_id = log_epochs(lab, [2, 3])
     end_process()
-    folders = map(str, sorted((tmp_path / "wandb").glob("offline-run-*")))
+    folders = map(str, sorted((lab.folder / "wandb").glob("offline-run-*")))
     command = [str(Path(sys.executable).with_name("wandb")), "sync", "--yes", *folders]
     environment = {**os.environ, "WANDB_BASE_URL": server.url}
-    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, env=environment, cwd=lab.folder, check=True, capture_output=True, timeout=120)
     assert wait_for(lambda: len(server.exit_codes) == 2)
     assert list(server.runs) == [run_id]
     assert [(row["_step"], row["epoch"]) for row in server.rows] == [(0, 1), (1, 2), (2, 2), (3, 3)]
