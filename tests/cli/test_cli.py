@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from finished import same_weights, without_times
+from preloaded import Preloaded
 from sample import TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 import ner_lab
@@ -63,7 +65,7 @@ def test_the_version_is_that_of_the_package(cli: Callable[..., Outcome]) -> None
 def test_every_command_says_what_it_takes(command: str, cli: Callable[..., Outcome]) -> None:
     outcome = cli(command, "--help")
     assert outcome.code == 0
-    assert outcome.out.startswith(f"ner-lab {command} ")
+    assert outcome.out.startswith(f"usage: ner-lab {command} ")
 
 
 def test_the_help_of_train_is_that_of_hydra(subprocess_cli: Callable[..., Outcome]) -> None:
@@ -94,6 +96,25 @@ def test_training_shows_corpus_sizes_epochs_and_scores(console_run: tuple[Path, 
     assert outcome.err.splitlines() == metrics["warnings"]  # those of the data alone, once
 
 
+def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: tuple[Path, Outcome]) -> None:
+    folder, _ = console_run
+    assert same_weights(run, folder)
+    assert without_times(metrics_of(run)) == without_times(metrics_of(folder))
+    for split in ("dev", "test"):
+        path = Path("predictions") / f"{split}.conll"
+        assert (run / path).read_bytes() == (folder / path).read_bytes()
+
+
+def test_what_is_doubtful_about_the_data_is_said_once_at_each_start_and_kept(
+    run: Path, console_run: tuple[Path, Outcome]
+) -> None:
+    folder, outcome = console_run  # which found the data prepared by the other
+    warnings = metrics_of(folder)["warnings"]
+    assert warnings == metrics_of(run)["warnings"]
+    assert [line.split(":")[0] for line in warnings] == ["dev", "train"]  # few entities, and vectors from few words
+    assert outcome.err.splitlines() == warnings
+
+
 def test_the_log_of_a_run_holds_what_was_shown(console_run: tuple[Path, Outcome]) -> None:
     folder, outcome = console_run
     log = (folder / "train.log").read_text(encoding="utf-8")
@@ -112,8 +133,13 @@ def test_the_run_folder_is_named_after_the_choices(
 
 
 def test_a_multirun_trains_one_tagger_for_each_value(
-    small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
+    small: list[str],
+    tmp_path: Path,
+    preloaded: Preloaded,
+    cli: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "executable", str(preloaded.python))  # of the jobs
     outcome = cli("train", "-m", *small, "trainer.max_epochs=1", "seed=1,2", f"hydra.sweep.dir={tmp_path}")
     assert outcome.code == 0, outcome.said
     runs = sorted(metrics.parent for metrics in tmp_path.rglob("metrics.json"))
@@ -282,7 +308,7 @@ def test_what_cannot_be_tagged_is_refused(
         (["stat"], "no action 'stat'. Did you mean 'stats'?"),
         (["stats", "data=fils"], "data has no option 'fils'. Did you mean 'files'?"),
         (["stats", "data=files"], "data=files needs data.train=FILE"),
-        (["stats", "output=x"], "unknown key 'output'"),
+        (["stats", "output=x"], "--output: `ner-lab data stats` does not take it"),
         (["stats", "data.columns.lemma=1"], "'data.columns.lemma' is a new name there: add it with a plus sign"),
         (["stats", "data=conll2003", "data.dir=nowhere"], "data.dir=nowhere: no such folder"),
         (["export"], "where to? Give output=DIR."),
@@ -309,7 +335,7 @@ def test_data_without_an_action_says_what_there_is(cli: Callable[..., Outcome]) 
     outcome = cli("data")
     assert outcome.code == 2
     for action in ("stats", "download", "export", "lexicon"):
-        assert action in outcome.out
+        assert action in outcome.err
 
 
 # faults of ours: a traceback, code 1

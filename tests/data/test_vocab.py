@@ -39,7 +39,7 @@ def test_digits_are_kept_or_zeroed_one_by_one_or_in_runs(digits: str, expected: 
 
 
 def test_an_unknown_way_with_digits_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"data.digits is 'none'.*keep, zero or zero_run"):
+    with pytest.raises(UserError, match=r"data.digits must be one of keep, zero, zero_run; got 'none'"):
         normalise_digits("1", "none")
 
 

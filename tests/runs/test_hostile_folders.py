@@ -252,7 +252,7 @@ def test_a_new_run_lies_where_it_should_whatever_a_strangers_config_is_called(
         (strange / "config.yaml").write_text(OmegaConf.to_yaml({**config, name: value}))
         outcome = called(cli, "from", strange)
         assert outcome.code == 2, outcome.said
-        assert f"{name} is " in outcome.err
+        assert f"{name} must be " in outcome.err
     assert not list((tmp_path / "deep").rglob("x"))
     assert list(here.iterdir()) == []
 
