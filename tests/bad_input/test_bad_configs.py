@@ -531,7 +531,7 @@ COMMANDS = [
     Case("evaluate two runs", "evaluate run=good run=other", ("run is given twice, run=good and run=other",)),
     Case("evaluate a file", "evaluate run=a_file", ("a_file: no such folder", "outputs/")),
     Case("evaluate an empty folder", "evaluate run=empty", ("config.yaml is missing. Did the run finish?",)),
-    Case("evaluate without a checkpoint", "evaluate run=no_checkpoint", ("no checkpoints/best.ckpt there",)),
+    Case("evaluate without a checkpoint", "evaluate run=no_checkpoint", ("checkpoints/best.ckpt is missing",)),
     Case("evaluate broken YAML", "evaluate run=bad_yaml", ("bad_yaml/config.yaml", "cannot be read as YAML")),
     Case("evaluate a config that is a list", "evaluate run=a_list", ("a_list/config.yaml", "has no keys")),
     Case("evaluate half a checkpoint", "evaluate run=cut_checkpoint", ("cut_checkpoint/checkpoints/best.ckpt",)),

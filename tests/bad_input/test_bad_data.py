@@ -75,7 +75,7 @@ COLUMNS = [
         "data.separator",
         call=["data.separator=space"],
     ),
-    columns("between tabs the word is empty", b"Anna\tB-PER\n\tO\n", ":2:", "'\\tO'", "mend"),
+    columns("between tabs the word is empty", b"Anna\tB-PER\n\tO\n", ":2:", "'\\tO'", "fix the line"),
     columns("between tabs the word is a blank", b"Anna\tB-PER\n \tO\n", ":2:", "split on tabs"),
     columns(
         "between tabs the tag is empty",
@@ -331,7 +331,7 @@ VECTOR_FILES = [
         zipped({"a.txt": VECTORS, "b.txt": VECTORS}),
         ":",
         "2 files",
-        "unpack",
+        "Unpack",
         file="vectors.zip",
     ),
     vectors("zip without a file", zipped({}), ":", file="vectors.zip"),
@@ -737,7 +737,7 @@ def test_words_that_stand_twice_are_said_once_and_the_first_is_taken(
         words, matrix = read_stored(path, None, tmp_path / cache if cache else None, any_format=True)
     assert words == ["anna", "oslo", "lives"]
     assert matrix[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert [record.getMessage() for record in caplog.records if "first is taken" in record.getMessage()] == [
+    assert [record.getMessage() for record in caplog.records if "first vector is used" in record.getMessage()] == [
         f"{path}: {says} of an earlier line; the first vector is used"
     ]
 
