@@ -167,7 +167,7 @@ def test_a_mistake_ends_the_process_with_code_2_and_the_nearest_key(
         ("+encoder.hiden_dim=1", "unknown config key 'encoder.hiden_dim'. Did you mean 'hidden_dim'?"),
         ("logger.project=mine", "the chosen option of 'logger' does not take 'project'"),
         ("~decoder", "decoder needs one option: decoder=crf|crf_chiu|"),
-        ("data.scheme=IOX", "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
+        ("data.scheme=IOX", "'IOX' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"),
         ("data.digits=drop", "data.digits must be one of keep, zero, zero_run; got 'drop'."),
         ("optimizer.clip=hard", "optimizer.clip must be one of none, norm, value; got 'hard'."),
         ("optimizer.lr=fast", "optimizer.lr must be a number, such as 0.003; got 'fast'."),
@@ -227,10 +227,10 @@ def test_a_paper_file_of_ones_own_is_used(tmp_path: Path, train_command: Callabl
     ("lines", "message"),
     [
         ("Anna B-PER\nHolm\n", ":2: 1 column, line 1 has 2"),
-        ("Anna B-PER\nleft X\n", ":2: 'X' is no tag"),
+        ("Anna B-PER\nleft X\n", ":2: 'X' is not a tag"),
         ("Anna\nleft\n", ":1: 1 column"),
-        ("\n", "no sentence in it"),
-        ("Anna O\n", "no entity in it"),
+        ("\n", "no sentences"),
+        ("Anna O\n", "no entities"),
     ],
 )
 def test_a_bad_line_of_data_is_named_with_file_and_line(
@@ -251,7 +251,7 @@ def test_bytes_that_are_not_utf8_are_named_with_file_and_line(
 def test_a_wrong_run_folder_is_refused(command: str, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     assert_refused(cli(command), "which run? Give its folder.")
     assert_refused(cli(command, f"run={tmp_path / 'nowhere'}"), "no such folder")
-    assert_refused(cli(command, f"run={tmp_path}"), "no config.yaml there. Did the run finish?")
+    assert_refused(cli(command, f"run={tmp_path}"), "config.yaml is missing. Did the run finish?")
     assert_refused(cli(command, "rum=x"), "unknown key 'rum'. Did you mean 'run'?")
 
 
@@ -315,7 +315,7 @@ def test_what_cannot_be_tagged_is_refused(
         (["lexicon", "output=x"], "Give --input FILE and --output FILE."),
         (["lexicon", "input=/nowhere/names.txt", "output=x"], "input=/nowhere/names.txt: there is no such file"),
         (["lexicon", "data=conll2003"], "'data=conll2003': a lexicon takes --input FILE,FILE and --output FILE only."),
-        (["export", "output=x", "scheme=IOX"], "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
+        (["export", "output=x", "scheme=IOX"], "'IOX' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"),
         (["export", "output=/dev/null"], "/dev/null"),
     ],
 )
@@ -437,7 +437,7 @@ def test_without_the_network_a_download_says_how_to_do_without(tmp_path: Path, c
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}/train.txt.gz"
         downloads = f"data.downloads=[{{url:'{address}',splits:{{train:train.txt}}}}]"
         outcome = cli("data", "download", "data=conll2000", downloads, f"data.cache_dir={tmp_path}")
-    assert_refused(outcome, f"{address} could not be fetched", "data.dir=FOLDER with the files of conll2000")
+    assert_refused(outcome, f"{address} could not be downloaded", "data.dir=FOLDER with the files of conll2000")
 
 
 def test_a_lexicon_is_built_from_lists_of_names(tmp_path: Path, cli: Callable[..., Outcome]) -> None:

@@ -248,7 +248,7 @@ BROKEN_WHOLE: dict[str, tuple[str, str, str, str]] = {
     ),
     "no size": ("features", '{"length": 3}', "{}", "`dims` has no size for length"),
     "no plain data": ("features", "[len(train)]", "{len(train)}", "gives as `learn` what JSON cannot keep"),
-    "data that JSON changes": ("features", '"seen"', "1", "gives as `learn` what JSON cannot keep as it is"),
+    "data that JSON changes": ("features", '"seen"', "1", "returns a value from `learn` that JSON cannot represent"),
     "plain words": ("word_embedding", "(WordEmbedding)", "", r"Words \(conf: word_embedding\) lacks .*file, rows"),
     "another layer": (
         "word_embedding",
