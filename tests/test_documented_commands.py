@@ -37,7 +37,7 @@ PLACEHOLDERS = ("DIR", "RUN", "RUN_A", "RUN_B", "DIR_A", "DIR_B")
 LIMITS = ("trainer.max_epochs=1", "trainer.limit_train_batches=2", "logger=none")
 EXTRAS = {"joblib": "hydra_plugins.hydra_joblib_launcher", "optuna": "hydra_plugins.hydra_optuna_sweeper"}
 EXTRAS |= {"ray": "hydra_plugins.hydra_ray_launcher", "submitit": "hydra_plugins.hydra_submitit_launcher"}
-FLAGS = {"--status", "--watch", "--help", "-h"}
+FLAGS = {"--status", "--watch", "--wandb", "--help", "-h"}
 ONLINE = {"dashboard"}
 """Commands that talk to a server."""
 
@@ -82,6 +82,7 @@ def commands_of(text: str) -> Iterator[Command]:
         words = shlex.split(line.replace(" &", " "), comments=True)
         if "ner-lab" not in words:
             continue
+        words = words[: words.index(">")] if ">" in words else words
         at = words.index("ner-lab")
         before = words[:at]
         variables = tuple((name, value) for name, _, value in (word.partition("=") for word in before) if value)

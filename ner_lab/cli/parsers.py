@@ -288,6 +288,7 @@ def sweep_parser() -> CommandParser:
             "NAME [GROUP=OPTION ...] [KEY=VALUE ...]   run its unfinished jobs",
             "NAME|FOLDER --status                      print its progress and the time left",
             "NAME|FOLDER --watch                       the same, updated while it runs",
+            "NAME --wandb                              print it as a sweep for agents of W&B",
             "                                          list the studies",
         ],
         about=_ABOUT_SWEEP,
@@ -295,6 +296,7 @@ def sweep_parser() -> CommandParser:
     )
     parser.add_flag("status", "print the progress of a study")
     parser.add_flag("watch", "print the progress of a study, and update it while the study runs")
+    parser.add_flag("wandb", "print the study as a file for `wandb sweep` (docs/wandb.md)")
     return parser
 
 

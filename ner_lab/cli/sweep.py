@@ -14,6 +14,7 @@ from ner_lab.errors import UserError, nearest
 from ner_lab.io.terminal import follow, start_logging, table
 from ner_lab.studies.manifest import FILE, is_swept
 from ner_lab.studies.status import overview, read_status
+from ner_lab.tracking.wandb.sweep import sweep_text
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +75,13 @@ def _command() -> None:
     if not arguments:
         _list()
         return
-    flags = {"--status", "--watch"} & set(arguments)
+    flags = {"--status", "--watch", "--wandb"} & set(arguments)
     name, *overrides = [item for item in arguments if item not in flags] or [""]
     if not name or name.startswith("-") or ("=" in name and not Path(name).exists()):
         raise UserError(f"'{name}': the study's name comes first. {sweep_parser().hint}")
+    if "--wandb" in flags:
+        sys.stdout.write(sweep_text(study_file(name), overrides))
+        return
     if flags:
         _status(name, overrides, live="--watch" in flags)
         return

@@ -13,11 +13,11 @@ class Tracker:
     continues: bool = False
     """Whether a resumed run continues its curves; if not, earlier values are logged again."""
 
-    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
+    def open(self, run: Path, name: str, config: dict[str, Any], metadata: Mapping[str, Any]) -> list[Logger]:
         """Open loggers that write under `run`; called once, before training, only by the first process.
 
-        config: the resolved config. facts: further metadata of the run: `choices` (option of each
-        group), `parameters` of each part, `versions`, `code`, `commit`, `sources` (files read, with checksums).
+        config: the resolved config. metadata: `choices` (option of each group), `parameters` of each part,
+        `versions`, `code`, `commit`, `sources` (files read, with checksums).
         """
         return []
 

@@ -12,5 +12,5 @@ from ner_lab.tracking.base import Tracker
 class CsvTracker(Tracker):
     """`RUN/csv/metrics.csv`."""
 
-    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
+    def open(self, run: Path, name: str, config: dict[str, Any], metadata: Mapping[str, Any]) -> list[Logger]:
         return [CSVLogger(save_dir=run, name="", version="csv")]

@@ -14,7 +14,7 @@ from ner_lab.tracking.base import Tracker
 class TensorBoardTracker(Tracker):
     """`RUN/tensorboard`."""
 
-    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
+    def open(self, run: Path, name: str, config: dict[str, Any], metadata: Mapping[str, Any]) -> list[Logger]:
         if find_spec("tensorboard") is None:
             raise UserError("logger=tensorboard needs a package: pip install 'ner-lab[tensorboard]'")
         return [TensorBoardLogger(save_dir=run, name="", version="tensorboard")]

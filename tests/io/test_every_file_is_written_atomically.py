@@ -22,7 +22,7 @@ from ner_lab.io.download import Download, extract_gzip, extract_zip, fetch
 from ner_lab.models.features.lexicon.entries import build_lexicon
 from ner_lab.reporting.plots.style import Drawing, new_figure, page
 from ner_lab.reporting.plots.style import write as write_plot
-from ner_lab.tracking.wandb.tracker import IDENTITY, _identity
+from ner_lab.tracking.wandb.tracker import ID_FILE, _run_id
 
 ROOT = Path(ner_lab.__file__).parent
 WRITES = {"write_text", "write_bytes", "savefig", "save", "dump", "to_csv", "tofile", "savez", "mkstemp"}
@@ -130,8 +130,8 @@ def svg(folder: Path) -> Path:
 
 
 def identity(folder: Path) -> Path:
-    _identity(folder)
-    return folder / IDENTITY
+    _run_id(folder)
+    return folder / ID_FILE
 
 
 def unzipped(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""W&B's server: API key, reachability, timeouts, and whose mistake an error is."""
+"""W&B's server: API key, reachability, timeouts, and whether an error is W&B's."""
 
 import netrc
 import os
@@ -19,17 +19,17 @@ BASE_URL = "https://api.wandb.ai"
 def is_wandb_error(error: Exception) -> bool:
     """Whether W&B, the network or the disk caused an error, and not our use of them.
 
-    Any error raised within wandb's own code counts as theirs: for example, an answer that is not from W&B.
+    Any error raised within wandb's own code counts as W&B's: for example, an answer that is not from W&B.
     """
-    return isinstance(error, OSError) or _is_wandbs(type(error).__module__) or _came_up_in_wandb(error)
+    return isinstance(error, OSError) or _is_wandb_module(type(error).__module__) or _raised_in_wandb(error)
 
 
-def _came_up_in_wandb(error: Exception) -> bool:
+def _raised_in_wandb(error: Exception) -> bool:
     frames = traceback.walk_tb(error.__traceback__)
-    return any(_is_wandbs(frame.f_globals.get("__name__", "")) for frame, _ in frames)
+    return any(_is_wandb_module(frame.f_globals.get("__name__", "")) for frame, _ in frames)
 
 
-def _is_wandbs(module: str) -> bool:
+def _is_wandb_module(module: str) -> bool:
     return module == "wandb" or module.startswith("wandb.")
 
 
@@ -57,16 +57,17 @@ def ask(url: str, seconds: float) -> None:
 
 
 def timeout_message(url: str, seconds: float) -> str:
+    """The message of a TimeoutError for a server that does not answer."""
     return f"no answer from {url} in {seconds:g} s"
 
 
-def run_with_timeout(act: Callable[[], Any], seconds: float, message: str) -> Any:
-    """Result of `act`, or TimeoutError with `message` if it takes longer; it then keeps running in the background."""
+def run_with_timeout(fn: Callable[[], Any], seconds: float, message: str) -> Any:
+    """Result of `fn`, or TimeoutError with `message` if it takes longer; it then keeps running in the background."""
     result: dict[str, Any] = {}
 
     def work() -> None:
         try:
-            result["value"] = act()
+            result["value"] = fn()
         except BaseException as error:
             result["error"] = error
 

@@ -9,12 +9,12 @@ from ner_lab.evaluation.error_analysis import Prediction, mistakes_of, read_pred
 from ner_lab.tracking import metric_names as names
 
 _SPLITS = ("dev", "test")
-_NO_NUMBERS = {"history", "transitions", "sources", "train_on"}
+_NOT_NUMBERS = {"history", "transitions", "sources", "train_on"}
 
 
 def summary(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of metrics.json by flat names (`test/f1`, `test/PER/f1`), without curves, matrices and files."""
-    numbers = _flat({key: value for key, value in metrics.items() if key not in _NO_NUMBERS})
+    numbers = _flat({key: value for key, value in metrics.items() if key not in _NOT_NUMBERS})
     return numbers | {"parameters/all": sum(metrics["parameters"].values())}
 
 
@@ -51,12 +51,12 @@ def _confusion(predictions: list[Prediction], split: str) -> Any:
     return wandb.plot_table("wandb/confusion_matrix/v1", table, fields, title)
 
 
-def _mistakes(predictions: list[Prediction], most: int) -> Any:
+def _mistakes(predictions: list[Prediction], max_rows: int) -> Any:
     import wandb
 
     columns = ["sentence", "kind", "gold", "predicted", "text", "text, gold", "text, predicted"]
     rows = []
-    for mistake in mistakes_of(predictions)[:most]:
+    for mistake in mistakes_of(predictions)[:max_rows]:
         sentence = predictions[mistake.sentence]
         rows.append(
             [
@@ -78,11 +78,11 @@ def _entity(sentence: Prediction, span: Span | None) -> str:
 
 def marked(words: list[str], spans: list[Span]) -> str:
     """`[PER Anna Holm] lives in [LOC Oslo] .`"""
-    pieces, done = [], 0
+    pieces, end = [], 0
     for span in spans:
-        pieces += [*words[done : span.start], f"[{span.type} {' '.join(words[span.start : span.end])}]"]
-        done = span.end
-    return " ".join([*pieces, *words[done:]])
+        pieces += [*words[end : span.start], f"[{span.type} {' '.join(words[span.start : span.end])}]"]
+        end = span.end
+    return " ".join([*pieces, *words[end:]])
 
 
 def _coverage(coverage: Mapping[str, Mapping[str, int]]) -> Any:
@@ -125,11 +125,11 @@ def _heat_map(tags: list[str], matrix: list[list[float | None]]) -> Any:
     return figure
 
 
-def _flat(tree: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, place if key == "per_type" else f"{place}{key}/")  # same names as the curves
+            flat |= _flat(value, prefix if key == "per_type" else f"{prefix}{key}/")  # same names as the curves
         else:
-            flat[f"{place}{key}"] = value
+            flat[f"{prefix}{key}"] = value
     return flat

@@ -17,16 +17,16 @@ from ner_lab.io.atomic import write_atomic
 from ner_lab.tracking import metric_names as names
 from ner_lab.tracking.base import Tracker
 from ner_lab.tracking.wandb import tables as wandb_results
-from ner_lab.tracking.wandb.process import ENDING, end_process, no_import_hooks, refusal_in
+from ner_lab.tracking.wandb.process import TEARDOWN_TIMEOUT, end_process, refusal_in, remove_import_hooks
 from ner_lab.tracking.wandb.server import ask, has_key, is_wandb_error, reason, run_with_timeout, timeout_message
 
 log = logging.getLogger(__name__)
 
-IDENTITY = "wandb_id"
-"""File of a run folder: the run's name at W&B, the same for every attempt at the run."""
-_LONGEST_TAG = 64  # maximum characters that W&B accepts
+ID_FILE = "wandb_id"
+"""File of a run folder: the run's id at W&B, the same for every attempt at the run."""
+_MAX_TAG_LENGTH = 64  # characters that W&B accepts
 _WITHOUT_SERVER = ("offline", "dryrun", "disabled")
-_ALONE = 60.0  # maximum seconds for wandb's own process to start
+_START_TIMEOUT = 60.0  # seconds for wandb's service process to start
 
 
 class WandbTracker(Tracker):
@@ -79,88 +79,94 @@ class WandbTracker(Tracker):
         self.log_checkpoint = log_checkpoint
         self.error_rows = error_rows
         self._run: Any = None
-        self._told = False
-        self._lost = False
+        self._warned = False
+        self._timed_out = False
 
-    def open(self, run: Path, name: str, config: dict[str, Any], facts: Mapping[str, Any]) -> list[Logger]:
+    def open(self, run: Path, name: str, config: dict[str, Any], metadata: Mapping[str, Any]) -> list[Logger]:
         os.environ.setdefault("WANDB_BASE_URL", self.base_url)
         os.environ.setdefault("WANDB_SILENT", "true")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # waits for the server at the end, also offline
-        settings = self._settings(run, name, config, facts)
+        settings = self._settings(run, name, config, metadata)
         try:
-            self._run = self._begin(run, settings)
+            self._run = self._start_with_fallback(run, settings)
         except Exception as error:
-            self._warn(error, "take a run")
+            self._warn(error, "run")
             return []
-        self._tell("run", no_import_hooks)
-        self._tell("config", lambda: self._add_swept_groups(config))
-        self._tell("names of curves", self._define_curves)
-        self._ask("names of input files", lambda: self._log_inputs(facts.get("sources") or {}), self.init_timeout)
-        return [_Curves(self._run, self._tell)]
+        self._guard("run", remove_import_hooks)
+        self._guard("config", lambda: self._add_swept_groups(config))
+        self._guard("names of curves", self._define_curves)
+        self._guard(
+            "names of input files", lambda: self._log_inputs(metadata.get("sources") or {}), seconds=self.init_timeout
+        )
+        return [_Curves(self._run, self._guard)]
 
     def finish(self, run: Path, metrics: Mapping[str, Any]) -> None:
         if self._run is None:
             return
-        self._tell("summary", lambda: self._run.summary.update(wandb_results.summary(metrics)))
-        self._ask("tables", lambda: self._run.log(wandb_results.tables(run, metrics, self.error_rows)))
-        self._ask("artifacts", lambda: self._log_outputs(run))
+        limit = self.finish_timeout
+        self._guard("summary", lambda: self._run.summary.update(wandb_results.summary(metrics)))
+        self._guard("tables", lambda: self._run.log(wandb_results.tables(run, metrics, self.error_rows)), seconds=limit)
+        self._guard("artifacts", lambda: self._log_outputs(run), seconds=limit)
 
     def close(self, failed: bool) -> None:
         if self._run is not None:
             # wandb has its own limit, but may not reach the code that applies it
-            seconds = self.finish_timeout + ENDING
-            self._tell("end", lambda: run_with_timeout(lambda: self._end(failed), seconds, "it does not end"))
+            seconds = self.finish_timeout + TEARDOWN_TIMEOUT
+            self._guard("end", lambda: run_with_timeout(lambda: self._end(failed), seconds, "it does not end"))
             self._run = None
-            if self._told:  # its process may be gone, and wandb would report that again at Python's exit
+            if self._warned:  # its process may be gone, and wandb would report that again at Python's exit
                 end_process()
 
     def _end(self, failed: bool) -> None:
         self._run.finish(exit_code=1 if failed else 0)
-        if (refusal := refusal_in(getattr(self._run.settings, "log_internal", None))) is not None:
+        if (refusal := refusal_in(self._run.settings.log_internal)) is not None:
             raise ConnectionError(refusal)
 
-    def _tell(self, what: str, act: Callable[[], Any]) -> None:
-        """Run `act`; a W&B error is reported once, and its data skipped: the run folder has everything."""
-        try:
-            act()
-        except Exception as error:
-            self._warn(error, f"take the {what}")
+    def _guard(self, what: str, fn: Callable[[], Any], *, seconds: float | None = None) -> None:
+        """Run `fn`; a W&B error causes one warning, and training continues without what failed.
 
-    def _ask(self, what: str, act: Callable[[], Any], seconds: float | None = None) -> None:
-        """Like `_tell`, for calls that wait for the server: with a time limit, and not again after one failure."""
-        if not self._lost:
-            limit = self.finish_timeout if seconds is None else seconds
-            self._tell(what, lambda: run_with_timeout(act, limit, f"no answer in {limit:g} s"))
+        Args:
+            what: what W&B is to take, for the warning.
+            fn: a call of wandb.
+            seconds: time limit of a call that waits for the server. After one timeout such calls are skipped.
+        """
+        if seconds is not None and self._timed_out:
+            return
+        try:
+            if seconds is None:
+                fn()
+            else:
+                run_with_timeout(fn, seconds, f"no answer in {seconds:g} s")
+        except Exception as error:
+            self._warn(error, what)
 
     def _warn(self, error: Exception, what: str) -> None:
-        """Warn about what W&B does not do; if the error is a bug of ours, raise it again."""
+        """Warn once about what W&B does not take; if the error is a bug of ours, raise it again."""
         if not is_wandb_error(error):
             raise error
-        self._lost = self._lost or isinstance(error, TimeoutError)
-        if not self._told:
-            later = "" if self._run is None else "; wandb sync sends later what it lacks"
-            log.warning("W&B does not %s (%s); the run folder has everything%s.", what, reason(error), later)
-        self._told = True
+        self._timed_out = self._timed_out or isinstance(error, TimeoutError)
+        if not self._warned:
+            later = "" if self._run is None else "; `wandb sync` sends the rest"
+            log.warning("W&B does not take the %s (%s). The run folder has everything%s.", what, reason(error), later)
+        self._warned = True
 
-    def _begin(self, run: Path, settings: Mapping[str, Any]) -> Any:
+    def _start_with_fallback(self, run: Path, settings: Mapping[str, Any]) -> Any:
         """Start the run, offline if no server can be reached."""
         mode = os.environ.get("WANDB_MODE") or self._wanted_mode()
         if mode in _WITHOUT_SERVER:
             return self._start(settings, mode)
-        before = set((run / "wandb").glob("run-*"))
+        earlier = set((run / "wandb").glob("run-*"))
         try:
             if not has_key(os.environ["WANDB_BASE_URL"]):
-                raise PermissionError("no key; wandb login takes one")  # wandb itself would ask for it
+                raise PermissionError("no API key; `wandb login` stores one")  # wandb itself would ask for it
             return self._start(settings, mode)
         except Exception as error:
             if not is_wandb_error(error):
                 raise
-            log.warning(
-                "W&B takes no run now (%s): it is logged offline, and wandb sync sends it later.", reason(error)
-            )
+            log.warning("W&B is not available (%s). The run is logged offline; `wandb sync` sends it.", reason(error))
         end_process()
-        for begun in set((run / "wandb").glob("run-*")) - before:
-            shutil.rmtree(begun, ignore_errors=True)
+        for folder in set((run / "wandb").glob("run-*")) - earlier:
+            shutil.rmtree(folder, ignore_errors=True)
         return self._start(settings, "offline")
 
     def _wanted_mode(self) -> str:
@@ -168,11 +174,11 @@ class WandbTracker(Tracker):
             return self.mode
         return "online" if has_key(os.environ["WANDB_BASE_URL"]) else "offline"
 
-    def _settings(self, run: Path, name: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings(self, run: Path, name: str, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
         study = config.get("study") or {}
-        choices = dict(facts.get("choices") or {})
+        choices = dict(metadata.get("choices") or {})
         return {
-            "id": _identity(run),
+            "id": _run_id(run),
             # a run that starts over has moved the earlier attempt's folder away
             "resume": "allow" if any((run / "wandb").glob("*run-*")) else None,
             "project": self.project,
@@ -182,21 +188,21 @@ class WandbTracker(Tracker):
             "tags": tags_of(self.tags, study, choices, config),
             "name": name,
             "dir": run,
-            "config": {**config, **{key: value for key, value in facts.items() if key != "sources"}},
+            "config": {**config, **{key: value for key, value in metadata.items() if key != "sources"}},
         }
 
     def _start(self, settings: Mapping[str, Any], mode: str) -> Any:
         """Start the run; with a server, wait at most `init_timeout` seconds for it."""
         import wandb
 
-        alone = mode in _WITHOUT_SERVER
+        offline = mode in _WITHOUT_SERVER
 
         def start() -> Any:
             return wandb.init(
                 **settings,
                 mode=mode,  # type: ignore[arg-type]
                 settings=wandb.Settings(
-                    init_timeout=_ALONE if alone else self.init_timeout,
+                    init_timeout=_START_TIMEOUT if offline else self.init_timeout,
                     finish_timeout=self.finish_timeout,
                     finish_timeout_raises=True,
                     silent=True,
@@ -211,14 +217,14 @@ class WandbTracker(Tracker):
                 ),
             )
 
-        if alone:
+        if offline:
             return start()
         base_url = os.environ["WANDB_BASE_URL"]
-        no_answer = timeout_message(base_url, self.init_timeout)
-        begun = time.monotonic()
+        message = timeout_message(base_url, self.init_timeout)
+        started = time.monotonic()
         # wandb itself retries beyond its own limit
-        run_with_timeout(lambda: ask(base_url, self.init_timeout), self.init_timeout, no_answer)
-        return run_with_timeout(start, max(1.0, self.init_timeout - (time.monotonic() - begun)), no_answer)
+        run_with_timeout(lambda: ask(base_url, self.init_timeout), self.init_timeout, message)
+        return run_with_timeout(start, max(1.0, self.init_timeout - (time.monotonic() - started)), message)
 
     def _add_swept_groups(self, config: Mapping[str, Any]) -> None:
         """Add an agent's `encoder=bilstm`, which occupies the key of that group, under full key names beside it."""
@@ -230,8 +236,8 @@ class WandbTracker(Tracker):
     def _define_curves(self) -> None:
         """Define curves over epochs, and the best dev F1 as the run's summary value."""
         self._run.define_metric(names.EPOCH, hidden=True)
-        for some in ("train/*", "dev/*"):
-            self._run.define_metric(some, step_metric=names.EPOCH)
+        for pattern in ("train/*", "dev/*"):
+            self._run.define_metric(pattern, step_metric=names.EPOCH)
         self._run.define_metric(names.DEV_F1, step_metric=names.EPOCH, summary="max")
 
     def _log_inputs(self, sources: Mapping[str, Mapping[str, str]]) -> None:
@@ -243,8 +249,8 @@ class WandbTracker(Tracker):
         for kind, files in groups.items():
             if not files:
                 continue
-            sums = " ".join(f"{key} {file['sha256']}" for key, file in sorted(files.items()))
-            name = f"{kind}-{hashlib.sha256(sums.encode()).hexdigest()[:12]}"
+            checksums = " ".join(f"{key} {file['sha256']}" for key, file in sorted(files.items()))
+            name = f"{kind}-{hashlib.sha256(checksums.encode()).hexdigest()[:12]}"
             artifact = wandb.Artifact(name, type=kind, metadata={key: dict(file) for key, file in files.items()})
             for key, file in files.items():
                 artifact.add_reference(Path(file["path"]).as_uri(), name=key)
@@ -256,10 +262,10 @@ class WandbTracker(Tracker):
     def _log_outputs(self, run: Path) -> None:
         import wandb
 
-        wanted = [("predictions", run / "predictions", self.log_predictions)]
-        wanted += [("model", run / "checkpoints", self.log_checkpoint)]
-        for kind, folder, is_wanted in wanted:
-            if is_wanted and folder.is_dir():
+        outputs = [("predictions", run / "predictions", self.log_predictions)]
+        outputs += [("model", run / "checkpoints", self.log_checkpoint)]
+        for kind, folder, is_sent in outputs:
+            if is_sent and folder.is_dir():
                 artifact = wandb.Artifact(f"{kind}-{self._run.id}", type=kind)
                 artifact.add_dir(str(folder))
                 if kind == "model":
@@ -268,39 +274,39 @@ class WandbTracker(Tracker):
 
 
 class _Curves(WandbLogger):
-    """Lightning's logger of a run, which outlasts errors of W&B."""
+    """Lightning's logger of a run; W&B errors do not stop the training."""
 
-    def __init__(self, run: Any, tell: Callable[[str, Callable[[], Any]], None]) -> None:
+    def __init__(self, run: Any, guard: Callable[[str, Callable[[], Any]], None]) -> None:
         super().__init__(experiment=run)
-        self.tell = tell
+        self.guard = guard
 
     def log_hyperparams(self, params: Any) -> None:
         """Ignored: the run already has its config."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.tell("curves", lambda: super(_Curves, self).log_metrics(metrics, step))
+        self.guard("curves", lambda: super(_Curves, self).log_metrics(metrics, step))
 
 
 def tags_of(
-    own: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
+    given: Sequence[str], study: Mapping[str, Any], choices: Mapping[str, str], config: Mapping[str, Any]
 ) -> list[str]:
     """Tags of a run: the given tags, the study, and its choice of each factor of the study."""
-    tags = [*own, *([study["name"]] if study.get("name") else [])]
+    tags = [*given, *([study["name"]] if study.get("name") else [])]
     for factor in study.get("factors") or {}:
         value: Any = choices.get(factor, config)
         if value is config:
             for key in str(factor).split("."):
                 value = value.get(key) if isinstance(value, Mapping) else None
         tags.append(f"{factor}={value}")
-    return [tag[:_LONGEST_TAG] for tag in dict.fromkeys(tags)]
+    return [tag[:_MAX_TAG_LENGTH] for tag in dict.fromkeys(tags)]
 
 
-def _identity(run: Path) -> str:
+def _run_id(run: Path) -> str:
     """The run's id: from an agent of a W&B sweep, else from an earlier attempt, else new."""
-    place = run / IDENTITY
-    known = place.read_text(encoding="utf-8").strip() if place.is_file() else ""
-    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
-    chosen = given or known or secrets.token_hex(4)
-    if chosen != known:
-        write_atomic(place, f"{chosen}\n")
-    return chosen
+    path = run / ID_FILE
+    previous = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    from_agent = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    run_id = from_agent or previous or secrets.token_hex(4)
+    if run_id != previous:
+        write_atomic(path, f"{run_id}\n")
+    return run_id
