@@ -1,14 +1,19 @@
-"""What the tests of trackers share: an environment without W&B's settings, trackers, and what they log."""
+"""What the tests of trackers share: an environment without W&B's settings, trackers, runs that are not real."""
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import wandb
+from wandb_server_for_tests import WandbServer
 
+from ner_lab.config.compose import compose_config
 from ner_lab.tracking.wandb.tracker import WandbTracker
+from ner_lab.training.train import train
 
 SETTINGS: dict[str, Any] = {
     "project": "mine",
@@ -43,6 +48,14 @@ def tracker(own_environment: Path) -> Callable[..., WandbTracker]:
     return lambda **settings: WandbTracker(**SETTINGS | settings)
 
 
+@pytest.fixture(scope="session")
+def train_small(small: list[str]) -> Callable[..., dict[str, Any]]:
+    """Trains a small tagger in a folder, for one epoch and with W&B unless overrides say otherwise."""
+    settings = [setting for setting in small if not setting.startswith("logger")]
+    given = [*settings, "logger=wandb", "trainer.max_epochs=1"]
+    return lambda folder, *overrides: train(compose_config([*given, *overrides]), folder, name="a run of mine")
+
+
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The warnings of trackers so far."""
@@ -51,3 +64,35 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         for record in caplog.records
         if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.tracking")
     ]
+
+
+class FakeRun:
+    """In place of a run of W&B; `log` can be replaced by a function that fails."""
+
+    def __init__(self, mode: str, settings: dict[str, Any]) -> None:
+        self.mode, self.given = mode, settings
+        self.summary: dict[str, Any] = {}
+        self.exit_codes: list[int] = []
+        self.project, self.id, self.offline, self.disabled = "mine", "1", True, False
+        self.settings = SimpleNamespace(log_internal=None)
+
+    def define_metric(self, name: str, **settings: Any) -> None: ...
+
+    def log(self, row: dict[str, Any]) -> None: ...
+
+    def finish(self, exit_code: int) -> None:
+        self.exit_codes.append(exit_code)
+
+
+@pytest.fixture
+def fake_runs(monkeypatch: pytest.MonkeyPatch) -> list[FakeRun]:
+    """The runs that were started; none is real."""
+    runs: list[FakeRun] = []
+    monkeypatch.setattr(wandb, "init", lambda mode, **given: runs.append(FakeRun(mode, given)) or runs[-1])
+    return runs
+
+
+@pytest.fixture
+def server() -> Iterator[WandbServer]:
+    with WandbServer() as server:
+        yield server

@@ -1,7 +1,6 @@
-"""W&B that fails: at the start, in the middle, at the end, on its disk, in its own process. Training loses nothing."""
+"""W&B that fails: at the start, during training, at the end, on its disk, in its process; training loses nothing."""
 
 import json
-import logging
 import os
 import resource
 import signal
@@ -18,271 +17,218 @@ from typing import Any
 import pytest
 import torch
 import wandb
+from conftest import FakeRun
 from offline_run import named, records
-from wandb.sdk import wandb_setup
 from wandb.sdk.lib import import_hooks
 from wandb_server_for_tests import KEY, WandbServer, wait_for
 
-from ner_lab.config.compose import compose_config
 from ner_lab.tracking.wandb import process as wandb_process
 from ner_lab.tracking.wandb.process import end_process
 from ner_lab.tracking.wandb.server import is_wandb_error
 from ner_lab.tracking.wandb.tracker import WandbTracker
 from ner_lab.training.callbacks.history import EpochLog
-from ner_lab.training.train import train
 
-EPOCHS = 3
-LIMIT = 1.0  # seconds to the end, where W&B gives no answer
-LONG = 60.0  # seconds to the end, where it does
-SETTINGS: dict[str, Any] = {
-    "project": "mine",
-    "entity": None,
-    "group": "some",
-    "tags": [],
-    "mode": "online",
-    "init_timeout": 10,
-    "finish_timeout": 10,
-    "log_predictions": False,
-    "log_checkpoint": False,
-    "error_rows": 10,
-}
+EPOCHS = 2
+SLOW = pytest.mark.soak
+NOWHERE = "http://127.0.0.1:9"
+MakeTracker = Callable[..., WandbTracker]
+Train = Callable[..., dict[str, Any]]
+Warnings = Callable[[], list[str]]
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A key, and no other settings of W&B; what a tracker sets is put back, and its process ends with the test."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name in ("WANDB_BASE_URL", "WANDB_SILENT", "WANDB_ERROR_REPORTING"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+def _key(own_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A key; wandb's own process ends with the test."""
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr(wandb_process, "ENDING", 0.3)
+    monkeypatch.setattr(wandb_process, "TEARDOWN_TIMEOUT", 0.3)
     end_process()
     yield
     end_process()
 
 
-def overrides_of(small: list[str]) -> list[str]:
-    return [*(setting for setting in small if not setting.startswith("logger")), f"trainer.max_epochs={EPOCHS}"]
+def results(folder: Path) -> dict[str, Any]:
+    """All results of a training except times: metrics with their history, weights, predictions."""
 
-
-def trained(small: list[str], folder: Path, url: str, *overrides: str) -> dict[str, Any]:
-    logger = ["logger=wandb", f"logger.base_url={url}", "logger.mode=online"]
-    limits = ["logger.init_timeout=10", f"logger.finish_timeout={LIMIT}"]
-    return train(compose_config([*overrides_of(small), *logger, *limits, *overrides]), folder)
-
-
-def numbers(folder: Path) -> dict[str, Any]:
-    """All that a training comes to, but for times: metrics with their history, weights, predictions."""
-
-    def lasting(value: Any) -> Any:
+    def without_times(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: lasting(one) for name, one in value.items() if "second" not in name and name != "sources"}
-        return [lasting(one) for one in value] if isinstance(value, list) else value
+            return {key: without_times(each) for key, each in value.items() if "second" not in key and key != "sources"}
+        return [without_times(each) for each in value] if isinstance(value, list) else value
 
     weights = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     return {
-        "metrics": lasting(json.loads((folder / "metrics.json").read_text())),
+        "metrics": without_times(json.loads((folder / "metrics.json").read_text())),
         "weights": {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
         "predictions": {file.name: file.read_bytes() for file in (folder / "predictions").iterdir()},
     }
 
 
 @pytest.fixture(scope="module")
-def untracked(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the same training comes to with no tracker at all."""
+def untracked(train_small: Train, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The results of the same training without a tracker."""
     folder = tmp_path_factory.mktemp("untracked") / "run"
-    train(compose_config([*overrides_of(small), "logger=none"]), folder)
-    found = numbers(folder)
-    assert len(found["metrics"]["history"]) == EPOCHS
-    return found
+    train_small(folder, "logger=none", f"trainer.max_epochs={EPOCHS}")
+    return results(folder)
 
 
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """All but those about the data."""
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno >= logging.WARNING and record.name.startswith("ner_lab.tracking")
-    ]
+@pytest.fixture
+def check(train_small: Train, untracked: dict[str, Any], tmp_path: Path) -> Callable[..., None]:
+    """Trains with W&B at a URL, and compares the results with those of a training without a tracker."""
+
+    def train_and_compare(url: str, *overrides: str) -> None:
+        limits = ["logger.init_timeout=10", "logger.finish_timeout=1", f"trainer.max_epochs={EPOCHS}"]
+        train_small(tmp_path / "run", f"logger.base_url={url}", "logger.mode=online", *limits, *overrides)
+        assert results(tmp_path / "run") == untracked
+
+    return train_and_compare
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """The rows of curves in all files that wandb wrote under a run folder, oldest first."""
+def epochs_in(folder: Path) -> list[int]:
+    """The epochs of the curves in all files that wandb wrote in a run folder, oldest first."""
     files = sorted((folder / "wandb").glob("*run-*/run-*.wandb"))
-    found = [record for file in files for record in records(file)]
-    return [named(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
+    found = [record for file in files for record in records(file) if record.WhichOneof("record_type") == "history"]
+    return [row["epoch"] for row in (named(record.history.item) for record in found) if "dev/f1" in row]
 
 
-def process_of_wandb() -> Any:
-    process = wandb_process._process_of(wandb_setup.singleton())
-    assert process is not None
-    return process
+def service_pid() -> int:
+    """The id of wandb's service process, the newest child of this process with its name."""
+    children = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid_and_name, _, rest = stat.read_text().rpartition(") ")
+        except OSError:
+            continue
+        state, parent = rest.split()[:2]
+        if pid_and_name.endswith("(wandb-core") and int(parent) == os.getpid() and state != "Z":
+            children.append(int(stat.parent.name))
+    return max(children)
 
 
-def behind_epoch_one(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
-    ended = EpochLog.on_train_epoch_end
+def kill_service() -> None:
+    pid = service_pid()
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    time.sleep(0.2)  # wandb learns of it
 
-    def then(self: EpochLog, trainer: Any, module: Any) -> None:
-        ended(self, trainer, module)
+
+def after_first_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    end_epoch = EpochLog.on_train_epoch_end
+
+    def end_epoch_and_act(self: EpochLog, trainer: Any, module: Any) -> None:
+        end_epoch(self, trainer, module)
         if trainer.current_epoch == 0:
             act()
 
-    monkeypatch.setattr(EpochLog, "on_train_epoch_end", then)
+    monkeypatch.setattr(EpochLog, "on_train_epoch_end", end_epoch_and_act)
 
 
-# what there is to lose: with a server that answers, all of it is there
-
-
-def test_a_server_that_answers_has_every_number_and_nothing_is_said(
-    small: list[str], untracked: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_server_that_answers_has_every_number_and_there_is_no_warning(
+    check: Callable[..., None], untracked: dict[str, Any], server: WandbServer, warnings: Warnings
 ) -> None:
-    with WandbServer() as server:
-        trained(small, tmp_path / "run", server.url, "logger.finish_timeout=20")
-    assert numbers(tmp_path / "run") == untracked
-    assert warnings_of(caplog) == []
-    history = untracked["metrics"]["history"]
+    check(server.url, "logger.finish_timeout=20")
+    assert warnings() == []
     scores = {row["epoch"]: row["dev/f1"] for row in server.rows if "dev/f1" in row}
-    assert scores == {entry["epoch"]: pytest.approx(entry["dev"]["f1"]) for entry in history}
+    assert scores == {entry["epoch"]: pytest.approx(entry["dev"]["f1"]) for entry in untracked["metrics"]["history"]}
     assert server.exit_codes == [0]
     assert any(name.startswith("dataset-") for name in server.artifacts)
 
 
-# lost in the middle
-
-SLOW = pytest.mark.soak
+# during training
 
 
 @pytest.mark.parametrize("fails", ["drops", *(pytest.param(how, marks=SLOW) for how in ("silent", 500, 401, 403))])
-def test_a_server_that_is_lost_in_the_middle_takes_no_number_with_it(
+def test_a_server_that_is_lost_during_training_costs_no_number(
     fails: Any,
-    small: list[str],
-    untracked: dict[str, Any],
+    check: Callable[..., None],
+    server: WandbServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    warnings: Warnings,
 ) -> None:
-    with WandbServer() as server:
-        behind_epoch_one(monkeypatch, lambda: setattr(server, "fails", fails))
-        trained(small, tmp_path / "run", server.url)
-        assert server.fails == fails
-    assert numbers(tmp_path / "run") == untracked
-    (said,) = warnings_of(caplog)
-    assert "the run folder has everything" in said
-    assert "wandb sync" in said
-    # what wandb sync will send is whole as well
-    assert [row["epoch"] for row in rows_of(tmp_path / "run") if "dev/f1" in row] == list(range(1, EPOCHS + 1))
+    after_first_epoch(monkeypatch, lambda: setattr(server, "fails", fails))
+    check(server.url)
+    assert server.fails == fails
+    (warning,) = warnings()
+    assert "The run folder has everything; `wandb sync` sends the rest." in warning
+    assert epochs_in(tmp_path / "run") == list(range(1, EPOCHS + 1))  # what wandb sync will send is complete
     assert server.exit_codes == []
 
 
-def test_the_end_of_wandbs_own_process_takes_no_number_with_it(
-    small: list[str],
-    untracked: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_the_end_of_wandbs_own_process_costs_no_number(
+    check: Callable[..., None], monkeypatch: pytest.MonkeyPatch, warnings: Warnings
 ) -> None:
-    def kill() -> None:
-        process = process_of_wandb()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    def kill_and_import() -> None:
+        kill_service()
+        import_hooks.notify_module_loaded(ModuleType("sklearn"))  # as an import does; wandb would report it
 
-    with WandbServer() as server:
-        behind_epoch_one(monkeypatch, kill)
-        trained(small, tmp_path / "run", server.url)
-    assert numbers(tmp_path / "run") == untracked
-    (said,) = warnings_of(caplog)
-    assert "the run folder has everything" in said
-
-
-def test_libraries_can_be_imported_when_wandbs_process_is_gone(tmp_path: Path) -> None:
-    opened = WandbTracker(**SETTINGS | {"base_url": "http://127.0.0.1:9", "mode": "offline"})
-    opened.open(tmp_path, "run", {}, {})
-    process = process_of_wandb()
-    process.kill()
-    process.wait()
-    time.sleep(0.2)  # wandb learns of it
-    import_hooks.notify_module_loaded(ModuleType("sklearn"))  # as an import does at its end; wandb wants to hear of it
-    opened.close(failed=False)
+    after_first_epoch(monkeypatch, kill_and_import)
+    check(NOWHERE, "logger.mode=offline")
+    (warning,) = warnings()
+    assert "The run folder has everything" in warning
 
 
 @pytest.mark.parametrize("where", ["file", pytest.param("full", marks=SLOW), pytest.param("closed", marks=SLOW)])
-def test_a_disk_that_takes_nothing_of_wandbs_takes_no_number_with_it(
-    where: str,
-    small: list[str],
-    untracked: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_a_disk_on_which_wandb_cannot_write_costs_no_number(
+    where: str, check: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Warnings
 ) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
+    (tmp_path / "run").mkdir()
     if where == "file":
-        (run / "wandb").touch()
+        (tmp_path / "run" / "wandb").touch()
     if where == "closed":
-        (run / "wandb").mkdir(mode=0o500)
-    if where == "full":  # its process can write no byte more, as if the disk were full
-        limits = (0, 0)
-        behind_epoch_one(
-            monkeypatch, lambda: resource.prlimit(process_of_wandb().pid, resource.RLIMIT_FSIZE, limits) and None
-        )
-    trained(small, run, "http://127.0.0.1:9", "logger.mode=offline")
-    assert numbers(run) == untracked
-    assert len(warnings_of(caplog)) <= 1
+        (tmp_path / "run" / "wandb").mkdir(mode=0o500)
+    if where == "full":  # its process can write no further byte
+        after_first_epoch(monkeypatch, lambda: resource.prlimit(service_pid(), resource.RLIMIT_FSIZE, (0, 0)) and None)
+    check(NOWHERE, "logger.mode=offline")
+    assert len(warnings()) <= 1
 
 
 def test_an_end_that_does_not_come_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tracker: MakeTracker, fake_runs: list[FakeRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: Warnings
 ) -> None:
-    opened = WandbTracker(**SETTINGS | {"base_url": "http://127.0.0.1:9", "mode": "offline", "finish_timeout": 0.2})
+    opened = tracker(mode="offline", finish_timeout=0.2)
     opened.open(tmp_path, "run", {}, {})
-    monkeypatch.setattr("ner_lab.tracking.wandb.tracker.ENDING", 0.2)
+    monkeypatch.setattr("ner_lab.tracking.wandb.tracker.TEARDOWN_TIMEOUT", 0.2)
     answer = threading.Event()
-    monkeypatch.setattr(wandb.Run, "finish", lambda self, exit_code: answer.wait())
+    fake_runs[0].finish = lambda exit_code: answer.wait()  # type: ignore[method-assign,assign]
     opened.close(failed=False)  # returns although the end has not come
     answer.set()
-    (said,) = warnings_of(caplog)
-    assert "does not take the end" in said
+    (warning,) = warnings()
+    assert "does not take the end" in warning
 
 
-# not there at the start
+# at the start
 
 
 @pytest.mark.parametrize("key", ["short", "9" * 40, pytest.param("with blanks in it" * 3, marks=SLOW)])
 def test_with_a_wrong_key_the_run_is_logged_offline_and_the_key_is_not_shown(
     key: str,
-    small: list[str],
-    untracked: dict[str, Any],
+    tracker: MakeTracker,
+    server: WandbServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    warnings: Warnings,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", key)
-    with WandbServer() as server:
-        trained(small, tmp_path / "run", server.url, f"logger.finish_timeout={LONG}")
-    assert numbers(tmp_path / "run") == untracked
-    (said,) = warnings_of(caplog)
-    assert "it is logged offline" in said
-    assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 1
-    assert not list((tmp_path / "run" / "wandb").glob("run-*"))
-    out, err = capfd.readouterr()
-    assert key not in out + err + caplog.text
+    log_epochs(tracker(base_url=server.url, mode="online"), tmp_path, [1, 2])
+    (warning,) = warnings()
+    assert "The run is logged offline" in warning
+    assert [path.name.partition("-")[0] for path in (tmp_path / "wandb").glob("*run-*")] == ["offline"]
+    end_process()
+    assert epochs_in(tmp_path) == [1, 2]
+    assert key not in "".join(capfd.readouterr()) + warning
 
 
 def no_route(monkeypatch: pytest.MonkeyPatch) -> str:
-    def nothing(*arguments: Any, **options: Any) -> Any:
+    def fail(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", nothing)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     return "http://wandb.invalid"
 
 
 def refused(monkeypatch: pytest.MonkeyPatch) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def refusing_proxy(monkeypatch: pytest.MonkeyPatch) -> str:
@@ -290,126 +236,107 @@ def refusing_proxy(monkeypatch: pytest.MonkeyPatch) -> str:
     return "https://wandb.invalid"
 
 
-@pytest.mark.parametrize("place", [refused, no_route, refusing_proxy])
-def test_a_server_that_cannot_be_reached_is_named_and_the_run_is_logged_offline(
-    place: Callable[[pytest.MonkeyPatch], str],
+@pytest.mark.parametrize("url_of", [refused, no_route, refusing_proxy, None])
+def test_a_server_that_does_not_answer_is_named_and_the_run_is_logged_offline(
+    url_of: Callable[[pytest.MonkeyPatch], str] | None,
+    tracker: MakeTracker,
+    fake_runs: list[FakeRun],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    warnings: Warnings,
 ) -> None:
-    modes: list[str] = []
-
-    class Started:
-        def finish(self, exit_code: int) -> None: ...
-        def define_metric(self, name: str, **settings: Any) -> None: ...
-
-    def init(mode: str, **settings: Any) -> Started:
-        modes.append(mode)
-        return Started()
-
-    monkeypatch.setattr(wandb, "init", init)
-    url = place(monkeypatch)
-    WandbTracker(**SETTINGS | {"base_url": url}).open(tmp_path, "run", {}, {})
-    assert modes == ["offline"]
-    (said,) = warnings_of(caplog)
-    assert url in said
-    assert "proxy-word" not in said
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = url_of(monkeypatch) if url_of else f"http://127.0.0.1:{silent.getsockname()[1]}"
+        tracker(base_url=url, mode="online", init_timeout=0.5).open(tmp_path, "run", {}, {})
+    assert [run.mode for run in fake_runs] == ["offline"]
+    (warning,) = warnings()
+    assert url in warning
+    assert "`wandb sync` sends it" in warning
+    assert "proxy-word" not in warning
+    assert url_of or "in 0.5 s" in warning
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("fails", ["drops", "silent", 500, 401])
 @pytest.mark.parametrize("when", ["UpsertBucket", "Viewer", "CreateArtifact", "file_stream", "CreateRunFiles"])
-def test_whatever_a_server_fails_with_and_when_the_numbers_are_complete(
-    fails: Any, when: str, small: list[str], untracked: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_whatever_a_server_fails_with_and_when_the_results_are_complete(
+    fails: Any, when: str, check: Callable[..., None], warnings: Warnings
 ) -> None:
     with WandbServer(fails_when=when, fails_as=fails) as server:
-        trained(small, tmp_path / "run", server.url, "logger.init_timeout=3")
-    assert numbers(tmp_path / "run") == untracked
-    assert len(warnings_of(caplog)) <= 2  # of the start, and of what came later
+        check(server.url, "logger.init_timeout=3")
+    assert len(warnings()) <= 2  # of the start, and of what came later
 
 
-# whose mistake it is
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        (lambda: wandb.Artifact("no/slashes", type="some"), True),
+        (lambda: wandb.Table(columns=["a"], data=[[1, 2]]), True),
+        (lambda: {}["a"], False),
+        (lambda: wandb.Artifact(), False),  # a call with missing arguments is ours
+    ],
+)
+def test_an_error_raised_within_wandb_is_an_error_of_wandb(act: Callable[[], Any], expected: bool) -> None:
+    with pytest.raises(Exception) as raised:
+        act()
+    assert is_wandb_error(raised.value) == expected
 
 
-def test_what_comes_up_within_wandb_is_theirs_of_whatever_kind() -> None:
-    def raised(act: Callable[[], Any]) -> Exception:
-        try:
-            act()
-        except Exception as error:
-            return error
-        raise AssertionError("nothing was raised")
-
-    assert is_wandb_error(raised(lambda: wandb.Artifact("no/slashes", type="some")))
-    assert is_wandb_error(raised(lambda: wandb.Table(columns=["a"], data=[[1, 2]])))
-    assert not is_wandb_error(raised(lambda: {}["a"]))
-    assert not is_wandb_error(raised(lambda: wandb.Artifact()))  # a call that cannot be made is ours
+# resumed
 
 
-# opened again
-
-
-def log(place: Path, url: str, epochs: list[int], *, failed: bool, mode: str = "online") -> str:
-    opened = WandbTracker(**SETTINGS | {"base_url": url, "mode": mode})
-    (curves,) = opened.open(place, "run", {}, {})
+def log_epochs(opened: WandbTracker, folder: Path, epochs: list[int], *, failed: bool = False) -> str:
+    """Log a run with these epochs; returns its id."""
+    (curves,) = opened.open(folder, "run", {}, {})
     for epoch in epochs:
         curves.log_metrics({"epoch": float(epoch), "dev/f1": 10.0 * epoch}, 7 * epoch)
     opened.close(failed=failed)
     return str(curves.version)
 
 
-def test_a_run_that_is_taken_up_again_goes_on_behind_what_the_server_has(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_resumed_run_continues_after_the_rows_of_the_server_and_one_that_starts_over_does_not(
+    tracker: MakeTracker, server: WandbServer, tmp_path: Path, warnings: Warnings
 ) -> None:
-    with WandbServer() as server:
-        first = log(tmp_path, server.url, [1, 2], failed=True)
-        assert "RunResumeStatus" not in server.asked
-        second = log(tmp_path, server.url, [2, 3], failed=False)
-        assert server.asked.count("RunResumeStatus") == 1
+    online = {"base_url": server.url, "mode": "online"}
+    first = log_epochs(tracker(**online), tmp_path, [1, 2], failed=True)
+    assert "RunResumeStatus" not in server.asked
+    second = log_epochs(tracker(**online), tmp_path, [2, 3])
+    assert server.asked.count("RunResumeStatus") == 1
     assert first == second == (tmp_path / "wandb_id").read_text().strip()
     assert list(server.runs) == [first]
     rows = [(row["_step"], row["epoch"], row["dev/f1"]) for row in server.rows]
-    assert rows == [(0, 1, 10), (1, 2, 20), (2, 2, 20), (3, 3, 30)]  # an epoch done again stands there twice, alike
-    assert server.exit_codes == [1, 0]
-    assert warnings_of(caplog) == []
-
-
-def test_a_run_that_begins_anew_does_not_go_on_in_the_earlier_ones_rows(tmp_path: Path) -> None:
-    with WandbServer() as server:
-        log(tmp_path, server.url, [1], failed=True)
-        (tmp_path / "wandb").rename(tmp_path / "wandb of the earlier attempt")
-        log(tmp_path, server.url, [1, 2], failed=False)
-    assert "RunResumeStatus" not in server.asked
+    assert rows == [(0, 1, 10), (1, 2, 20), (2, 2, 20), (3, 3, 30)]  # a repeated epoch is logged twice, alike
+    assert (server.exit_codes, warnings()) == ([1, 0], [])
+    (tmp_path / "wandb").rename(tmp_path / "wandb of the earlier attempt")
+    log_epochs(tracker(**online), tmp_path, [1, 2])
+    assert server.asked.count("RunResumeStatus") == 1
     end_process()
-    assert [(row["_step"], row["epoch"]) for row in rows_of(tmp_path)] == [(0, 1), (1, 2)]
+    assert epochs_in(tmp_path) == [1, 2]
 
 
-def test_offline_a_run_that_is_taken_up_again_has_a_second_folder_of_the_same_id(tmp_path: Path) -> None:
-    first = log(tmp_path, "http://127.0.0.1:9", [1, 2], failed=True, mode="offline")
-    second = log(tmp_path, "http://127.0.0.1:9", [2, 3], failed=False, mode="offline")
+def test_an_offline_run_that_is_resumed_has_a_second_folder_of_the_same_id(
+    tracker: MakeTracker, tmp_path: Path
+) -> None:
+    first = log_epochs(tracker(mode="offline"), tmp_path, [1, 2], failed=True)
+    assert log_epochs(tracker(mode="offline"), tmp_path, [2, 3]) == first
     end_process()
-    assert first == second
-    folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
-    assert len(folders) == 2
-    runs = [
-        record.run
-        for folder in folders
-        for record in records(folder / f"run-{first}.wandb")
-        if record.WhichOneof("record_type") == "run"
-    ]
+    files = sorted((tmp_path / "wandb").glob(f"offline-run-*/run-{first}.wandb"))
+    runs = [record.run for file in files for record in records(file) if record.WhichOneof("record_type") == "run"]
     assert [(run.run_id, run.resumed or run.resume) for run in runs] == [(first, False), (first, True)]
-    assert [row["epoch"] for row in rows_of(tmp_path)] == [1, 2, 2, 3]
+    assert epochs_in(tmp_path) == [1, 2, 2, 3]
 
 
 @pytest.mark.soak
-def test_folders_of_the_same_run_are_sent_to_one_run(tmp_path: Path) -> None:
-    log(tmp_path, "http://127.0.0.1:9", [1, 2], failed=True, mode="offline")
-    identity = log(tmp_path, "http://127.0.0.1:9", [2, 3], failed=False, mode="offline")
+def test_wandb_sync_sends_the_folders_of_a_run_to_one_run(
+    tracker: MakeTracker, server: WandbServer, tmp_path: Path
+) -> None:
+    log_epochs(tracker(mode="offline"), tmp_path, [1, 2], failed=True)
+    run_id = log_epochs(tracker(mode="offline"), tmp_path, [2, 3])
     end_process()
     folders = map(str, sorted((tmp_path / "wandb").glob("offline-run-*")))
-    with WandbServer() as server:
-        environment = {**os.environ, "WANDB_BASE_URL": server.url}
-        command = [str(Path(sys.executable).with_name("wandb")), "sync", "--yes", *folders]
-        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-        assert wait_for(lambda: len(server.exit_codes) == 2)
-    assert list(server.runs) == [identity]
+    command = [str(Path(sys.executable).with_name("wandb")), "sync", "--yes", *folders]
+    environment = {**os.environ, "WANDB_BASE_URL": server.url}
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert wait_for(lambda: len(server.exit_codes) == 2)
+    assert list(server.runs) == [run_id]
     assert [(row["_step"], row["epoch"]) for row in server.rows] == [(0, 1), (1, 2), (2, 2), (3, 3)]
