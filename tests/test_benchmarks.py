@@ -61,7 +61,7 @@ def child_here(arguments: list[str], threads: int | None = None) -> dict[str, An
     return growth.point(Path(given["--folder"]), size, float(given["--seconds"]))
 
 
-@pytest.mark.parametrize("script", ["train", "growth", "ddp"])
+@pytest.mark.parametrize("script", [pytest.param("train", marks=pytest.mark.soak), "growth", "ddp"])
 def test_a_script_saves_what_the_page_prints_and_draws(
     script: str, tmp_path: Path, measure: ModuleType, performance: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,10 @@
 """The commands that README.md and docs/ print, run as printed.
 
-Appended are only limits: one epoch of a few batches, the first value of what a study varies, no tracker, and local
-copies of what would be downloaded. A command that needs a GPU, an extra that is not installed, or a download that has
-no local copy here is composed and not trained; other programs (`make`, `wandb`, `pip`, `srun`) are not run. Files and
-folders that a page mentions as an example are put where it expects them, by the ending of their name.
+Appended are only limits: one epoch of a few batches, the first value of what a study varies, no tracker, the tests'
+own small corpus, and local copies of what would be downloaded. A command that needs a GPU, several processes for a
+job, an extra that is not installed, or a download that has no local copy here is composed and not trained; other
+programs (`make`, `wandb`, `pip`, `srun`) are not run. Files and folders that a page mentions as an example are put
+where it expects them, by the ending of their name.
 """
 
 import importlib.util
@@ -150,6 +151,9 @@ def place_corpus(folder: Path) -> None:
 def local_copies(cfg: DictConfig) -> list[str] | None:
     """Overrides that put local files in place of downloads; None where there is no stand-in for one."""
     limits = []
+    if cfg.data.name == "builtin":  # the tests' corpus is smaller
+        place_corpus(Path("corpus"))
+        limits += ["data=files", *(f"data.{split}=corpus/{split}.txt" for split in ("train", "dev", "test"))]
     if cfg.data.get("downloads") and cfg.data.dir is None and cfg.data.train is None:
         if cfg.data.name not in ("conll2003", "conll2000"):
             return None
@@ -258,7 +262,7 @@ def limits_of(command: Command) -> list[str] | None:
     config_dirs, given = config_dirs_of(list(arguments if study_of(arguments) is None else arguments[1:]))
     keys = [word for word in [*given, *limits] if not word.startswith(("-", "hydra")) and not is_swept(word)]
     cfg = composed(keys, study_of(arguments), config_dirs)
-    if needs_gpu(arguments) or (copies := local_copies(cfg)) is None:
+    if needs_gpu(arguments) or "trainer=ddp" in arguments or (copies := local_copies(cfg)) is None:
         return None
     limits += [*copies, "data.verify=false"]
     if "path" in cfg.word_embedding:

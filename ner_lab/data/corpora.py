@@ -67,14 +67,14 @@ def _in_folder(options: DataOptions, split: str) -> Path | None:
         return None
     folder = Path(options.dir).expanduser() if options.dir else _BUILTIN
     if not folder.is_dir():
-        raise UserError(f"data.dir={options.dir}: no such folder. Give the folder that holds the corpus.")
+        raise UserError(f"data.dir={options.dir}: no such folder. Give the folder of the corpus.")
     names = options.local.get(split, [])
     for name in names:
         if (folder / name).is_file():
             return folder / name
     if names:
         raise UserError(
-            f"data.dir={folder}: no {split} split there, looked for {' or '.join(names)}. "
+            f"data.dir={folder}: no {split} split in this folder, looked for {' or '.join(names)}. "
             f"Rename the file, or give its path as data.{split}=FILE."
         )
     return None

@@ -219,8 +219,8 @@ def dense_of(features: FeatureSource, sentence: Sentence) -> list[list[str]]:
     found, length = features.dense(sentence), len(sentence.words)
     if len(found) != len(features.columns) or any(len(values) != length or type(values) is str for values in found):
         raise UserError(
-            f"{_own_or_first(features)} (conf: features) gives {_sizes(found)} as `dense` of a sentence of {length} "
-            f"words, expected a list for each of its {len(features.columns)} columns, each with one value a word."
+            f"{_own_or_first(features)} (conf: features) returns {_sizes(found)} as `dense` for a sentence of {length} "
+            f"words, expected a list for each of its {len(features.columns)} columns, each with one value per word."
         )
     return found
 
@@ -230,8 +230,8 @@ def sparse_of(features: FeatureSource, sentence: Sentence) -> list[list[str]]:
     found, length = features.sparse(sentence), len(sentence.words)
     if len(found) not in (0, length) or str in map(type, found):
         raise UserError(
-            f"{_own_or_first(features)} (conf: features) gives {_sizes(found)} as `sparse` of a sentence of {length} "
-            "words, expected a list of names for each word."
+            f"{_own_or_first(features)} (conf: features) returns {_sizes(found)} as `sparse` for a sentence of "
+            f"{length} words, expected a list of names for each word."
         )
     return found
 

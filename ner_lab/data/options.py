@@ -95,7 +95,7 @@ class DataOptions:
                 raise UserError(f"data.{name} is empty. Give data.{name}=PATH, or leave it out.")
         for name, kind, expected in (
             ("local", Sequence, "a list of names, [train.txt]"),
-            ("counts", Mapping, "counts by their names"),
+            ("counts", Mapping, "a mapping of names to counts"),
         ):
             for split, value in getattr(self, name).items():
                 if not isinstance(value, kind) or isinstance(value, str):
@@ -111,7 +111,7 @@ class DataOptions:
         if not 0 <= self.singleton_unk <= 1:
             raise invalid_value("data.singleton_unk", self.singleton_unk, "a probability, from 0 to 1")
         if not 0 < self.dev_share < 1:
-            raise invalid_value("data.dev_share", self.dev_share, "a share of train, between 0 and 1")
+            raise invalid_value("data.dev_share", self.dev_share, "a fraction of train, between 0 and 1")
         object.__setattr__(self, "train_on", _check_train_on(self.train_on))
         object.__setattr__(self, "scheme", check_scheme(self.scheme, "data.scheme"))
         if self.file_scheme != "auto":

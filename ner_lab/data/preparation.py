@@ -126,9 +126,7 @@ def _prepare(
         splits["train"] = _with_dev(splits, options.max_sentence_length, warnings)
     tags = TagVocab.of(_entity_types(splits["train"].sentences), options.scheme)
     if not tags.entity_types:
-        raise UserError(
-            f"{splits['train'].path}: no entity in it, all tags are O. Is data.columns.tag the right column?"
-        )
+        raise UserError(f"{splits['train'].path}: no entities, all tags are O. Is data.columns.tag the right column?")
     warnings += unseen_types(splits)
 
     train_counts = _count_words(splits["train"].sentences, options)
@@ -240,7 +238,7 @@ def _limit_sentences(train: Split, limit: int | None, warnings: list[str]) -> No
         return
     kept = [sentence for sentence in train.sentences if len(sentence.words) <= limit]
     if not kept:
-        raise UserError(f"data.max_sentence_length={limit} leaves no sentence of {train.path}. Raise it.")
+        raise UserError(f"data.max_sentence_length={limit} leaves no sentence of {train.path}. Increase it.")
     left_out = len(train.sentences) - len(kept)
     if left_out:
         warnings.append(f"{train.path}: sentences longer than {limit} words are not trained on: {left_out:,}.")
@@ -301,8 +299,8 @@ def _check_plain(learnt: object, target: str) -> None:
         kept = None
     if kept != learnt:
         raise UserError(
-            f"{target} (conf: features) gives as `learn` what JSON cannot keep as it is. Give dictionaries with texts "
-            "as keys, lists, texts, numbers or None; sets and tuples as lists."
+            f"{target} (conf: features) returns a value from `learn` that JSON cannot represent. Use dictionaries "
+            "with strings as keys, lists, strings, numbers or None; write sets and tuples as lists."
         )
 
 

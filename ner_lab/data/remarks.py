@@ -16,6 +16,8 @@ FEW_ENTITIES = 100
 """Entities in dev below which its F1 selects an epoch largely by chance."""
 FEW_WORDS = 50_000
 """Words in train below which word vectors learnt from it alone are poor."""
+_UNCHANGED_COLUMNS = ({"word": 0, "tag": -1}, {"word": 0, "pos": 1, "chunk": 2, "tag": 3})
+"""`data.columns` of conf/data/base.yaml and conf/data/builtin.yaml."""
 _NAMED = 20
 _SHARED_FROM = 5  # words; shorter sentences recur in any text
 _SHARED_SHARE = 0.01  # of a split's sentences of that length
@@ -72,6 +74,7 @@ def remarks_on(splits: Mapping[str, Split], options: DataOptions, *, from_scratc
     from_scratch: whether word vectors are learnt from train alone.
     """
     remarks = [
+        *_unused_columns(options),
         *(remark for split in splits.values() for remark in split.remarks),
         *(found.in_words(split) for split in splits.values() if (found := improper_gold(split))),
         *_types_by_case(splits),
@@ -95,6 +98,16 @@ def remarks_on(splits: Mapping[str, Split], options: DataOptions, *, from_scratc
             "(word_embedding=glove) nearly always help on small corpora."
         )
     return remarks
+
+
+def _unused_columns(options: DataOptions) -> list[str]:
+    """A line if `data.columns` was changed for a corpus in markup, which has no columns."""
+    if options.format != "markup" or options.columns in _UNCHANGED_COLUMNS:
+        return []
+    return [
+        f"data.columns={options.columns} does not apply to {options.name}, which is in markup (data.format); it is "
+        "used only for column files given to predict or evaluate."
+    ]
 
 
 def unseen_types(splits: Mapping[str, Split]) -> list[str]:

@@ -48,11 +48,11 @@ def _unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
                         contents[name] = source.read()
             for name in wanted:
                 if name not in contents:
-                    raise UserError(f"{archive}: no {name} in it. Is it SENNA 3.0?")
+                    raise UserError(f"{archive}: no {name} in the archive. Is it SENNA 3.0?")
             while stream.read(1 << 20):  # to the end, where the checksum is
                 pass
     except (Damaged, tarfile.TarError, RecursionError) as error:  # RecursionError: chains of names
-        raise UserError(f"{archive}: {error}. Delete the file and start again.") from None
+        raise UserError(f"{archive}: {error}. Delete the file and run the command again.") from None
     for name, content in contents.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,9 @@ def split_tag(tag: str) -> tuple[str, str]:
         return OUTSIDE, ""
     letter, dash, entity_type = tag.partition("-")
     if not dash or letter not in _TO_IOB or not entity_type:
-        raise ValueError(f"{shown(tag)} is no tag: expected O, or one of B- I- E- S- L- U- and an entity type")
+        raise ValueError(
+            f"{shown(tag)} is not a tag: expected O, or one of B- I- E- S- L- U- followed by an entity type"
+        )
     return letter, entity_type
 
 
@@ -92,7 +94,7 @@ def _span_letters(entity_type: str, length: int, scheme: str, adjacent: bool) ->
     if scheme == "IOB2":
         return [f"B-{entity_type}"] + inside * (length - 1)
     if scheme not in ("IOBES", "BILOU"):
-        raise ValueError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+        raise ValueError(f"'{scheme}' is not a tag scheme; use one of {', '.join(SCHEMES)}.")
     single, last = ("S", "E") if scheme == "IOBES" else ("U", "L")
     if length == 1:
         return [f"{single}-{entity_type}"]
@@ -232,5 +234,5 @@ def check_scheme(name: str, key: str = "") -> str:
     scheme = known.get(str(name).upper(), str(name).upper())
     if scheme not in SCHEMES:
         place = f"{key}: " if key else ""
-        raise UserError(f"{place}'{name}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+        raise UserError(f"{place}'{name}' is not a tag scheme; use one of {', '.join(SCHEMES)}.")
     return scheme

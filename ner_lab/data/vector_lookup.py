@@ -82,7 +82,7 @@ def check_coverage(found: dict[str, dict[str, int]], least: float, path: str) ->
     known = total - types[MISSING]
     if known < least * total:
         raise UserError(
-            f"{path}: only {known:,} of {total:,} words of the corpus found in it ({known / total:.1%}); "
-            f"word_embedding.min_coverage asks for {least:.0%}. Wrong file or language, or tokens read as "
-            "complete lines?"
+            f"{path}: only {known:,} of {total:,} words of the corpus were found ({known / total:.1%}); "
+            f"word_embedding.min_coverage requires {least:.0%}. Is it the wrong file or language, or are lines read as "
+            "single tokens?"
         )

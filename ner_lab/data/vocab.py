@@ -106,7 +106,7 @@ class TagVocab:
     def of(cls, entity_types: Iterable[str], scheme: str) -> "TagVocab":
         """All tags that `scheme` has for these types."""
         if scheme not in SCHEMES:
-            raise UserError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+            raise UserError(f"'{scheme}' is not a tag scheme; use one of {', '.join(SCHEMES)}.")
         items = [OUTSIDE]
         for entity_type in sorted(set(entity_types)):
             pair = [_Span(entity_type, 0, 3), _Span(entity_type, 3, 4)]
@@ -185,5 +185,5 @@ def check_lookup(steps: Sequence[str]) -> tuple[str, ...]:
     """`steps` as a tuple, or an error that lists the valid ones."""
     for step in steps:
         if step not in LOOKUP_STEPS:
-            raise UserError(f"look-up step '{step}' is unknown. Steps: {', '.join(LOOKUP_STEPS)}")
+            raise UserError(f"'{step}' is not a look-up step; use one of {', '.join(LOOKUP_STEPS)}.")
     return tuple(steps)

@@ -73,7 +73,7 @@ def read_predictions(path: str | Path) -> list[Prediction]:
         lines = content.decode("utf-8").split("\n")  # splitlines would also split at some rare characters
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{number}: not UTF-8 ({error.reason}). Expected is what ner-lab wrote.") from None
+        raise UserError(f"{path}:{number}: not UTF-8 ({error.reason}). Expected a file written by ner-lab.") from None
     predictions = []
     rows: list[list[str]] = []
     proven: set[str] = set()
@@ -88,14 +88,14 @@ def read_predictions(path: str | Path) -> list[Prediction]:
             predictions.append(Prediction(list(words), spans_of(gold), spans_of(predicted)))
             rows = []
     if not predictions:
-        raise UserError(f"{path}: no sentence in it. Expected are lines `token gold predicted`.")
+        raise UserError(f"{path}: no sentences. Expected lines `token gold predicted`.")
     return predictions
 
 
 def _check(cells: list[str], where: str) -> None:
     if len(cells) != 3 or not all(cells):
         raise UserError(
-            f"{where}: {len(list(filter(None, cells)))} columns. Expected are three with one blank between them, "
+            f"{where}: {len(list(filter(None, cells)))} columns. Expected three with one blank between them, "
             "`token gold predicted`."
         )
     for tag in cells[1:]:

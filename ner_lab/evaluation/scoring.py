@@ -34,7 +34,7 @@ class Scored:
     gold: list[list[str]]
     """IOB2, as the file has it: an I- that opens an entity stays an I-"""
     predicted: list[list[str]]
-    """IOB2, as the tagger gave it: improper sequences are not mended"""
+    """IOB2, as predicted: improper sequences are not repaired"""
     scores: dict[str, Any]
     """`SpanF1.compute()`, `f1_strict`, `improper_gold` (sentences whose gold tags are no proper IOB2), and `oov`
     where it is known of the words (see `ner_lab.evaluation.oov`)"""

@@ -104,8 +104,8 @@ def _limit(archive: Path) -> int:
 
 def _too_large(archive: Path) -> UserError:
     return UserError(
-        f"{archive}: {archive.stat().st_size:,} bytes that unpack to more than {_limit(archive):,}, as those of no "
-        "corpus and no vectors do. Is it from where you think? If so, unpack it yourself and give the file."
+        f"{archive}: {archive.stat().st_size:,} bytes that unpack to more than {_limit(archive):,}, too much for a "
+        "corpus or vectors. Check its source; if you trust it, unpack it yourself and give the file."
     )
 
 

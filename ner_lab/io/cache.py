@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
+import platformdirs
 
 from ner_lab.io.atomic import write_atomic
 from ner_lab.io.checksums import file_sha256, read_checked, sealed_folder
@@ -32,7 +32,7 @@ Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 def cache_dir(folder: str | os.PathLike[str] | None = None) -> Path:
     """`folder` if given, else `$NER_LAB_CACHE`, else the user's cache directory."""
-    return Path(folder or os.environ.get("NER_LAB_CACHE") or pooch.os_cache("ner_lab")).expanduser()
+    return Path(folder or os.environ.get("NER_LAB_CACHE") or platformdirs.user_cache_dir("ner_lab")).expanduser()
 
 
 def key_of(**parts: Any) -> str:
@@ -64,7 +64,7 @@ def _remembered(memo: Path, stamp: list[Any]) -> str | None:
         return None
     digest = text[:64]
     if text != f"{digest} {key_of(stamp=stamp, digest=digest)}\n":
-        log.warning("%s is damaged; the file it is about is read again", memo)
+        log.warning("%s is damaged; the checksum of its file is computed again", memo)
         return None
     return digest
 
@@ -104,8 +104,8 @@ def cannot_keep(cache: Path, error: OSError) -> None:
 @functools.cache
 def _say_once(cache: str, reason: str) -> None:
     log.warning(
-        "%s: the cache cannot be written (%s), so what is prepared is prepared again each time; data.cache_dir=DIR "
-        "or NER_LAB_CACHE choose another place",
+        "%s: the cache cannot be written (%s), so data is prepared again in every run; set data.cache_dir=DIR "
+        "or NER_LAB_CACHE to use another folder",
         cache,
         reason,
     )

@@ -59,7 +59,7 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
         _check_kept(target, download, hint)
         return target
     if not _is_safe(download.url):
-        raise UserError(f"{download.url}: only https addresses are fetched. {hint}")
+        raise UserError(f"{download.url}: only https URLs can be downloaded. {hint}")
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     with locked(target.with_name(target.name + ".lock")):
@@ -77,10 +77,10 @@ def fetch(download: Download, folder: Path, hint: str, progress: Progress | None
             if download.checksum is not None and part.exists():
                 kept = f" {part.stat().st_size:,} bytes are kept and will be continued."
             reason = getattr(error, "reason", error)
-            raise UserError(f"{download.url} could not be fetched: {reason}.{kept} {hint}") from None
+            raise UserError(f"{download.url} could not be downloaded: {reason}.{kept} {hint}") from None
         _verify(part, download, hint)
-        with part.open("rb+") as whole:
-            os.fsync(whole.fileno())
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(part, target)
         sync_folder(folder)
     return target
@@ -92,7 +92,7 @@ def extract_zip(archive: Path, member: str, target: Path, hint: str) -> Path:
     def choose(names: Sequence[str]) -> str:
         name = find_member(names, member)
         if name is None:
-            raise UserError(f"{archive}: no '{member}' in it; it holds {', '.join(names[:8])}.")
+            raise UserError(f"{archive}: no '{member}' in the archive, which has {', '.join(names[:8])}.")
         return name
 
     return _extract(lambda: zip_member(archive, choose), archive, target, hint)
@@ -111,7 +111,7 @@ def _extract(opened: Callable[[], AbstractContextManager[IO[bytes]]], archive: P
         except UserError as error:
             raise UserError(f"{error} {hint}") from None
         except Damaged as error:
-            raise UserError(f"{archive}: {error}. Delete the file and start again. {hint}") from None
+            raise UserError(f"{archive}: {error}. Delete the file and run the command again. {hint}") from None
     return target
 
 
@@ -175,7 +175,7 @@ def _verify(part: Path, download: Download, hint: str) -> None:
     if download.checksum is None:
         with part.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        log.warning("%s has no published sum; its SHA-256 here is %s", download.url, found)
+        log.warning("%s has no published checksum; its SHA-256 is %s", download.url, found)
         return
     algorithm, _, expected = download.checksum.partition(":")
     with part.open("rb") as file:
@@ -184,7 +184,7 @@ def _verify(part: Path, download: Download, hint: str) -> None:
         part.unlink()
         raise UserError(
             f"{download.url}: its {algorithm} is {found}, expected {expected}. The file was deleted; "
-            f"try again, or the publisher has changed it. {hint}"
+            f"try again. If it fails again, the publisher has changed the file. {hint}"
         )
 
 
@@ -200,8 +200,8 @@ def _check_kept(target: Path, download: Download, hint: str) -> None:
             found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != expected:
         raise UserError(
-            f"{target}: its {algorithm} is {found}, expected {expected}. It was damaged since it was fetched, or is "
-            f"another file. Delete it, and it will be fetched again. {hint}"
+            f"{target}: its {algorithm} is {found}, expected {expected}. It was damaged after the download, or is "
+            f"another file. Delete it to download it again. {hint}"
         )
 
 
@@ -212,16 +212,18 @@ def _check_address(url: str, hint: str) -> None:
         name = PurePosixPath(place.path).name
         secret = place.username is not None or place.password is not None
     except ValueError as error:
-        raise UserError(f"{url}: this is no address ({error}). {hint}") from None
+        raise UserError(f"{url}: not a valid URL ({error}). {hint}") from None
     if secret:
         raise UserError(
-            f"{place.scheme}://...@{place.hostname}{place.path}: names and passwords in an address end up in configs "
-            f"and logs; give one without. {hint}"
+            f"{place.scheme}://...@{place.hostname}{place.path}: user names and passwords in a URL end up in configs "
+            f"and logs; remove them. {hint}"
         )
     if not re.fullmatch(r"[!-~]+", url):
-        raise UserError(f"{url!r}: letters of an address are ASCII without blanks; write others as %20, say. {hint}")
+        raise UserError(
+            f"{url!r}: a URL has only ASCII characters without blanks; escape others, such as a blank as %20. {hint}"
+        )
     if name in ("", ".."):
-        raise UserError(f"{url}: this address ends without the name of a file. {hint}")
+        raise UserError(f"{url}: the URL does not end with a file name. {hint}")
 
 
 def _check_sum(download: Download, hint: str) -> None:
@@ -229,8 +231,8 @@ def _check_sum(download: Download, hint: str) -> None:
     checksum = download.checksum
     if checksum is not None and not re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", str(checksum)):
         raise UserError(
-            f"{download.url}: its checksum is {checksum!r}, expected sha256: and 64 of 0-9 and a-f, or md5: and 32, or "
-            f"null where none was published. {hint}"
+            f"{download.url}: invalid checksum {checksum!r}, expected sha256: and 64 hexadecimal digits, md5: and "
+            f"32, or null if none was published. {hint}"
         )
 
 
@@ -250,5 +252,5 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https" and not (_is_local(newurl) and _is_local(req.full_url)):
-            raise urllib.error.URLError(f"it redirects to {newurl}, and only https addresses are fetched")
+            raise urllib.error.URLError(f"it redirects to {newurl}, and only https URLs can be downloaded")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

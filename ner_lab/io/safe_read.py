@@ -24,9 +24,9 @@ def resolve_inside(place: Path, folder: Path) -> Path:
     try:
         found, within = place.resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:  # a link to itself
-        raise UserError(f"{place}: leads nowhere ({error}).") from None
+        raise UserError(f"{place}: broken link ({error}).") from None
     if not found.is_relative_to(within):
-        raise UserError(f"{place}: it leads out of the run folder, to {found}. A run's files lie within.")
+        raise UserError(f"{place}: links to {found}, outside the run folder. The files of a run must be inside it.")
     if found.exists() and not (found.is_file() or found.is_dir()):  # reading from a pipe may block forever
         raise UserError(f"{place}: neither a file nor a folder.")
     return place
@@ -39,7 +39,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     with path.open("rb") as file:
         content = file.read(largest + 1)
     if len(content) > largest:
-        raise UserError(f"{path}: {path.stat().st_size:,} bytes, and it may have {largest:,} at most.")
+        raise UserError(f"{path}: {path.stat().st_size:,} bytes; the limit is {largest:,}.")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -73,7 +73,7 @@ def check_events(text: str, path: Path) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            raise UserError(f"{path}:{line}: the config of a run has no aliases (*...).")
+            raise UserError(f"{path}:{line}: aliases (*...) are not allowed in the config of a run.")
         if isinstance(event, yaml.ScalarEvent) and "${" in event.value:
             raise UserError(
                 f"{path}:{line}: {shown(event.value)} refers to something else; the config of a run does not."
@@ -97,4 +97,4 @@ def read_json_file(path: Path) -> dict[str, Any]:
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")

@@ -32,14 +32,14 @@ def refuse_secrets(config: Any) -> None:
     for place, value in _strings(config, ""):
         if _IN_ADDRESS.search(value):
             raise UserError(
-                f"{place} holds a name or a password before the @ of an address, and config.yaml would show it. "
-                "Give the address without; programs find such in ~/.netrc, W&B its key in WANDB_API_KEY."
+                f"{place} has a user name or password before the @ of a URL, and config.yaml would show it. "
+                "Remove it from the URL: programs read passwords from ~/.netrc, and W&B its key from WANDB_API_KEY."
             )
         for name, secret in secrets.items():
             if secret in value:
                 raise UserError(
-                    f"{place} holds the value of the environment variable {name}, and config.yaml would show it. "
-                    "Leave it to the environment."
+                    f"{place} has the value of the environment variable {name}, and config.yaml would show it. "
+                    "Set it only in the environment."
                 )
 
 

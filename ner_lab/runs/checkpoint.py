@@ -80,12 +80,12 @@ def read_checkpoint_file(path: Path) -> dict[str, Any]:
     except Exception as error:  # any error here is caused by the file
         message = str(error).split("WeightsUnpickler error:")[-1].strip() or type(error).__name__
         raise UserError(
-            f"{path}: not a checkpoint that can be read; no code of it was run ({message.splitlines()[0]})."
+            f"{path}: not a checkpoint, or unreadable; none of its code was run ({message.splitlines()[0]})."
         ) from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: not a checkpoint: it holds {type(content).__name__}, not a dictionary.")
+        raise UserError(f"{path}: not a checkpoint: it contains {type(content).__name__}, not a dictionary.")
     if strange := _strange_in(content):
-        raise UserError(f"{path}: not a checkpoint: it holds {strange}; no code of it was run.")
+        raise UserError(f"{path}: not a checkpoint: it contains {strange}; none of its code was run.")
     return content
 
 
@@ -103,9 +103,9 @@ def check_whole(path: Path) -> None:
             raise
         raise UserError(f"{path}: cannot be read to its end ({error}).") from None
     except Exception as error:  # zipfile raises many kinds of errors for invalid files
-        raise UserError(f"{path}: not a checkpoint, or one that was cut short or damaged ({error}). {_AGAIN}") from None
+        raise UserError(f"{path}: not a checkpoint, or truncated or damaged ({error}). {_AGAIN}") from None
     if changed is not None:
-        raise UserError(f"{path}: damaged: {changed} does not have the checksum that was written with it. {_AGAIN}")
+        raise UserError(f"{path}: damaged: the checksum of {changed} does not match. {_AGAIN}")
 
 
 def _has_its_sum(file: BinaryIO, size: int) -> bool:
@@ -127,7 +127,7 @@ def _has_its_sum(file: BinaryIO, size: int) -> bool:
         left -= len(block)
     digest.update(_NO_COMMENT)
     if comment[len(_MARK) :] != digest.hexdigest().encode():
-        raise ValueError("it does not have the checksum that was written with it")
+        raise ValueError("its checksum does not match")
     return True
 
 
@@ -138,13 +138,13 @@ def _first_changed(file: BinaryIO, size: int, *, summed: bool) -> str | None:
     """
     file.seek(0)
     if file.read(len(_ZIP)) != _ZIP:
-        raise ValueError("not a zip file, as torch writes them")
+        raise ValueError("not a zip file written by torch")
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(one.compress_type != zipfile.ZIP_STORED for one in members):
-            raise ValueError("a zip file that torch did not write: it is compressed")
+            raise ValueError("a zip file not written by torch: it is compressed")
         if len(archive.NameToInfo) != len(members):  # readers differ in which duplicate they use
-            raise ValueError("a zip file that torch did not write: two members have one name")
+            raise ValueError("a zip file not written by torch: two members have the same name")
         if sum(one.file_size for one in members) > size:
             raise ValueError("its members are larger than itself")
         return None if summed else archive.testzip()

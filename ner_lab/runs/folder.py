@@ -141,10 +141,10 @@ class RunFolder:
             try:
                 state = read_checkpoint_file(self._own(place))
                 if not state.keys() >= _STATE:
-                    raise UserError("it was written by another version of ner_lab, or by something else.")
+                    raise UserError("it was written by another version of ner_lab or another program.")
                 kept = state["progress"]["kept"]
                 if kept is not None and (there := self.read_checkpoint()["epoch"] + 1) < kept:
-                    raise UserError(f"{self.checkpoint}: it is of epoch {there}, and epoch {kept} was kept.")
+                    raise UserError(f"{self.checkpoint}: it is from epoch {there}, but epoch {kept} was kept.")
             except (UserError, KeyError, TypeError) as error:
                 log.warning("%s: training cannot resume from this checkpoint: %s", place, error)
             else:
@@ -270,7 +270,7 @@ class RunFolder:
             raise UserError(f"{self.path}: no such folder. Give the folder of a run, outputs/.../seed=1/...")
         if not self.config.is_file() or (trained and not self.checkpoint.is_file()):
             missing = self.config if not self.config.is_file() else self.checkpoint
-            raise UserError(f"{self.path}: no {missing.relative_to(self.path)} there. Did the run finish?")
+            raise UserError(f"{self.path}: {missing.relative_to(self.path)} is missing. Did the run finish?")
         return read_config_file(self._own(self.config), trusted)
 
     def read_record(self) -> dict[str, Any]:
@@ -278,7 +278,7 @@ class RunFolder:
         record = read_json_file(self._own(self.record))
         for key, kind in _OF_A_RECORD.items():
             if not isinstance(record.get(key), kind):
-                raise UserError(f"{self.record}: not the record of a run: it has no {key}, or one of another kind.")
+                raise UserError(f"{self.record}: not the record of a run: {key} is missing or has the wrong type.")
         return record
 
     def _refuse_links(self) -> None:

@@ -13,8 +13,8 @@ from ner_lab.io.safe_read import check_events, read_text, resolve_inside
 
 FINISHED, FAILED, BROKEN = "finished", "failed", "broken"
 RUNNING, UNFINISHED, MISSING = "running", "unfinished", "missing"
-"""States of a run: with scores that count; failed, as it recorded itself; with a metrics.json
-that is none; at work now; begun and left without metrics.json; planned and not begun."""
+"""States of a run. finished: it has valid scores. failed: it recorded a failure. broken: its metrics.json is invalid.
+running: a process holds the folder. unfinished: started, then killed. missing: not started."""
 SPLITS = ("dev", "test")
 
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -51,15 +51,15 @@ def fault_of(metrics: object) -> str:
     if isinstance(metrics, Unreadable):
         return metrics
     if not isinstance(metrics, dict) or metrics.get("status") not in ("ok", "failed"):
-        return "is not one of a run: no `status` of ok or failed in it"
+        return "is not from a run: `status` must be ok or failed"
     for key, kind in _KINDS.items():
         if not isinstance(metrics.get(key, kind()), kind):
-            return f"is not one of a run: its `{key}` is no {kind.__name__}"
+            return f"is not from a run: `{key}` must be a {kind.__name__}"
     if not all(map(is_number, metrics.get("parameters", {}).values())):
-        return "is not one of a run: its `parameters` are no numbers"
+        return "is not from a run: `parameters` must be numbers"
     splits = [split for split in SPLITS if split in metrics]
     if not splits and metrics["status"] == "ok":
-        return "has scores of neither dev nor test"
+        return "has no dev or test scores"
     return next((fault for split in splits if (fault := _fault_of_scores(metrics[split], split))), "")
 
 

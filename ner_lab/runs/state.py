@@ -1,6 +1,5 @@
 """The state of the job in a run folder, and whether its config and code match those requested now."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.config.paths import absolute_paths
 from ner_lab.config.renames import with_current_names
-from ner_lab.io.safe_read import read_text, read_yaml, resolve_inside
+from ner_lab.io.safe_read import read_yaml, resolve_inside
 from ner_lab.runs.folder import RunFolder
 from ner_lab.runs.provenance import code_sum
+from ner_lab.runs.records import read_json
 
 DONE, FAILED, RUNNING, UNFINISHED, NEW = "done", "failed", "running", "unfinished", "left"
 """done: metrics.json without failure. failed: it ended, and says why. running: a process holds the folder.
@@ -20,7 +20,6 @@ unfinished: begun, then killed. left: not begun."""
 _INDIFFERENT = {"study", "logger", "run_name"}  # a result is the same whatever they are, and
 _INDIFFERENT_ANYWHERE = "cache_dir"
 _NUMBERS = ("train_seconds", "data_seconds", "train_tokens_per_second")
-_LARGEST = 100_000_000  # maximum size of metrics.json in bytes
 
 
 def job_name(run: RunFolder) -> str:
@@ -108,11 +107,9 @@ def flat_config(cfg: Mapping[str, Any] | DictConfig, place: str = "") -> dict[st
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(read_text(resolve_inside(path, path.parent), _LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+    """A JSON file that holds an object; None if missing or unreadable."""
+    content = read_json(path)
+    return content if isinstance(content, dict) else None
 
 
 _ABSENT = "(none)"

@@ -75,7 +75,7 @@ COLUMNS = [
         "data.separator",
         call=["data.separator=space"],
     ),
-    columns("between tabs the word is empty", b"Anna\tB-PER\n\tO\n", ":2:", "'\\tO'", "mend"),
+    columns("between tabs the word is empty", b"Anna\tB-PER\n\tO\n", ":2:", "'\\tO'", "fix the line"),
     columns("between tabs the word is a blank", b"Anna\tB-PER\n \tO\n", ":2:", "split on tabs"),
     columns(
         "between tabs the tag is empty",
@@ -331,7 +331,7 @@ VECTOR_FILES = [
         zipped({"a.txt": VECTORS, "b.txt": VECTORS}),
         ":",
         "2 files",
-        "unpack",
+        "Unpack",
         file="vectors.zip",
     ),
     vectors("zip without a file", zipped({}), ":", file="vectors.zip"),
@@ -727,7 +727,7 @@ def test_vectors_that_are_strange_but_sound_are_read(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("cache", [None, "cache"])
-@pytest.mark.parametrize(("times", "says"), [(1, "1 line is of a word"), (3, "3 lines are of a word")])
+@pytest.mark.parametrize(("times", "says"), [(1, "1 line repeats a word"), (3, "3 lines repeat a word")])
 def test_words_that_stand_twice_are_said_once_and_the_first_is_taken(
     times: int, says: str, cache: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -737,8 +737,8 @@ def test_words_that_stand_twice_are_said_once_and_the_first_is_taken(
         words, matrix = read_stored(path, None, tmp_path / cache if cache else None, any_format=True)
     assert words == ["anna", "oslo", "lives"]
     assert matrix[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert [record.getMessage() for record in caplog.records if "first is taken" in record.getMessage()] == [
-        f"{path}: {says} that an earlier line has; the first is taken"
+    assert [record.getMessage() for record in caplog.records if "first vector is used" in record.getMessage()] == [
+        f"{path}: {says} of an earlier line; the first vector is used"
     ]
 
 
@@ -837,9 +837,9 @@ DOWNLOADS = [
     ("page.zip", "sha256:" + "0" * 64, "train.txt", ["its sha256 is", "expected 000000"]),
     ("page.zip", None, "train.txt", ["page.zip: File is not a zip file", "Delete the file"]),
     ("locked.zip", None, "train.txt", ["locked.zip: ", "password", "Unpack it with another program"]),
-    ("corpus.zip", None, "dev.txt", ["no 'dev.txt' in it; it holds train.txt"]),
+    ("corpus.zip", None, "dev.txt", ["no 'dev.txt' in the archive, which has train.txt"]),
     ("cut.gz", None, "train.txt", ["cut.gz: Compressed file ended before the end", "Delete the file"]),
-    ("none.zip", None, "train.txt", ["could not be fetched: Not Found"]),
+    ("none.zip", None, "train.txt", ["could not be downloaded: Not Found"]),
 ]
 
 

@@ -3,7 +3,6 @@
 import functools
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig
+from preloaded import Preloaded
 from sample import Outcome
 
 import ner_lab.cli.compare
@@ -111,7 +111,9 @@ def test_a_bug_in_a_command_is_no_mistake_of_the_users(
         cli(*call.format(run=run, text=tmp_path / "text", here=tmp_path).split())
 
 
-def test_a_bug_in_training_ends_the_process_with_code_1_and_a_traceback(small: list[str], tmp_path: Path) -> None:
+def test_a_bug_in_training_ends_the_process_with_code_1_and_a_traceback(
+    small: list[str], preloaded: Preloaded, tmp_path: Path
+) -> None:
     code = (
         "import sys\n"
         "from ner_lab.models.decoder.crf import CRF\n"
@@ -121,7 +123,7 @@ def test_a_bug_in_training_ends_the_process_with_code_1_and_a_traceback(small: l
         f"sys.argv = {['ner-lab train', *small, f'hydra.run.dir={tmp_path}']!r}\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
+    done = subprocess.run([preloaded.python, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 1
     failure = json.loads((tmp_path / "failure.json").read_text())
     assert failure["reason"] == "ValueError: a bug"

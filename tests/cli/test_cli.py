@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from finished import same_weights, without_times
+from preloaded import Preloaded
 from sample import TEST, TRAIN, Outcome, marked, metrics_of, read_columns, write_corpus
 
 import ner_lab
@@ -63,7 +65,7 @@ def test_the_version_is_that_of_the_package(cli: Callable[..., Outcome]) -> None
 def test_every_command_says_what_it_takes(command: str, cli: Callable[..., Outcome]) -> None:
     outcome = cli(command, "--help")
     assert outcome.code == 0
-    assert outcome.out.startswith(f"ner-lab {command} ")
+    assert outcome.out.startswith(f"usage: ner-lab {command} ")
 
 
 def test_the_help_of_train_is_that_of_hydra(subprocess_cli: Callable[..., Outcome]) -> None:
@@ -94,6 +96,25 @@ def test_training_shows_corpus_sizes_epochs_and_scores(console_run: tuple[Path, 
     assert outcome.err.splitlines() == metrics["warnings"]  # those of the data alone, once
 
 
+def test_another_process_repeats_a_run_to_the_last_bit(run: Path, console_run: tuple[Path, Outcome]) -> None:
+    folder, _ = console_run
+    assert same_weights(run, folder)
+    assert without_times(metrics_of(run)) == without_times(metrics_of(folder))
+    for split in ("dev", "test"):
+        path = Path("predictions") / f"{split}.conll"
+        assert (run / path).read_bytes() == (folder / path).read_bytes()
+
+
+def test_what_is_doubtful_about_the_data_is_said_once_at_each_start_and_kept(
+    run: Path, console_run: tuple[Path, Outcome]
+) -> None:
+    folder, outcome = console_run  # which found the data prepared by the other
+    warnings = metrics_of(folder)["warnings"]
+    assert warnings == metrics_of(run)["warnings"]
+    assert [line.split(":")[0] for line in warnings] == ["dev", "train"]  # few entities, and vectors from few words
+    assert outcome.err.splitlines() == warnings
+
+
 def test_the_log_of_a_run_holds_what_was_shown(console_run: tuple[Path, Outcome]) -> None:
     folder, outcome = console_run
     log = (folder / "train.log").read_text(encoding="utf-8")
@@ -112,8 +133,13 @@ def test_the_run_folder_is_named_after_the_choices(
 
 
 def test_a_multirun_trains_one_tagger_for_each_value(
-    small: list[str], tmp_path: Path, cli: Callable[..., Outcome]
+    small: list[str],
+    tmp_path: Path,
+    preloaded: Preloaded,
+    cli: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "executable", str(preloaded.python))  # of the jobs
     outcome = cli("train", "-m", *small, "trainer.max_epochs=1", "seed=1,2", f"hydra.sweep.dir={tmp_path}")
     assert outcome.code == 0, outcome.said
     runs = sorted(metrics.parent for metrics in tmp_path.rglob("metrics.json"))
@@ -141,7 +167,7 @@ def test_a_mistake_ends_the_process_with_code_2_and_the_nearest_key(
         ("+encoder.hiden_dim=1", "unknown config key 'encoder.hiden_dim'. Did you mean 'hidden_dim'?"),
         ("logger.project=mine", "the chosen option of 'logger' does not take 'project'"),
         ("~decoder", "decoder needs one option: decoder=crf|crf_chiu|"),
-        ("data.scheme=IOX", "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
+        ("data.scheme=IOX", "'IOX' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"),
         ("data.digits=drop", "data.digits must be one of keep, zero, zero_run; got 'drop'."),
         ("optimizer.clip=hard", "optimizer.clip must be one of none, norm, value; got 'hard'."),
         ("optimizer.lr=fast", "optimizer.lr must be a number, such as 0.003; got 'fast'."),
@@ -201,10 +227,10 @@ def test_a_paper_file_of_ones_own_is_used(tmp_path: Path, train_command: Callabl
     ("lines", "message"),
     [
         ("Anna B-PER\nHolm\n", ":2: 1 column, line 1 has 2"),
-        ("Anna B-PER\nleft X\n", ":2: 'X' is no tag"),
+        ("Anna B-PER\nleft X\n", ":2: 'X' is not a tag"),
         ("Anna\nleft\n", ":1: 1 column"),
-        ("\n", "no sentence in it"),
-        ("Anna O\n", "no entity in it"),
+        ("\n", "no sentences"),
+        ("Anna O\n", "no entities"),
     ],
 )
 def test_a_bad_line_of_data_is_named_with_file_and_line(
@@ -225,7 +251,7 @@ def test_bytes_that_are_not_utf8_are_named_with_file_and_line(
 def test_a_wrong_run_folder_is_refused(command: str, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     assert_refused(cli(command), "which run? Give its folder.")
     assert_refused(cli(command, f"run={tmp_path / 'nowhere'}"), "no such folder")
-    assert_refused(cli(command, f"run={tmp_path}"), "no config.yaml there. Did the run finish?")
+    assert_refused(cli(command, f"run={tmp_path}"), "config.yaml is missing. Did the run finish?")
     assert_refused(cli(command, "rum=x"), "unknown key 'rum'. Did you mean 'run'?")
 
 
@@ -282,14 +308,14 @@ def test_what_cannot_be_tagged_is_refused(
         (["stat"], "no action 'stat'. Did you mean 'stats'?"),
         (["stats", "data=fils"], "data has no option 'fils'. Did you mean 'files'?"),
         (["stats", "data=files"], "data=files needs data.train=FILE"),
-        (["stats", "output=x"], "unknown key 'output'"),
+        (["stats", "output=x"], "--output: `ner-lab data stats` does not take it"),
         (["stats", "data.columns.lemma=1"], "'data.columns.lemma' is a new name there: add it with a plus sign"),
         (["stats", "data=conll2003", "data.dir=nowhere"], "data.dir=nowhere: no such folder"),
         (["export"], "where to? Give output=DIR."),
         (["lexicon", "output=x"], "Give --input FILE and --output FILE."),
         (["lexicon", "input=/nowhere/names.txt", "output=x"], "input=/nowhere/names.txt: there is no such file"),
         (["lexicon", "data=conll2003"], "'data=conll2003': a lexicon takes --input FILE,FILE and --output FILE only."),
-        (["export", "output=x", "scheme=IOX"], "'IOX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"),
+        (["export", "output=x", "scheme=IOX"], "'IOX' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"),
         (["export", "output=/dev/null"], "/dev/null"),
     ],
 )
@@ -309,7 +335,7 @@ def test_data_without_an_action_says_what_there_is(cli: Callable[..., Outcome]) 
     outcome = cli("data")
     assert outcome.code == 2
     for action in ("stats", "download", "export", "lexicon"):
-        assert action in outcome.out
+        assert action in outcome.err
 
 
 # faults of ours: a traceback, code 1
@@ -411,7 +437,7 @@ def test_without_the_network_a_download_says_how_to_do_without(tmp_path: Path, c
         address = f"http://127.0.0.1:{nobody.getsockname()[1]}/train.txt.gz"
         downloads = f"data.downloads=[{{url:'{address}',splits:{{train:train.txt}}}}]"
         outcome = cli("data", "download", "data=conll2000", downloads, f"data.cache_dir={tmp_path}")
-    assert_refused(outcome, f"{address} could not be fetched", "data.dir=FOLDER with the files of conll2000")
+    assert_refused(outcome, f"{address} could not be downloaded", "data.dir=FOLDER with the files of conll2000")
 
 
 def test_a_lexicon_is_built_from_lists_of_names(tmp_path: Path, cli: Callable[..., Outcome]) -> None:

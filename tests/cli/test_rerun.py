@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import torch
+from finished import same_weights
 from omegaconf import OmegaConf
+from preloaded import Preloaded
 from sample import Outcome
 
 from ner_lab.config.compose import compose_config
@@ -30,11 +32,6 @@ def metrics_of(folder: Path) -> dict[str, Any]:
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return RunFolder(folder).read_checkpoint()["state_dict"]
-
-
-def same_weights(one: Path, other: Path) -> bool:
-    there, here = weights_of(one), weights_of(other)
-    return there.keys() == here.keys() and all(torch.equal(there[name], here[name]) for name in there)
 
 
 @pytest.fixture
@@ -105,7 +102,7 @@ def test_a_run_without_a_state_begins_anew(
         (["--from={stopped}", "decoder=crff"], ["decoder has no option 'crff'", "crf"]),
         (["--from={stopped}", "paper=lample2016"], ["ner-lab train paper=lample2016"]),
         (["--from={stopped}", "seed"], ["'seed': expected KEY=VALUE"]),
-        (["--from={stopped}", "seed=x"], ["seed is 'x'"]),
+        (["--from={stopped}", "seed=x"], ["seed must be a whole number"]),
     ],
 )
 def test_what_cannot_be_gone_on_with_or_repeated_is_refused(
@@ -183,12 +180,12 @@ def test_where_a_strangers_run_is_put_does_not_lead_out(run: Path, tmp_path: Pat
     (source / "config.yaml").write_text(config.replace("run_name: run\n", "run_name: ../../elsewhere\n"))
     outcome = cli("train", "--from", str(source))
     assert outcome.code == 2
-    assert "run_name is '../../elsewhere'" in outcome.err
+    assert "run_name must be a folder within outputs/; got '../../elsewhere'" in outcome.err
 
 
-def started(arguments: list[str], folder: Path) -> "subprocess.Popen[str]":
+def started(arguments: list[str], folder: Path, python: str | Path = sys.executable) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "ner_lab.cli.train", *arguments],
+        [python, "-m", "ner_lab.cli.train", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -204,9 +201,13 @@ def wait_for(file: Path, process: "subprocess.Popen[str]") -> None:
     assert file.exists(), process.communicate()[0]
 
 
-def test_a_scheduler_can_tell_that_a_run_is_to_be_started_again(able: list[str], run: Path, tmp_path: Path) -> None:
+def test_a_scheduler_can_tell_that_a_run_is_to_be_started_again(
+    able: list[str], run: Path, preloaded: Preloaded, tmp_path: Path
+) -> None:
     settings = [*able, "hydra.run.dir=run"]
-    process = started([item.replace("max_epochs=12", "max_epochs=2000") for item in settings], tmp_path)
+    process = started(
+        [item.replace("max_epochs=12", "max_epochs=2000") for item in settings], tmp_path, preloaded.python
+    )
     wait_for(tmp_path / "run" / "checkpoints" / "state.ckpt", process)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[0]

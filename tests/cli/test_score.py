@@ -146,7 +146,7 @@ def test_several_files_are_compared_with_the_first(tmp_path: Path, cli: Callable
         (CASE.replace("B-LOC B-LOC", "B-PER B-LOC"), "b.conll:4: the gold entities of this sentence are not those of"),
         (CASE + CASE, "2 sentences, and"),
         ("Anna B-PER\n", "b.conll:1: 2 columns, expected at least 3"),
-        ("Anna X B-PER NNP\n", "b.conll:1: 'NNP' is no tag"),
+        ("Anna X B-PER NNP\n", "b.conll:1: 'NNP' is not a tag"),
         ("\n", "no sentence in it"),
     ],
 )

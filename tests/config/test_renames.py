@@ -1,12 +1,14 @@
 """Former names of keys work, with one line of warning where a person wrote them."""
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from preloaded import Preloaded
 from sample import Outcome
 
 from ner_lab.config.compose import apply_overrides, compose_config
@@ -65,7 +67,11 @@ def test_former_names_set_the_same_value_in_new_configs_and_in_those_of_runs(
 
 
 def test_a_study_with_former_names_has_the_same_jobs(
-    tmp_path: Path, cli: Callable[..., Outcome], small: list[str]
+    tmp_path: Path,
+    preloaded: Preloaded,
+    cli: Callable[..., Outcome],
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "conf/paper").mkdir(parents=True)
     (tmp_path / "conf/paper/mine.yaml").write_text("# @package _global_\nfail_below: 0\n")
@@ -79,6 +85,7 @@ def test_a_study_with_former_names_has_the_same_jobs(
     assert [job.folder for job in jobs] == [
         f"optimizer.clip_value={clip}/seed={seed}" for clip in (1, 2) for seed in (1, 2)
     ]
+    monkeypatch.setattr(sys, "executable", str(preloaded.python))  # of the job
     here = [f"hydra.searchpath=[file://{tmp_path}/conf]", f"hydra.sweep.dir={tmp_path}/out", "trainer.max_epochs=1"]
     outcome = cli("sweep", str(file), *small, *here, "hydra.sweeper.only=[b]", "seed=2", "hydra.launcher.n_jobs=1")
     assert outcome.code == 0, outcome

@@ -256,7 +256,7 @@ def try_out(place_files: Callable[[DictConfig], None]) -> Callable[[DictConfig],
     return try_out
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [name for name in STUDIES if not name.endswith("_glove50")])  # which differ in vectors
 def test_every_configuration_of_a_study_builds(name: str, try_out: Callable[[DictConfig], None]) -> None:
     for choices in sweep(name).configurations().values():
         try_out(configured(name, choices))

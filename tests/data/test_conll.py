@@ -273,7 +273,7 @@ def test_tags_that_break_the_stated_scheme_are_refused_with_their_line(
     tmp_path: Path, scheme: str, tags: str, line: int, wrong: str
 ) -> None:
     path = write(tmp_path, "York O\n\n" + "".join(f"w {tag}\n" for tag in tags.split()))
-    expected = rf"{re.escape(str(path))}:{line}: {wrong} in {scheme}\. Mend the tag, or state another data\.file_scheme"
+    expected = rf"{re.escape(str(path))}:{line}: {wrong} in {scheme}\. Fix the tag, or set another data\.file_scheme"
     with pytest.raises(UserError, match=expected):
         read(path, scheme)
 
@@ -291,7 +291,7 @@ def test_letters_of_two_schemes_in_one_file_are_refused(tmp_path: Path) -> None:
     ("text", "columns", "says"),
     [
         ("a O\nb x O\n", {}, [":2: 3 columns, line 1 has 2", "split on spaces or tabs", "data.separator"]),
-        ("\na x O\n\nb O\n", {}, [":4: 2 columns, line 2 has 3", "mend the line"]),
+        ("\na x O\n\nb O\n", {}, [":4: 2 columns, line 2 has 3", "fix the line"]),
         ("a x O\n-DOCSTART-\nb\n", {}, [":3: 1 column, line 1 has 3"]),
         ("a\tO\nb O\n", {}, [":2: 1 column, line 1 has 2", "split on tabs"]),
         ("a  O\nb O\n", {"separator": "space"}, [":2: 2 columns, line 1 has 3", "split on spaces;"]),
@@ -301,14 +301,14 @@ def test_letters_of_two_schemes_in_one_file_are_refused(tmp_path: Path) -> None:
         ("a\nb\n", {}, [":1: 1 column, so word and tag would be the same", "at least two columns", "data.separator"]),
         ("a O\n", {"separator": "tab"}, [":1: 1 column,", "data.separator"]),
         ("a O\n", {"word": 1}, [":1: 2 columns, so word and tag would be the same"]),
-        ("a O\nb PER\n", {}, [":2: 'PER' is no tag, but looks like an entity type", "column 1", "I- before each"]),
-        ("a O NNP\n", {}, [":1: 'NNP' is no tag", "read from column 2; set data.columns.tag"]),
-        ("a O\n\nb X-PER\n", {}, [":3: 'X-PER' is no tag"]),
-        ("a\t\tO\n", {"tag": 1}, [":1: '' is no tag"]),
-        ("", {}, [": no sentence in it", "The train split needs at least one", "data.train"]),
-        (" \n\n", {}, [": no sentence in it"]),
-        ("-DOCSTART- O\n\n", {}, [": no sentence in it"]),
-        ("-DOCSTART- O\n\n", {"docstart": "keep"}, [": no sentence in it"]),
+        ("a O\nb PER\n", {}, [":2: 'PER' is not a tag, but looks like an entity type", "column 1", "I- before each"]),
+        ("a O NNP\n", {}, [":1: 'NNP' is not a tag", "read from column 2; set data.columns.tag"]),
+        ("a O\n\nb X-PER\n", {}, [":3: 'X-PER' is not a tag"]),
+        ("a\t\tO\n", {"tag": 1}, [":1: '' is not a tag"]),
+        ("", {}, [": no sentences", "The train split needs at least one", "data.train"]),
+        (" \n\n", {}, [": no sentences"]),
+        ("-DOCSTART- O\n\n", {}, [": no sentences"]),
+        ("-DOCSTART- O\n\n", {"docstart": "keep"}, [": no sentences"]),
     ],
 )
 def test_a_refusal_names_file_and_line_what_was_expected_and_the_next_step(
@@ -346,22 +346,27 @@ COMMENTED = """\
         ("token\ttag\nAnna\tB-PER\nOslo\tB-LOC\n", {}, 1, ["looks like a header", "tail -n +2 eng.train"]),
         ('Sentence #,Word,Tag\n"Sentence: 1",Anna,B-per\n,",",O\n', {}, 1, ["it is CSV", "'\\n' * bool(r[0])"]),
         ('{"tokens": ["Anna"], "tags": ["B-PER"]}\n', {}, 1, ["it is JSON", "a word and its tag on each line"]),
-        ("Anna b-per\nleft o\n", {}, 1, ["'b-per' is no tag", "capital letters", "sed -E"]),
-        ("Anna O\nHolm -\n", {}, 2, ["'-' is no tag: the word has no annotation", "Write O", "leave its sentence out"]),
-        ("Anna B_PER\n", {}, 1, ["'B_PER' is no tag: a dash is expected", r"s/([[:blank:]][BIESLU])_/\1-/"]),
-        ("A B-NAME\nn M-NAME\na E-NAME\n", {}, 2, ["'M-NAME' is no tag: M- of BMES", r"s/([[:blank:]])M-/\1I-/"]),
-        ("Anna B\nHolm I\n", {}, 1, ["'B' is no tag: it has no entity type", "add a name for it"]),
+        ("Anna b-per\nleft o\n", {}, 1, ["'b-per' is not a tag", "capital letters", "sed -E"]),
+        (
+            "Anna O\nHolm -\n",
+            {},
+            2,
+            ["'-' is not a tag: the word has no annotation", "Write O", "leave its sentence out"],
+        ),
+        ("Anna B_PER\n", {}, 1, ["'B_PER' is not a tag: a dash is expected", r"s/([[:blank:]][BIESLU])_/\1-/"]),
+        ("A B-NAME\nn M-NAME\na E-NAME\n", {}, 2, ["'M-NAME' is not a tag: M- of BMES", r"s/([[:blank:]])M-/\1I-/"]),
+        ("Anna B\nHolm I\n", {}, 1, ["'B' is not a tag: it has no entity type", "add a name for it"]),
         (
             "Anna PERSON\nleft O\n",
             {},
             1,
-            ["'PERSON' is no tag, but looks like an entity type without", "Put I- before"],
+            ["'PERSON' is not a tag, but looks like an entity type without", "Put I- before"],
         ),
-        ("The DT\ncat NN\nsat VBD\n", {}, 1, ["'DT' is no tag", "DT, NN, VBD and no O", "part-of-speech tags?"]),
-        ("Anna\tB-Drug Name\n", {}, 1, ["'B-Drug Name' is no tag: its type holds a blank", "B-Drug_Name"]),
-        ("Bank B-ORG|B-LOC\n", {}, 1, ["'B-ORG|B-LOC' is no tag: these are two", "Keep one"]),
+        ("The DT\ncat NN\nsat VBD\n", {}, 1, ["'DT' is not a tag", "DT, NN, VBD and no O", "part-of-speech tags?"]),
+        ("Anna\tB-Drug Name\n", {}, 1, ["'B-Drug Name' is not a tag: its type holds a blank", "B-Drug_Name"]),
+        ("Bank B-ORG|B-LOC\n", {}, 1, ["'B-ORG|B-LOC' is not a tag: these are two", "Keep one"]),
         ("Anna O\nBank B-ORG|O\n", {}, 2, ["these are two"]),
-        ("Anna B-PER NNP\nleft O VBD\n", {}, 1, ["'NNP' in column 2 is no tag", "set data.columns.tag=1"]),
+        ("Anna B-PER NNP\nleft O VBD\n", {}, 1, ["'NNP' in column 2 is not a tag", "set data.columns.tag=1"]),
     ],
 )
 def test_formats_and_dialects_that_people_have_are_refused_by_their_kind_with_a_fitting_step(
@@ -390,7 +395,7 @@ def test_a_column_that_counts_the_words_is_not_taken_for_words(tmp_path: Path, n
         "".join(f"{number}\tHer\tO\tO\n" for number in sentence.split()) + "\n" for sentence in numbers.split("|")
     )
     path = write(tmp_path, text)
-    with pytest.raises(UserError, match=r":1: column 0 counts the words .*set data\.columns='\{word: 1, tag: 2\}'"):
+    with pytest.raises(UserError, match=r":1: column 0 numbers the words .*set data\.columns='\{word: 1, tag: 2\}'"):
         read(path)
     assert {word for words, _ in read(path, word=1) for word in words} == {"Her"}
 
@@ -438,7 +443,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{re.escape(str(tmp_path))}: is a folder\. A text file was expected"):
+    with pytest.raises(UserError, match=rf"^{re.escape(str(tmp_path))}: is a folder\. Expected a text file"):
         read_text(tmp_path)
 
 

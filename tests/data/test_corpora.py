@@ -113,7 +113,7 @@ def test_a_stated_file_that_is_missing_or_a_folder_is_refused_by_its_key(tmp_pat
 
 
 def test_a_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"data\.dir={tmp_path}/none: no such folder. Give the folder that holds the"):
+    with pytest.raises(UserError, match=rf"data\.dir={tmp_path}/none: no such folder. Give the folder of the"):
         locate(options(dir=f"{tmp_path}/none", local=LOCAL))
 
 
@@ -123,7 +123,7 @@ def test_a_folder_that_lacks_a_split_says_what_was_looked_for(tmp_path: Path, mo
     with pytest.raises(UserError) as refusal:
         locate(options(dir=str(tmp_path), local=LOCAL, downloads=DOWNLOADS))
     assert str(refusal.value) == (
-        f"data.dir={tmp_path}: no train split there, looked for train.txt or eng.train. "
+        f"data.dir={tmp_path}: no train split in this folder, looked for train.txt or eng.train. "
         "Rename the file, or give its path as data.train=FILE."
     )
 

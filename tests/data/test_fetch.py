@@ -167,7 +167,9 @@ def test_a_file_that_was_damaged_since_it_was_fetched_is_named_and_left_alone(
     damaged = CONTENT[:70] + b"?" + CONTENT[71:]
     (folder / "corpus.txt").write_bytes(damaged)
     os.utime(folder / "corpus.txt", (1, 1))
-    with pytest.raises(UserError, match=f"{folder}/corpus.txt: its sha256 is .* Delete it, and .* again. {HINT}"):
+    with pytest.raises(
+        UserError, match=f"{folder}/corpus.txt: its sha256 is .* Delete it to download it again. {HINT}"
+    ):
         fetch(download, folder, HINT)
     assert (folder / "corpus.txt").read_bytes() == damaged
 
@@ -182,7 +184,7 @@ def test_a_file_without_a_published_sum_is_noted_with_the_one_it_has(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         fetch(Download(site.url()), tmp_path, HINT)
-    assert f"{site.url()} has no published sum; its SHA-256 here is {SUM.removeprefix('sha256:')}" in caplog.text
+    assert f"{site.url()} has no published checksum; its SHA-256 is {SUM.removeprefix('sha256:')}" in caplog.text
 
 
 def test_progress_ends_at_the_whole_size_and_never_goes_back(site: Site, tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_a_connection_cut_in_the_middle_is_an_error_that_says_what_is_kept(
 ) -> None:
     site.cut_after, site.chunked = 5000, chunked
     message = refusal(Download(site.url(), SUM), tmp_path)
-    assert message.startswith(f"{site.url()} could not be fetched: ")
+    assert message.startswith(f"{site.url()} could not be downloaded: ")
     (kept,) = parts(tmp_path)
     assert f"{len(kept):,} bytes are kept and will be continued" in message
     assert kept == CONTENT[: len(kept)]
@@ -278,7 +280,7 @@ def test_a_wrong_sum_names_the_one_found_and_the_one_expected_and_leaves_nothing
     expected = found[::-1]
     message = refusal(Download(site.url(), f"{algorithm}:{expected}"), tmp_path)
     assert f"{site.url()}: its {algorithm} is {found}, expected {expected}." in message
-    assert "try again, or the publisher has changed it" in message
+    assert "try again. If it fails again, the publisher has changed the file" in message
     assert parts(tmp_path) == []
 
 
@@ -290,13 +292,13 @@ def test_offline_the_address_and_the_way_without_a_network_are_told(
         closed.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/corpus.txt"
         message = refusal(Download(url, SUM), tmp_path)
-    assert message.startswith(f"{url} could not be fetched: ")
+    assert message.startswith(f"{url} could not be downloaded: ")
     assert "refused" in message
     assert "kept" not in message
 
 
 def test_a_file_that_the_server_lacks_is_an_error(site: Site, tmp_path: Path) -> None:
-    assert f"{site.url('/none')} could not be fetched: Not Found." in refusal(Download(site.url("/none")), tmp_path)
+    assert f"{site.url('/none')} could not be downloaded: Not Found." in refusal(Download(site.url("/none")), tmp_path)
 
 
 # servers that say what is not so
@@ -382,7 +384,7 @@ def test_an_answer_that_is_no_http_is_an_error(tmp_path: Path, monkeypatch: pyte
         server = threading.Thread(target=serve)
         server.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/corpus.txt"
-        assert f"{url} could not be fetched: " in refusal(Download(url, SUM), tmp_path)
+        assert f"{url} could not be downloaded: " in refusal(Download(url, SUM), tmp_path)
         server.join()
 
 
@@ -404,7 +406,7 @@ def test_only_https_is_fetched_from_other_machines(tmp_path: Path, monkeypatch: 
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr(socket, "create_connection", no_connection)
-    assert refusal(Download(url, SUM), tmp_path).startswith(f"{url}: only https addresses are fetched.")
+    assert refusal(Download(url, SUM), tmp_path).startswith(f"{url}: only https URLs can be downloaded.")
 
 
 def test_a_redirect_is_followed_within_what_may_be_fetched(site: Site, tmp_path: Path) -> None:
@@ -417,7 +419,7 @@ def test_a_redirect_is_followed_within_what_may_be_fetched(site: Site, tmp_path:
 def test_a_redirect_to_plain_http_elsewhere_is_refused(site: Site, tmp_path: Path) -> None:
     site.redirects["/old.txt"] = "http://example.invalid/corpus.txt"
     message = refusal(Download(site.url("/old.txt"), SUM), tmp_path)
-    assert "it redirects to http://example.invalid/corpus.txt, and only https addresses are fetched" in message
+    assert "it redirects to http://example.invalid/corpus.txt, and only https URLs can be downloaded" in message
 
 
 @pytest.mark.parametrize(
@@ -426,14 +428,14 @@ def test_a_redirect_to_plain_http_elsewhere_is_refused(site: Site, tmp_path: Pat
 )
 def test_a_redirect_to_what_is_no_address_of_ours_is_an_error(site: Site, tmp_path: Path, place: str) -> None:
     site.redirects["/old.txt"] = place
-    assert f"{site.url('/old.txt')} could not be fetched: " in refusal(Download(site.url("/old.txt")), tmp_path)
+    assert f"{site.url('/old.txt')} could not be downloaded: " in refusal(Download(site.url("/old.txt")), tmp_path)
     assert parts(tmp_path) == []
 
 
 def test_a_server_of_another_machine_cannot_lead_to_one_of_this() -> None:
     asked = urllib.request.Request("https://example.org/corpus.txt")
     for place in ["http://127.0.0.1:8080/admin", "http://localhost/", "http://example.org/corpus.txt"]:
-        with pytest.raises(urllib.error.URLError, match="only https addresses are fetched"):
+        with pytest.raises(urllib.error.URLError, match="only https URLs can be downloaded"):
             fetching._SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "Found", HTTPMessage(), place)
     led = fetching._SafeRedirects().redirect_request(
         asked, io.BytesIO(), 302, "Found", HTTPMessage(), "https://example.net/corpus.txt"
@@ -459,17 +461,17 @@ def test_nothing_is_sent_but_what_is_asked_for_and_by_whom(
 
 def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path: Path) -> None:
     message = refusal(Download("https://me:secret@example.org/corpus.txt", SUM), tmp_path)
-    assert message.startswith("https://...@example.org/corpus.txt: names and passwords in an address")
+    assert message.startswith("https://...@example.org/corpus.txt: user names and passwords in a URL")
     assert "secret" not in message
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://example.org", "without the name of a file"),
-        ("https://example.org/a/..", "without the name of a file"),
-        ("https://example.org/?f=corpus.txt", "without the name of a file"),
-        ("https://[::1/corpus.txt", "no address"),
+        ("https://example.org", "does not end with a file name"),
+        ("https://example.org/a/..", "does not end with a file name"),
+        ("https://example.org/?f=corpus.txt", "does not end with a file name"),
+        ("https://[::1/corpus.txt", "not a valid URL"),
         ("https://example.org/korpus mit leerzeichen.txt", "%20"),
         ("https://example.org/wörter.txt", "%20"),
         ("https://example.org/a\r\nX-Evil: 1/b", "%20"),
@@ -484,7 +486,7 @@ def test_an_address_that_cannot_be_one_is_an_error_at_once(tmp_path: Path, url: 
 
 @pytest.mark.parametrize("checksum", ["sha256:abc", "sha512:" + "0" * 128, "0" * 64, "sha256:" + "G" * 64, "md5:", ""])
 def test_a_sum_that_no_file_can_have_is_an_error_at_once(tmp_path: Path, checksum: str) -> None:
-    assert f"its checksum is '{checksum}'" in refusal(Download("https://example.org/a.txt", checksum), tmp_path)
+    assert f"invalid checksum '{checksum}'" in refusal(Download("https://example.org/a.txt", checksum), tmp_path)
 
 
 def test_certificates_are_checked_whatever_the_program_around_has_switched_off(
@@ -564,7 +566,9 @@ def test_an_archive_that_ends_too_early_is_an_error_wherever_it_ends(tmp_path: P
     archive, target = tmp_path / f"a.{kind}", tmp_path / "train.txt"
     for end in range(kind == "gz", len(whole)):  # a gzip file of nothing is one of no parts
         archive.write_bytes(whole[:end])
-        with pytest.raises(UserError, match=rf"^{re.escape(str(archive))}: .*Delete the file and start again\. {HINT}"):
+        with pytest.raises(
+            UserError, match=rf"^{re.escape(str(archive))}: .*Delete the file and run .* again\. {HINT}"
+        ):
             extract(kind, archive, target)
         assert [path.name for path in tmp_path.iterdir()] == [archive.name]
 
@@ -581,7 +585,7 @@ def test_a_changed_byte_of_the_packed_text_never_goes_unnoticed(tmp_path: Path, 
         try:
             extract(kind, archive, target)
         except UserError as error:
-            assert "Delete the file and start again" in str(error)  # noqa: PT017
+            assert "Delete the file and run the command again" in str(error)  # noqa: PT017
             assert not target.exists()
         else:
             harmless += 1
@@ -601,14 +605,14 @@ def packed_in_zip(whole: bytes) -> bytes:
 def test_what_is_no_archive_is_an_error(tmp_path: Path, kind: str) -> None:
     archive = tmp_path / f"a.{kind}"
     archive.write_bytes(b"<html>Please log in</html>")
-    with pytest.raises(UserError, match="Delete the file and start again"):
+    with pytest.raises(UserError, match="Delete the file and run the command again"):
         extract(kind, archive, tmp_path / "train.txt")
 
 
 def test_a_zip_file_without_the_member_says_what_it_holds(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zipped({"corpus/README": b"", "corpus/eng.train": TEXT}))
-    expected = rf"no 'train.txt' in it; it holds corpus/README, corpus/eng\.train\. {HINT}"
+    expected = rf"no 'train.txt' in the archive, which has corpus/README, corpus/eng\.train\. {HINT}"
     with pytest.raises(UserError, match=expected):
         extract_zip(archive, "train.txt", tmp_path / "train.txt", HINT)
 

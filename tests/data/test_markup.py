@@ -98,12 +98,12 @@ def test_byte_order_mark_crlf_and_last_newline_do_not_matter(tmp_path: Path, cha
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("[LOC Hull won", "a bracket that is no entity. Entities are written [TYPE words], unnested."),
-        ("Hull] won", "a bracket that is no entity"),
-        ("[loc Hull] won", "a bracket that is no entity"),
-        ("[Hull] won", "a bracket that is no entity"),
-        ("[LOC ] won", "a bracket that is no entity"),
-        ("[ORG [LOC Hull] City] won", "a bracket that is no entity"),
+        ("[LOC Hull won", "unmatched bracket. Entities are written [TYPE words], unnested."),
+        ("Hull] won", "unmatched bracket"),
+        ("[loc Hull] won", "unmatched bracket"),
+        ("[Hull] won", "unmatched bracket"),
+        ("[LOC ] won", "unmatched bracket"),
+        ("[ORG [LOC Hull] City] won", "unmatched bracket"),
         ("[LOC Hul]l won", "the entity 'Hul' does not begin and end with a word. The words here are: Hull won"),
         ("pro-[LOC Hull]", "the entity 'Hull' does not begin and end with a word. The words here are: pro-Hull"),
         ("[LOC Hull][LOC York]", "the entity 'Hull' does not begin and end with a word. The words here are: HullYork"),
@@ -118,7 +118,7 @@ def test_wrong_markup_is_refused_with_its_line_and_what_was_expected(tmp_path: P
 
 @pytest.mark.parametrize("text", ["", "\n \n", "# a | report\n"])
 def test_a_split_without_a_sentence_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UserError, match=r"train\.txt: no sentence in it\. The train split needs at least one"):
+    with pytest.raises(UserError, match=r"train\.txt: no sentences\. The train split needs at least one"):
         read(tmp_path, text)
 
 

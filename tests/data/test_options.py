@@ -140,7 +140,7 @@ def test_columns_need_the_numbers_of_word_and_tag(columns: dict[str, Any]) -> No
 @pytest.mark.parametrize("key", ["scheme", "file_scheme"])
 def test_schemes_are_checked_and_written_one_way(key: str) -> None:
     assert getattr(options(**{key: "bio"}), key) == "IOB2"
-    with pytest.raises(UserError, match=r"'IOBX' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
+    with pytest.raises(UserError, match=r"'IOBX' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"):
         options(**{key: "IOBX"})
 
 
@@ -153,7 +153,7 @@ def test_train_and_dev_are_trained_on_whichever_way_round_they_are_written(train
 
 def test_a_files_scheme_may_be_left_to_be_recognised() -> None:
     assert options().file_scheme == "auto"
-    with pytest.raises(UserError, match=r"'auto' is no tag scheme\. Schemes: IO, IOB1"):
+    with pytest.raises(UserError, match=r"'auto' is not a tag scheme; use one of IO, IOB1"):
         options(scheme="auto")
 
 

@@ -402,7 +402,7 @@ def test_too_little_coverage_is_an_error_with_the_counts_even_where_the_data_is_
     assert known < types
     if cached:
         prepare(options, Cues(), vectors_in(tmp_path))
-    counts = f"only {len(known)} of {len(types)} words .*min_coverage asks for 90%"
+    counts = f"only {len(known)} of {len(types)} words .*min_coverage requires 90%"
     with pytest.raises(UserError, match=counts):
         prepare(options, Cues(), vectors_in(tmp_path, min_coverage=0.9))
     prepare(options, Cues(), vectors_in(tmp_path, min_coverage=len(known) / len(types)))
@@ -412,7 +412,7 @@ def test_a_file_that_knows_no_word_of_the_corpus_is_an_error_with_the_counts(tmp
     vectors = vectors_in(tmp_path, min_coverage=0.01)
     vectors.path.write_text("whole,line,as,one,token 1 2 3\n", encoding="utf-8")
     types = {row[0] for text in TEXTS.values() for sentence in sentences_in(text) for row in sentence}
-    with pytest.raises(UserError, match=rf"vectors\.txt: only 0 of {len(types)} words .*read as complete lines\?"):
+    with pytest.raises(UserError, match=rf"vectors\.txt: only 0 of {len(types)} words .*read as single tokens\?"):
         prepare(options_in(tmp_path), Cues(), vectors)
 
 
@@ -438,7 +438,7 @@ def test_types_that_train_lacks_have_one_line_a_split_and_are_never_tags_of_the_
 
 
 def test_a_train_split_without_a_single_entity_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train\.conll: no entity in it, all tags are O\..*data\.columns\.tag"):
+    with pytest.raises(UserError, match=r"train\.conll: no entities, all tags are O\..*data\.columns\.tag"):
         prepare(options_in(tmp_path, train_text="fog NN O, rose VBD O"), Cues(), NoVectors())
     assert not entries(tmp_path)
 

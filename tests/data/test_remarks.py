@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ner_lab.config.compose import compose_config
 from ner_lab.data.corpora import locate, read_corpus
 from ner_lab.data.options import DataOptions
 from ner_lab.data.readers.conll import ColumnFormat, read_split
@@ -112,3 +113,25 @@ def test_all_types_that_train_lacks_are_one_line_a_split(tmp_path: Path) -> None
     assert line.startswith("dev: 299 types that train lacks: T001, T002, ")
     assert f"and 279 more; 598 entities (the first: {tmp_path}/dev.conll:3)." in line
     assert len(line) < 400
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "expected"),
+    [
+        ("markup", {"word": 1, "tag": 3}, ["data.columns={'word': 1, 'tag': 3} does not apply to news"]),
+        ("markup", {"word": 0, "pos": 1, "chunk": 2, "tag": 3}, []),
+        ("markup", {"word": 0, "tag": -1}, []),
+        ("columns", {"word": 1, "tag": 3}, []),
+    ],
+)
+def test_columns_set_for_a_corpus_in_markup_give_one_line(
+    form: str, columns: dict[str, int], expected: list[str]
+) -> None:
+    lines = remarks_on({}, DataOptions(name="news", format=form, columns=columns))
+    assert [line.partition(", which")[0] for line in lines] == expected
+
+
+def test_the_built_in_corpus_as_configured_gives_no_line_on_columns() -> None:
+    for name in ("builtin", "files"):
+        columns = dict(compose_config([f"data={name}"]).data.columns)
+        assert remarks_on({}, DataOptions(name=name, format="markup", columns=columns)) == []

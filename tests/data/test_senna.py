@@ -38,7 +38,7 @@ def test_what_is_wanted_later_comes_out_of_the_same_archive_and_the_rest_stays(t
 
 def test_an_archive_without_a_wanted_file_is_refused(tmp_path: Path) -> None:
     path = senna_archive(tmp_path, {"senna/hash/ner.loc.lst": b"oslo\n"})
-    with pytest.raises(UserError, match=r"senna-v3\.0\.tgz: no hash/ner\.org\.lst in it\. Is it SENNA 3\.0\?"):
+    with pytest.raises(UserError, match=r"senna-v3\.0\.tgz: no hash/ner\.org\.lst in the archive\. Is it SENNA 3\.0\?"):
         senna_folder(DOWNLOAD, ["hash/ner.loc.lst", "hash/ner.org.lst"], tmp_path, "")
     assert list(path.parent.glob("senna/**/*.lst")) == []
 

@@ -239,7 +239,7 @@ def test_spans_that_overlap_are_empty_or_leave_the_sentence_are_refused(spans: l
 
 
 def test_tags_of_an_unknown_scheme_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"'IOBX' is no tag scheme.*IOBES"):
+    with pytest.raises(ValueError, match=r"'IOBX' is not a tag scheme.*IOBES"):
         tags_of([Span("PER", 0, 1)], 1, "IOBX")
 
 
@@ -256,9 +256,9 @@ def test_a_letter_of_another_scheme_is_never_proper(scheme: str) -> None:
 
 @pytest.mark.parametrize("tag", ["", "B", "B-", "-PER", "PER", "X-PER", "b-PER", "O-PER", "PER-B", "BI-PER", "o", "_"])
 def test_what_is_no_tag_is_refused_by_its_name(tag: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"'{tag}' is no tag: expected O, or one of B- I-")):
+    with pytest.raises(ValueError, match=re.escape(f"'{tag}' is not a tag: expected O, or one of B- I-")):
         split_tag(tag)
-    with pytest.raises(ValueError, match="is no tag"):
+    with pytest.raises(ValueError, match="is not a tag"):
         spans_of(["O", tag])
 
 
@@ -328,7 +328,7 @@ def test_every_scheme_is_known_by_its_own_name(scheme: str) -> None:
 
 @pytest.mark.parametrize("name", ["IOBX", "", None, 3])
 def test_an_unknown_scheme_is_an_error_that_lists_the_schemes(name: object) -> None:
-    with pytest.raises(UserError, match=rf"'{name}' is no tag scheme. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
+    with pytest.raises(UserError, match=rf"'{name}' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"):
         check_scheme(name)  # type: ignore[arg-type]
 
 

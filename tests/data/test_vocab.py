@@ -39,7 +39,7 @@ def test_digits_are_kept_or_zeroed_one_by_one_or_in_runs(digits: str, expected: 
 
 
 def test_an_unknown_way_with_digits_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"data.digits is 'none'.*keep, zero or zero_run"):
+    with pytest.raises(UserError, match=r"data\.digits must be one of keep, zero, zero_run; got 'none'"):
         normalise_digits("1", "none")
 
 
@@ -53,7 +53,7 @@ def test_each_lookup_step_makes_its_form_of_a_word(step: str, form: str) -> None
 
 def test_an_unknown_lookup_step_is_an_error_that_lists_the_known_ones() -> None:
     assert check_lookup(["lower", "exact"]) == ("lower", "exact")
-    with pytest.raises(UserError, match=r"'upper' is unknown. Steps: exact, lower, lower_zero_digits"):
+    with pytest.raises(UserError, match=r"'upper' is not a look-up step; use one of exact, lower, lower_zero_digits"):
         check_lookup(["exact", "upper"])
 
 
@@ -136,7 +136,7 @@ def test_no_entities_of_known_types_need_a_tag_beyond_the_vocabulary(scheme: str
 
 
 def test_an_unknown_scheme_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"'BMES' is no tag scheme\. Schemes: IO, IOB1, IOB2, IOBES, BILOU"):
+    with pytest.raises(UserError, match=r"'BMES' is not a tag scheme; use one of IO, IOB1, IOB2, IOBES, BILOU"):
         TagVocab.of(["PER"], "BMES")
 
 

@@ -306,13 +306,13 @@ def test_line_ends_and_rare_blanks_within_words_change_nothing(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a O O\nb O\n", ":2: 2 columns. Expected are three with one blank between them, `token gold predicted`."),
+        ("a O O\nb O\n", ":2: 2 columns. Expected three with one blank between them, `token gold predicted`."),
         ("\na O\tO\n", ":2: 2 columns"),
         ("a NNP O O\n", ":1: 4 columns"),
         (" O O\n", ":1: 2 columns"),
-        ("a O O\n\nb PER O\n", ":3: 'PER' is no tag"),
-        ("a O O\nb O X-LOC\n", ":2: 'X-LOC' is no tag"),
-        ("\n\n", ": no sentence in it"),
+        ("a O O\n\nb PER O\n", ":3: 'PER' is not a tag"),
+        ("a O O\nb O X-LOC\n", ":2: 'X-LOC' is not a tag"),
+        ("\n\n", ": no sentences"),
     ],
 )
 def test_a_line_that_is_no_prediction_is_named_with_its_number(text: str, message: str, tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ def test_aliases_are_refused_before_they_are_followed(file: Path) -> None:
     """Else 12 lines would be a list of 200,000,000,000."""
     lines = ["a0: &a0 [ha, ha]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     file.write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"config\.yaml:2: .*no aliases"):
+    with pytest.raises(UserError, match=r"config\.yaml:2: aliases .*not allowed"):
         read_yaml(file)
     file.write_text("a: &a {b: *a}\n")
-    with pytest.raises(UserError, match=r"config\.yaml:1: .*no aliases"):
+    with pytest.raises(UserError, match=r"config\.yaml:1: aliases .*not allowed"):
         read_yaml(file)
 
 
@@ -72,7 +72,7 @@ def test_aliases_are_refused_before_they_are_followed(file: Path) -> None:
         (b"a: " + b"9" * 10_000, "cannot be read as YAML"),
         (b"%YAML 9.9\n---\na: 1\n", "cannot be read as YAML"),
         (b"--- a\n--- b\n", "cannot be read as YAML"),
-        (b"x" * (LARGEST + 1), "5,000,001 bytes, and it may have 5,000,000"),
+        (b"x" * (LARGEST + 1), "5,000,001 bytes; the limit is 5,000,000"),
     ],
 )
 def test_yaml_that_is_none_is_an_error(content: bytes, said: str, file: Path) -> None:
@@ -120,10 +120,10 @@ def test_a_place_is_within_its_folder_or_refused(tmp_path: Path) -> None:
     assert resolve_inside(folder / "near" / "x", folder) == folder / "near" / "x"
     for name, target in {"out": "..", "far": "/etc", "gone": tmp_path / "none", "beside": "../run2"}.items():
         (folder / name).symlink_to(target)
-        with pytest.raises(UserError, match=f"{name}: it leads out of the run folder, to /"):
+        with pytest.raises(UserError, match=f"{name}: links to /"):
             resolve_inside(folder / name, folder)
     (folder / "self").symlink_to("self")
-    with pytest.raises(UserError, match="self: leads nowhere"):
+    with pytest.raises(UserError, match="self: broken link"):
         resolve_inside(folder / "self", folder)
     os.mkfifo(folder / "pipe")
     with pytest.raises(UserError, match="pipe: neither a file nor a folder"):

@@ -89,9 +89,9 @@ def test_logs_and_last_words_hold_no_secret(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"logger": {"base_url": "https://u:word@h"}}, r"^logger\.base_url holds a name or a password"),
-        ({"data": {"downloads": [{"url": "https://word@h/x"}]}}, r"^data\.downloads\[0\]\.url holds a name"),
-        ({"a": {"b": "x canary-hf-4d5e6f y"}}, r"^a\.b holds the value of the environment variable HF_TOKEN"),
+        ({"logger": {"base_url": "https://u:word@h"}}, r"^logger\.base_url has a user name or password"),
+        ({"data": {"downloads": [{"url": "https://word@h/x"}]}}, r"^data\.downloads\[0\]\.url has a user name"),
+        ({"a": {"b": "x canary-hf-4d5e6f y"}}, r"^a\.b has the value of the environment variable HF_TOKEN"),
     ],
 )
 @pytest.mark.usefixtures("secrets")
@@ -156,7 +156,7 @@ def test_a_secret_in_the_command_line_is_neither_recorded_nor_shown(
     refused = cli(
         "train", *small, "logger=wandb", "logger.base_url=https://me:word@wandb.example.org", "hydra.run.dir=a"
     )
-    assert (refused.code, "logger.base_url holds a name or a password" in refused.err) == (2, True)
+    assert (refused.code, "logger.base_url has a user name or password" in refused.err) == (2, True)
     done = cli("train", *small, "trainer.max_epochs=1", "hydra.run.dir=b", "hydra.job.name=canary-hf-4d5e6f")
     assert done.code == 0, done.err
     recorded = json.loads((tmp_path / "b" / "run.json").read_text())

@@ -89,7 +89,7 @@ NOTHING = "word_embedding=none char_encoder=none"
         ("features=huang features.wiring=sideways", "features.wiring must be one of direct, encoder, counts"),
         ("features=huang features.min_count=0", "features.min_count must be"),
         ("features=huang features.smoothing=0", "features.smoothing must be above 0"),
-        ("word_embedding=file word_embedding.path=x word_embedding.lookup=[upper]", "look-up step 'upper'"),
+        ("word_embedding=file word_embedding.path=x word_embedding.lookup=[upper]", "'upper' is not a look-up step"),
     ],
 )
 def test_a_value_that_a_part_cannot_have_is_refused_with_its_key(

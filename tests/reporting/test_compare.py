@@ -531,7 +531,7 @@ def test_a_damaged_file_of_predictions_is_named_with_its_line(
 def test_help_says_what_compare_takes(cli: Callable[..., Outcome]) -> None:
     outcome = cli("compare", "--help")
     assert outcome.code == 0
-    assert outcome.out.startswith("ner-lab compare A B ")
+    assert outcome.out.startswith("usage: ner-lab compare A B ")
     for key in ("--split ", "--output ", "--show ", "--rounds "):
         assert key in outcome.out
 

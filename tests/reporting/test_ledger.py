@@ -157,7 +157,7 @@ def test_a_run_told_more_than_its_study_says_is_no_row_of_it(made: Path, tmp_pat
     added = add([study], tmp_path / "results")
     ((_, record),) = read_ledger(tmp_path / "results")
     assert "letters" not in rows_in(record)
-    assert added.apart[0].endswith("no row of letters, for it had trainer.max_epochs=5")
+    assert added.apart[0].endswith("no row of letters, because it had trainer.max_epochs=5")
 
 
 def test_predictions_that_were_not_scored_are_refused(made: Path, tmp_path: Path) -> None:

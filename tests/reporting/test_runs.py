@@ -84,15 +84,15 @@ def test_a_lock_that_nobody_holds_is_no_running_job(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ("", "cannot be read as JSON"),
-        ("[1, 2]", "no `status` of ok or failed"),
-        ('{"accuracy": 0.9}', "no `status` of ok or failed"),
-        ('{"status": "ok"}', "scores of neither dev nor test"),
+        ("[1, 2]", "`status` must be ok or failed"),
+        ('{"accuracy": 0.9}', "`status` must be ok or failed"),
+        ('{"status": "ok"}', "no dev or test scores"),
         ('{"status": "ok", "test": {"f1": "high"}}', "no number for test.f1"),
         ('{"status": "ok", "test": {"f1": NaN}}', "no number for test.f1"),
         ('{"status": "ok", "test": 91}', "no number for test.f1"),
         ('{"status": "ok", "test": {"f1": 91, "per_type": [1]}}', "no scores in test.per_type"),
-        ('{"status": "ok", "test": {"f1": 91}, "history": "long"}', "its `history` is no list"),
-        ('{"status": "ok", "test": {"f1": 91}, "parameters": {"decoder": "many"}}', "its `parameters` are no numbers"),
+        ('{"status": "ok", "test": {"f1": 91}, "history": "long"}', "`history` must be a list"),
+        ('{"status": "ok", "test": {"f1": 91}, "parameters": {"decoder": "many"}}', "`parameters` must be numbers"),
     ],
 )
 def test_a_metrics_file_that_is_none_is_named_and_the_rest_goes_on(content: str, reason: str, tmp_path: Path) -> None:

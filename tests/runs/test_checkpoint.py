@@ -74,7 +74,7 @@ def test_what_torch_alone_wrote_is_held_against_the_sums_of_its_members(tmp_path
     good = path.read_bytes()
     at = good.index(torch.arange(20.0).numpy().tobytes()) + 5
     path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
-    with pytest.raises(UserError, match="does not have the checksum"):
+    with pytest.raises(UserError, match=r"checksum .*does not match"):
         read_checkpoint_file(path)
 
 
@@ -102,7 +102,7 @@ def test_a_file_cut_short_anywhere_is_refused(every: int, file: Path) -> None:
     good = file.read_bytes()
     for length in range(0, len(good), every):
         file.write_bytes(good[:length])
-        with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint, or one that was cut short"):
+        with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint, or truncated"):
             read_checkpoint_file(file)
 
 
@@ -114,7 +114,7 @@ def test_torch_alone_would_not_see_a_changed_weight(tmp_path: Path) -> None:
     at = good.index(torch.full((9,), 1.0).numpy().tobytes()) + 2
     file.write_bytes(good[:at] + bytes([good[at] ^ 64]) + good[at + 1 :])
     assert not torch.equal(torch.load(file, weights_only=True)["weight"], torch.full((50, 50), 1.0))
-    with pytest.raises(UserError, match="does not have the checksum"):
+    with pytest.raises(UserError, match=r"checksum .*does not match"):
         read_checkpoint_file(file)
 
 
@@ -131,7 +131,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused_unopened(tmp_path
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\0" * 5_000_000)
     assert file.stat().st_size < 50_000
-    with pytest.raises(UserError, match="torch did not write: it is compressed"):
+    with pytest.raises(UserError, match="not written by torch: it is compressed"):
         read_checkpoint_file(file)
 
 
@@ -155,7 +155,7 @@ def test_two_members_of_one_name_are_refused(unsummed: Path) -> None:
     with zipfile.ZipFile(unsummed, "a") as archive:
         pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         archive.writestr(pickled, b"\x80\x02}.")
-    with pytest.raises(UserError, match="two members have one name"):
+    with pytest.raises(UserError, match="two members have the same name"):
         read_checkpoint_file(unsummed)
 
 
@@ -163,7 +163,7 @@ def test_a_zip_file_behind_an_older_format_is_refused(unsummed: Path, mark: Path
     """A reader of zip files finds the archive at the end, torch the pickle at the beginning."""
     unsummed.write_bytes(pickle.dumps(Bomb(os.system, f"touch {mark}"), protocol=2) + unsummed.read_bytes())
     assert zipfile.is_zipfile(unsummed)
-    with pytest.raises(UserError, match="not a zip file, as torch writes them"):
+    with pytest.raises(UserError, match="not a zip file written by torch"):
         read_checkpoint_file(unsummed)
     assert not mark.exists()
 
@@ -220,7 +220,7 @@ def test_a_bomb_does_not_go_off(kind: str, place: str, tmp_path: Path, mark: Pat
     }[place]
     file = tmp_path / "best.ckpt"
     torch.save(content, file)
-    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint that can be read; no code of it was run"):
+    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint, or unreadable; none of its code was run"):
         read_checkpoint_file(file)
     assert not mark.exists()
 
@@ -319,8 +319,8 @@ def holding_itself() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([1, 2], "it holds list, not a dictionary"),
-        (torch.zeros(2), "it holds Tensor, not a dictionary"),
+        ([1, 2], "it contains list, not a dictionary"),
+        (torch.zeros(2), "it contains Tensor, not a dictionary"),
         (holding_itself(), "a list that holds itself"),
         ({"a": torch.zeros(2, device="meta")}, "without numbers"),
         ({"a": torch.zeros(1).expand(1_000_000_000_000)}, "1,000,000,000,000 numbers, more than lie in it"),

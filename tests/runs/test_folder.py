@@ -126,10 +126,10 @@ def test_paths_not_given_yet_are_left_alone() -> None:
 def test_a_folder_that_is_no_run_is_refused_with_what_it_lacks(tmp_path: Path, run: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"no config\.yaml there"):
+    with pytest.raises(UserError, match=r"config\.yaml is missing"):
         load(tmp_path)
     (tmp_path / "config.yaml").write_text((run / "config.yaml").read_text())
-    with pytest.raises(UserError, match=r"no checkpoints/best\.ckpt there"):
+    with pytest.raises(UserError, match=r"checkpoints/best\.ckpt is missing"):
         load(tmp_path)
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.checkpoints.mkdir()
     folder.checkpoint.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint, or one that was cut short or damaged"):
+    with pytest.raises(UserError, match=r"best\.ckpt: not a checkpoint, or truncated or damaged"):
         folder.read_checkpoint()
 
 
@@ -159,7 +159,7 @@ def test_reading_a_checkpoint_runs_no_code_of_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.checkpoints.mkdir()
     torch.save({"state_dict": {}, "hyper_parameters": Trap(sprung)}, folder.checkpoint)
-    with pytest.raises(UserError, match="not a checkpoint that can be read"):
+    with pytest.raises(UserError, match="not a checkpoint, or unreadable"):
         folder.read_weights()
     assert not sprung.exists()
 

@@ -222,7 +222,12 @@ BROKEN_WHOLE: dict[str, tuple[str, str, str, str]] = {
         "in sentence.words[1:]]]",
         "expected a list for each of its 1",
     ),
-    "texts": ("features", '[f"word={word}"]', "word", r"gives texts as `sparse` .* expected a list of names for each"),
+    "texts": (
+        "features",
+        '[f"word={word}"]',
+        "word",
+        r"returns texts as `sparse` .* expected a list of names for each",
+    ),
     "an error": ("features", "str(len(word))", "word.size", r"AttributeError: 'str' object .*parts\.py:\d+\)"),
     "an error in sparse": (
         "features",
@@ -247,8 +252,13 @@ BROKEN_WHOLE: dict[str, tuple[str, str, str, str]] = {
         r"Features \(conf: features\) reads the padding",
     ),
     "no size": ("features", '{"length": 3}', "{}", "`dims` has no size for length"),
-    "no plain data": ("features", "[len(train)]", "{len(train)}", "gives as `learn` what JSON cannot keep"),
-    "data that JSON changes": ("features", '"seen"', "1", "gives as `learn` what JSON cannot keep as it is"),
+    "no plain data": (
+        "features",
+        "[len(train)]",
+        "{len(train)}",
+        "returns a value from `learn` that JSON cannot represent",
+    ),
+    "data that JSON changes": ("features", '"seen"', "1", "returns a value from `learn` that JSON cannot represent"),
     "plain words": ("word_embedding", "(WordEmbedding)", "", r"Words \(conf: word_embedding\) lacks .*file, rows"),
     "another layer": (
         "word_embedding",

@@ -22,36 +22,36 @@ _SED = "for instance: sed -E '{}' {{name}} > NEW"
 _DIALECTS: tuple[tuple[str, str], ...] = (
     (
         r"(O|[BIESLU]-.+)[|,;](O|[BIESLU]-.+)",
-        "{tag} is no tag: these are two, and a word has one. Keep one, or split the cell into two columns.",
+        "{tag} is not a tag: these are two, and a word has one. Keep one, or split the cell into two columns.",
     ),
     (
         r"M-.+",
-        "{tag} is no tag: M- of BMES, the middle of an entity, is I- here. Replace it, "
+        "{tag} is not a tag: M- of BMES, the middle of an entity, is I- here. Replace it, "
         + _SED.format(r"s/([[:blank:]])M-/\1I-/"),
     ),
     (
         r"[BIESLUM]_.+",
-        "{tag} is no tag: a dash is expected in place of the underscore. Replace it, "
+        "{tag} is not a tag: a dash is expected in place of the underscore. Replace it, "
         + _SED.format(r"s/([[:blank:]][BIESLU])_/\1-/"),
     ),
     (
         r"[biesluo](-.+)?",
-        "{tag} is no tag: B-, I- and O are capital letters. Replace them, "
+        "{tag} is not a tag: B-, I- and O are capital letters. Replace them, "
         + _SED.format(r"s/([[:blank:]])([bieslu]-|o\>)/\1\U\2/"),
     ),
     (
         r"[BIESLU]-?",
-        "{tag} is no tag: it has no entity type. If all entities are of one type, add a name for it, "
+        "{tag} is not a tag: it has no entity type. If all entities are of one type, add a name for it, "
         + _SED.format(r"s/([[:blank:]][BIESLU])-?$/\1-ENTITY/"),
     ),
     (
         r"[-_*?]?",
-        "{tag} is no tag: the word has no annotation. Write O where it is no part of an entity, or leave its "
+        "{tag} is not a tag: the word has no annotation. Write O where it is no part of an entity, or leave its "
         "sentence out.",
     ),
     (
         r"[BIESLU]-.*\s.*",
-        "{tag} is no tag: its type holds a blank. Replace the blank in every tag, as in B-Drug_Name.",
+        "{tag} is not a tag: its type holds a blank. Replace the blank in every tag, as in B-Drug_Name.",
     ),
 )
 """Cells that are nearly tags: pattern of the complete cell, and the message."""
@@ -173,7 +173,7 @@ def _other_column(refused: Refused) -> tuple[int, str] | None:
         found = {cells[column] for cells in rows if len(cells) == width}
         if column not in (refused.word % width, refused.column) and all(map(is_tag, found)) and found != {OUTSIDE}:
             return refused.number, (
-                f"{shown(refused.tag or '')} in column {refused.column} is no tag, but column {column} holds tags: "
+                f"{shown(refused.tag or '')} in column {refused.column} is not a tag, but column {column} holds tags: "
                 f"set data.columns.tag={column}."
             )
     return None
@@ -185,8 +185,8 @@ def _header(refused: Refused) -> tuple[int, str] | None:
     if number != refused.number or not set(below) - {OUTSIDE} or not all(map(is_tag, below)):
         return None
     return number, (
-        f"{shown(line, 40)} looks like a header: {shown(refused.tag or '')} is no tag, and the lines below have tags "
-        f"there. Remove it, for instance: tail -n +{number + 1} {refused.name} > NEW"
+        f"{shown(line, 40)} looks like a header: {shown(refused.tag or '')} is not a tag, and the lines below have "
+        f"tags there. Remove it, for instance: tail -n +{number + 1} {refused.name} > NEW"
     )
 
 
@@ -208,14 +208,14 @@ def _plain_tags(refused: Refused) -> tuple[int, str] | None:
     some = ", ".join(name[:20] for name in names[:4])
     if OUTSIDE in column:
         return refused.number, (
-            f"{shown(tag)} is no tag, but looks like an entity type without a prefix (column {refused.column} holds O, "
-            f"{some}). "
+            f"{shown(tag)} is not a tag, but looks like an entity type without a prefix (column {refused.column} "
+            f"holds O, {some}). "
             f"Put I- before each type, for instance: sed -E 's/([[:blank:]])([^[:blank:]]+)$/\\1I-\\2/; "
             f"s/([[:blank:]])I-O$/\\1O/' {refused.name} > NEW"
         )
     if len(names) < _SOME_TAGS:
         return None
     return refused.number, (
-        f"{shown(tag)} is no tag: column {refused.column} holds {some} and no O. Are these part-of-speech tags? "
+        f"{shown(tag)} is not a tag: column {refused.column} holds {some} and no O. Are these part-of-speech tags? "
         "Entity tags are O, and B- or I- with a type; set data.columns.tag if they are in another column."
     )

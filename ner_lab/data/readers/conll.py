@@ -59,7 +59,7 @@ class ColumnFormat:
 def read_text(path: Path) -> str:
     """The complete file as text. Errors name the file and, for bad bytes, the line."""
     if not path.is_file():
-        raise UserError(f"{path}: {why_no_file(path)} A text file was expected here.")
+        raise UserError(f"{path}: {why_no_file(path)} Expected a text file.")
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -133,14 +133,14 @@ def sentences_of(
         if len(row) != shape.width:
             raise LineError(
                 f"{source}:{number}: {len(row)} {_plural('column', len(row))}, line {shape.line} has {shape.width}. "
-                f"Columns are split on {_SEPARATORS[shape.separator]}; mend the line, or set data.separator. "
+                f"Columns are split on {_SEPARATORS[shape.separator]}; fix the line, or set data.separator. "
                 f"It is {shown(text)}.",
                 number,
             )
         if shape.separator != "any" and not row[columns.word].strip(" "):
             raise UserError(
                 f"{source}:{number}: the word in column {columns.word % shape.width} is empty. Columns are split on "
-                f"{_SEPARATORS[shape.separator]}; mend the line, or set data.separator. It is {shown(line)}."
+                f"{_SEPARATORS[shape.separator]}; fix the line, or set data.separator. The line is {shown(line)}."
             )
         if columns.tag is not None and (tag := row[columns.tag]) not in proper:
             _check_tag(tag, source, number, columns.tag % shape.width)
@@ -157,7 +157,7 @@ def read_split(name: str, path: Path, columns: ColumnFormat, scheme: str = "auto
     text = read_text(path)
     sentences = read_sentences(path, columns, text)
     if not any(sentence.words != [DOCSTART] for sentence in sentences):
-        raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
+        raise UserError(f"{path}: no sentences. The {name} split needs at least one; check data.{name}.")
     _refuse_running_numbers(sentences, text, columns, path)
     if scheme == "auto":
         try:
@@ -211,7 +211,7 @@ def read_sentences(path: Path, columns: ColumnFormat, text: str | None = None) -
 
 
 def _lines(text: str) -> Iterator[str]:
-    """`text.split("\\n")`, some at a time: the lines of a large file take several times its size."""
+    """`text.split("\\n")`, in parts: the lines of a large file take several times its size."""
     begin = 0
     while len(text) - begin > _AT_ONCE and (end := text.rfind("\n", begin, begin + _AT_ONCE)) >= 0:
         yield from text[begin:end].split("\n")
@@ -222,7 +222,7 @@ def _lines(text: str) -> Iterator[str]:
 def too_long(line: str, source: str, number: int) -> str:
     """The message for a line of more than LONGEST_LINE characters."""
     return (
-        f"{source}:{number}: a line of {len(line):,} letters; at most {LONGEST_LINE:,} are read. Has the file lost its "
+        f"{source}:{number}: the line has {len(line):,} characters, more than {LONGEST_LINE:,}. Has the file lost its "
         f"line breaks, or is it something else than a text? It begins with {shown(line, 40)}."
     )
 
@@ -292,7 +292,7 @@ def _check_columns(width: int, columns: ColumnFormat, source: str, line: int, se
 def _check_tag(tag: str, source: str, line: int, column: int) -> None:
     if is_tag(tag):
         return
-    reason = f"{shown(tag)} is no tag: it holds a blank, a character that cannot be seen, or a second tag"
+    reason = f"{shown(tag)} is not a tag: it holds a blank, a character that cannot be seen, or a second tag"
     try:
         split_tag(tag)
     except ValueError as error:
@@ -306,13 +306,13 @@ def _check_tag(tag: str, source: str, line: int, column: int) -> None:
 
 def _check_stated_scheme(sentences: list[Sentence], scheme: str, path: Path) -> None:
     if scheme not in SCHEMES:
-        raise UserError(f"'{scheme}' is no tag scheme. Schemes: {', '.join(SCHEMES)}")
+        raise UserError(f"'{scheme}' is not a tag scheme; use one of {', '.join(SCHEMES)}.")
     for sentence in sentences:
         if not is_proper(sentence.tags, scheme):
             line, before, tag = _first_break(sentence, scheme)
             raise UserError(
                 f"{path}:{line}: {tag} may not follow {before} in {scheme}. "
-                "Mend the tag, or state another data.file_scheme (auto finds it)."
+                "Fix the tag, or set another data.file_scheme (auto detects it)."
             )
 
 
@@ -350,8 +350,8 @@ def _refuse_running_numbers(sentences: Sequence[Sentence], text: str, columns: C
         return  # no other column could hold the words
     tag = next((place for place in range(word + 1, len(cells)) if is_tag(cells[place])), columns.tag)
     raise UserError(
-        f"{path}:{first}: column {word - 1} counts the words ({', '.join(counting.words[:3])}, ...) and is no "
-        f"column of words. If they are in the next one, set data.columns='{{word: {word}, tag: {tag}}}'."
+        f"{path}:{first}: column {word - 1} numbers the words ({', '.join(counting.words[:3])}, ...) and is not the "
+        f"column of words. If the words are in the next one, set data.columns='{{word: {word}, tag: {tag}}}'."
     )
 
 
@@ -390,7 +390,7 @@ def _refuse_unfit_scheme(sentences: Sequence[Sentence], scheme: str, path: Path)
         )
         raise UserError(
             f"{path}:{line}: {tag} in a file without B- and S- is IOE1 or IOE2, where E- ends an entity. "
-            f"These are not read; write the tags in {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
+            f"These schemes are not supported; write the tags in {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
         )
     line, before, tag = _first_break(wrong[0], scheme)
     raise UserError(

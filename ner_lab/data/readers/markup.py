@@ -29,7 +29,7 @@ def read_markup(name: str, path: Path) -> Split:
         elif line.strip():
             sentences.append(_sentence(line, f"{path}:{number}", document, number))
     if not sentences:
-        raise UserError(f"{path}: no sentence in it. The {name} split needs at least one; check data.{name}.")
+        raise UserError(f"{path}: no sentences. The {name} split needs at least one; check data.{name}.")
     return Split(name, str(path), sentences, "IOB2")
 
 
@@ -62,5 +62,5 @@ def _split_markup(line: str, where: str) -> tuple[str, list[tuple[str, int, int]
         position = match.end()
     plain += line[position:]
     if "[" in plain or "]" in plain:
-        raise UserError(f"{where}: a bracket that is no entity. Entities are written [TYPE words], unnested.")
+        raise UserError(f"{where}: unmatched bracket. Entities are written [TYPE words], unnested.")
     return plain, entities

@@ -51,7 +51,7 @@ def open_vectors(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
             with path.open("rb", buffering=1 << 20) as file:
                 yield file
     except Damaged as error:
-        raise UserError(f"{path}: the archive is damaged ({error}). {_what_instead(path)}Fetch it again.") from None
+        raise UserError(f"{path}: the archive is damaged ({error}). {_what_instead(path)}Download it again.") from None
 
 
 def _what_instead(path: Path) -> str:
@@ -105,10 +105,10 @@ def text_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
 def _warn_of_repeated(name: str, number: int) -> None:
     if number:
         log.warning(
-            "%s: %s %s of a word that an earlier line has; the first is taken",
+            "%s: %s %s a word of an earlier line; the first vector is used",
             name,
             f"{number:,}",
-            "line is" if number == 1 else "lines are",
+            "line repeats" if number == 1 else "lines repeat",
         )
 
 
@@ -151,21 +151,21 @@ def _text_rows(lines: Iterable[bytes], path: Path) -> Iterator[TextRow]:
             dim, dim_line = fields, number
             if dim < 2:
                 raise UserError(
-                    f"{path}:{number}: expected a word and its vector, got {shown(line)}. Is this the file of vectors?"
+                    f"{path}:{number}: expected a word and its vector, got {shown(line)}. Is this a file of vectors?"
                 )
             if promised_dim and promised_dim != dim:
                 _check_promise(row, dim, promised_dim, f"{path}:{number}")
                 dim = promised_dim
         if fields < dim:
-            raise UserError(f"{path}:{number}: {fields} numbers, line {dim_line} has {dim}. Is the file complete?")
+            raise UserError(f"{path}:{number}: {fields} numbers, but line {dim_line} has {dim}. Is the file complete?")
         if fields > dim:
             word, *numbers_of_it = row.rsplit(b" ", dim)
             rest = b" ".join(numbers_of_it)
         yield TextRow(number, word, rest, dim)
     if not dim:
-        raise UserError(f"{path}: no vector in it. Expected a word and its numbers on each line.")
+        raise UserError(f"{path}: the file has no vectors. Expected a word and its numbers on each line.")
     if number - 1 < promised:
-        raise UserError(f"{path}: {number - 1:,} vectors, line 1 promises {promised:,}. Is the file complete?")
+        raise UserError(f"{path}: {number - 1:,} vectors, but the header declares {promised:,}. Is the file complete?")
 
 
 def _read_quickly(rows: Sequence[TextRow]) -> np.ndarray | None:
@@ -191,10 +191,10 @@ def _vectors_of(rows: Sequence[TextRow], path: Path) -> np.ndarray:
     try:
         with np.errstate(over="ignore"):  # values too large become infinite
             numbers = np.array(b" ".join([row.numbers for row in rows]).split(), dtype=np.float32)
-        sound = len(numbers) == len(rows) * dim and bool(np.isfinite(numbers).all())
+        valid = len(numbers) == len(rows) * dim and bool(np.isfinite(numbers).all())
     except ValueError:
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise UserError(_first_bad(path, rows))
     return numbers.reshape(len(rows), dim)
 
@@ -207,8 +207,8 @@ def _check_promise(row: bytes, dim: int, promised: int, where: str) -> None:
         except ValueError:
             return
     raise UserError(
-        f"{where}: {dim} numbers, line 1 promises {promised}. Line 1 says how many words and dimensions there are: "
-        "mend it, or fetch the file again."
+        f"{where}: {dim} numbers, but the header declares {promised}. Line 1 gives the number of words and dimensions: "
+        "fix it, or download the file again."
     )
 
 
@@ -216,8 +216,8 @@ def _lines_of(file: IO[bytes], path: Path) -> Iterator[bytes]:
     for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
         if len(line) == LONGEST_LINE:
             raise UserError(
-                f"{path}:{number}: a line of {LONGEST_LINE:,} bytes or more, which no vector has. Has the file lost "
-                f"its line breaks, or is it something else? The line begins with {shown(line, 40)}."
+                f"{path}:{number}: the line has {LONGEST_LINE:,} bytes or more, too many for a vector. Has the file "
+                f"lost its line breaks, or is it another kind of file? The line begins with {shown(line, 40)}."
             )
         yield line
 
@@ -225,8 +225,8 @@ def _lines_of(file: IO[bytes], path: Path) -> Iterator[bytes]:
 def _header(words: bytes, dim: bytes, path: Path, *, least: int) -> tuple[int, int]:
     if len(words) > 15 or len(dim) > len(str(_LARGEST_DIM)) or not least <= int(dim) <= _LARGEST_DIM:
         raise UserError(
-            f"{path}:1: a header of {shown(words)} words in {shown(dim)} dimensions; from {least} to {_LARGEST_DIM:,} "
-            "dimensions are read. Is this a file of vectors?"
+            f"{path}:1: the header declares {shown(words)} words in {shown(dim)} dimensions; expected {least} to "
+            f"{_LARGEST_DIM:,} dimensions. Is this a file of vectors?"
         )
     return int(words), int(dim)
 
@@ -258,7 +258,9 @@ def binary_blocks(file: IO[bytes], path: Path) -> Iterator[Block]:
 def _check_finite(words: list[str], matrix: np.ndarray, path: Path) -> None:
     if not np.isfinite(matrix).all():
         word = words[int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])]
-        raise UserError(f"{path}: the vector of {shown(word)} holds a number that is not finite. Fetch the file again.")
+        raise UserError(
+            f"{path}: the vector of {shown(word)} has a number that is not finite. Download the file again."
+        )
 
 
 def _binary_header(file: IO[bytes], path: Path) -> tuple[int, int]:
@@ -266,7 +268,7 @@ def _binary_header(file: IO[bytes], path: Path) -> tuple[int, int]:
     if len(header) != 2 or not all(part.isdigit() for part in header):
         raise UserError(
             f"{path}: not word2vec's binary format: it begins with {b' '.join(header)[:40]!r}. "
-            "Expected two numbers, how many words and dimensions there are."
+            "Expected the number of words and the number of dimensions."
         )
     return _header(header[0], header[1], path, least=1)
 
@@ -276,12 +278,12 @@ def _binary_rows(file: IO[bytes], path: Path, number: int, dim: int) -> Iterator
         word = _binary_word(file, path, row, number)
         raw = file.read(4 * dim)
         if len(raw) < 4 * dim:
-            raise UserError(f"{path}: ends in vector {row + 1:,} of {number:,}. Is the file complete?")
+            raise UserError(f"{path}: ends within vector {row + 1:,} of {number:,}. Is the file complete?")
         yield word, np.frombuffer(raw, dtype="<f4")
     rest = file.read(1 << 20)
     if rest.strip() and len(rest) < 4 * dim:  # too short for another vector
         raise UserError(
-            f"{path}: {len(rest):,} bytes are left after the last of {number:,} vectors, so a word before holds a "
+            f"{path}: {len(rest):,} bytes follow the last of {number:,} vectors, so an earlier word contains a "
             "blank. Write the vectors as text, or replace blanks in words by _."
         )
     while file.read(1 << 20):  # to the end, where an archive has its checksum
@@ -313,8 +315,8 @@ def _binary_word(file: IO[bytes], path: Path, row: int, number: int) -> str:
             letters += byte
     if _NO_LETTERS.search(letters):
         raise UserError(
-            f"{path}: word {row + 1:,} of {number:,} is {shown(bytes(letters), 40)}, and no word. A word before may "
-            "hold a blank, which ends words in this format: write the vectors as text, or replace blanks in words by _."
+            f"{path}: word {row + 1:,} of {number:,} is {shown(bytes(letters), 40)}, not a word. An earlier word may "
+            "contain a blank, which ends words in this format: write the vectors as text, or replace blanks by _."
         )
     return letters.decode("utf-8", errors="replace")
 
@@ -343,23 +345,27 @@ def _first_bad(path: Path, rows: Sequence[TextRow]) -> str:
         if reason:
             return (
                 f"{path}:{line}: the vector of {shown(word.decode(errors='replace'))} is damaged: {reason[:200]}. "
-                "Fetch the file again, or mend the line."
+                "Download the file again, or fix the line."
             )
-    raise AssertionError("every vector is sound")
+    raise AssertionError("every vector is valid")
 
 
 def _choose(names: Sequence[str], member: str | None, path: Path) -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise UserError(f"{path}: the archive holds no file. Fetch it again.")
+        raise UserError(f"{path}: the archive is empty. Download it again.")
     if any(name.endswith("/data.pkl") for name in names):
         raise UserError(
-            f"{path}: it is a file of torch.save. Write its vectors as text, a word and its numbers a line."
+            f"{path}: this file was written by torch.save. Write its vectors as text, a word and its numbers per line."
         )
     if member is None:
-        raise UserError(f"{path}: holds {len(names)} files ({', '.join(names[:8])}); unpack the one you mean.")
+        raise UserError(
+            f"{path}: the archive has {len(names)} files ({', '.join(names[:8])}). Unpack the one you mean."
+        )
     name = find_member(names, member)
     if name is None:
-        raise UserError(f"{path}: no '{member}' in it; it holds {', '.join(names[:8])}. Unpack the one you mean.")
+        raise UserError(
+            f"{path}: no '{member}' in the archive, which has {', '.join(names[:8])}. Unpack the one you mean."
+        )
     return name

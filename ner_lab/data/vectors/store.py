@@ -75,7 +75,7 @@ def _entry(path: Path, cache: Path, member: str | None, binary: bool) -> tuple[l
             raise
         cannot_keep(cache, error)
         return None
-    log.info("%s was read, and is kept in %s (%d MB)", path, place, _size(place) >> 20)
+    log.info("%s was read and cached in %s (%d MB)", path, place, _size(place) >> 20)
     return _found(place)
 
 

@@ -109,9 +109,9 @@ def test_the_named_member_of_a_zip_with_several_is_read(tmp_path: Path) -> None:
         archive.writestr("glove.6B/glove.3d.txt", "a 1 2 3\n")
     same(read_text(path, None, member="glove.3d.txt"), {"a": [1, 2, 3]})
     same(read_text(path, None, member="glove.2d.txt"), {"a": [1, 2]})
-    with pytest.raises(UserError, match=r"no 'glove\.5d\.txt' in it; it holds glove\.6B/glove\.2d\.txt, glove\.6B/"):
+    with pytest.raises(UserError, match=r"no 'glove\.5d\.txt' in the archive, which has glove\.6B/glove\.2d\.txt, "):
         read_text(path, None, member="glove.5d.txt")
-    with pytest.raises(UserError, match=r"holds 2 files \(.*\); unpack the one you mean"):
+    with pytest.raises(UserError, match=r"has 2 files \(.*\)\. Unpack the one you mean"):
         read_text(path, None)
 
 
@@ -153,15 +153,15 @@ def test_what_is_written_is_read_again(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a 1 2 3\nb 4 5 6\nc 7 8\n", r":3: 2 numbers, line 1 has 3\. Is the file complete\?"),
-        (b"2 3\na 1 2 3\nb 4 5\n", r":3: 2 numbers, line 2 has 3\. Is the file complete\?"),
-        (b"a 1 2 3\n\nb 4 5 6\n", r":2: 0 numbers, line 1 has 3\."),
-        (b"a 1 2 3\nb 4 5 6\nlonely", r":3: 0 numbers, line 1 has 3\."),
-        (b"3 3\na 1 2 3\nb 4 5 6\n", r": 2 vectors, line 1 promises 3\. Is the file complete\?"),
+        (b"a 1 2 3\nb 4 5 6\nc 7 8\n", r":3: 2 numbers, but line 1 has 3\. Is the file complete\?"),
+        (b"2 3\na 1 2 3\nb 4 5\n", r":3: 2 numbers, but line 2 has 3\. Is the file complete\?"),
+        (b"a 1 2 3\n\nb 4 5 6\n", r":2: 0 numbers, but line 1 has 3\."),
+        (b"a 1 2 3\nb 4 5 6\nlonely", r":3: 0 numbers, but line 1 has 3\."),
+        (b"3 3\na 1 2 3\nb 4 5 6\n", r": 2 vectors, but the header declares 3\. Is the file complete\?"),
         (b"1,000 words\n", r":1: expected a word and its vector, got b'1,000 words"),
         (b"\n\n", r":1: expected a word and its vector, got b'"),
-        (b"", r": no vector in it\."),
-        (b"5 300\n", r": no vector in it\."),
+        (b"", r": the file has no vectors\."),
+        (b"5 300\n", r": the file has no vectors\."),
     ],
     ids=lambda value: repr(value)[:24],
 )
@@ -199,7 +199,7 @@ def test_a_binary_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     for size in range(len(HEADER), len(complete) - 1):
         with pytest.raises(UserError, match=r"Is the file complete|has no end"):
             read_word2vec_binary(written(tmp_path, "vectors.bin", complete[:size]), None)
-    with pytest.raises(UserError, match=r"ends in vector 3 of 3"):
+    with pytest.raises(UserError, match=r"ends within vector 3 of 3"):
         read_any(written(tmp_path, "vectors.bin", complete[:-3]), {"the"})
 
 
@@ -218,7 +218,7 @@ def test_a_truncated_or_damaged_archive_is_refused(tmp_path: Path, name: str, co
     for content in (packed[: len(packed) // 2], damaged):
         path.write_bytes(content)
         for read in (read_text, read_any):
-            with pytest.raises(UserError, match=rf"{name}: the archive is damaged .*Fetch it again"):
+            with pytest.raises(UserError, match=rf"{name}: the archive is damaged .*Download it again"):
                 read(path, None)
 
 

@@ -149,7 +149,7 @@ def test_sennas_lists_come_out_of_its_archive_in_the_cache(folder: Path, tmp_pat
 
 def test_a_failed_download_names_the_option_for_a_local_folder(tmp_path: Path) -> None:
     given = senna(None, url="http://127.0.0.1:9/senna-v3.0.tgz")
-    with pytest.raises(UserError, match=r"could not be fetched.*features: lexicons\.senna\.dir=FOLDER"):
+    with pytest.raises(UserError, match=r"could not be downloaded.*features: lexicons\.senna\.dir=FOLDER"):
         lexicons(given, cache=tmp_path).learn([])
 
 

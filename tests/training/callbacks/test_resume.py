@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from finished import without_times
 from omegaconf import DictConfig, OmegaConf
 
 from ner_lab.cli.rerun import resume
@@ -25,7 +26,6 @@ from ner_lab.training.callbacks.resume import ResumeCallback
 from ner_lab.training.module import TaggerModule
 from ner_lab.training.train import train
 
-TIMES = {"seconds", "tokens_per_second", "train_seconds", "data_seconds", "train_tokens_per_second"}
 EPOCHS, STEPS = 3, 3  # of the small corpus in batches of 4
 KINDS = {
     "adam": ["optimizer=adam"],
@@ -59,17 +59,11 @@ def config(overrides: list[str]) -> DictConfig:
     return OmegaConf.create(composed(*overrides))
 
 
-def lasting(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: lasting(one) for name, one in value.items() if name not in TIMES}
-    return [lasting(one) for one in value] if isinstance(value, list) else value
-
-
 def left_by(folder: Path) -> dict[str, Any]:
     """All that a finished run leaves, without times."""
     checkpoint = RunFolder(folder).read_checkpoint()
     return {
-        "metrics": lasting(json.loads((folder / "metrics.json").read_text())),
+        "metrics": without_times(json.loads((folder / "metrics.json").read_text())),
         "weights": {name: value.numpy().tobytes() for name, value in checkpoint["state_dict"].items()},
         "place": (checkpoint["epoch"], checkpoint["global_step"]),
         **{name: (folder / "predictions" / f"{name}.conll").read_bytes() for name in ("dev", "test")},
