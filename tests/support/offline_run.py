@@ -25,7 +25,7 @@ class ReadBack:
 
 
 def records(path: Path) -> Iterator[Any]:
-    """Protocol buffers in the blocks of a LevelDB log, behind a header of 7 bytes."""
+    """Protocol buffers in the blocks of a LevelDB log, after a header of 7 bytes."""
     raw, position, part = path.read_bytes(), 7, b""
     while position + 7 <= len(raw):
         if 32768 - position % 32768 < 7:
@@ -34,7 +34,7 @@ def records(path: Path) -> Iterator[Any]:
         _, length, kind = struct.unpack_from("<IHB", raw, position)
         part += raw[position + 7 : position + 7 + length]
         position += 7 + length
-        if kind in (1, 4):  # whole, or the last piece
+        if kind in (1, 4):  # complete, or the last piece
             record = wandb_internal_pb2.Record()
             record.ParseFromString(part)
             part = b""

@@ -1,4 +1,4 @@
-"""A server that speaks as much of W&B's language as a run needs, and can be told to fail in several ways."""
+"""A server with as much of W&B's API as runs and dashboards need, which can fail in several ways."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""Experiment trackers: what each leaves behind, and that none hides a failure. W&B: tracking/test_wandb.py."""
+"""Experiment trackers: what each writes; none hides a failure. W&B: tracking/test_wandb.py."""
 
 import csv
 from pathlib import Path

@@ -83,7 +83,7 @@ def report(study: Study, entity: str, project: str) -> "Report":
     if study.factors:
         blocks.append(wr.P(f"Compared: {', '.join(study.factors.values())}."))
     if study.baseline:
-        blocks.append(wr.P(f"Held against: {study.baseline}."))
+        blocks.append(wr.P(f"Baseline: {study.baseline}."))
     for title, panels in _sections(study).items():
         _lay_out(panels, _across(title))
         blocks += [wr.H1(title), wr.PanelGrid(runsets=runs, panels=panels)]
