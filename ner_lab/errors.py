@@ -57,8 +57,14 @@ def user_error_behind(error: BaseException) -> UserError | None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`". Did you mean 'x'?"`, or a full stop if no name is similar."""
+    suggestion = _suggestion(name, known)
+    return f". {suggestion}" if suggestion else "."
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """`Did you mean 'x'?`, or nothing if no name is similar."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f". Did you mean '{match[0]}'?" if match else "."
+    return f"Did you mean '{match[0]}'?" if match else ""
 
 
 def invalid_value(key: str, value: object, expected: str, hint: str = "") -> UserError:
@@ -72,8 +78,7 @@ def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
     """UserError unless `value` is one of `choices`; it names the nearest."""
     if value not in choices:
         listed = f"one of {', '.join(choices)}" if len(choices) > 2 else " or ".join(choices)
-        match = get_close_matches(str(value), list(choices), n=1, cutoff=0.6)
-        raise invalid_value(key, value, listed, f"Did you mean '{match[0]}'?" if match else "")
+        raise invalid_value(key, value, listed, _suggestion(str(value), choices))
 
 
 _AS_IN_YAML = {"None": "null", "True": "true", "False": "false"}

@@ -38,7 +38,7 @@ class ProcessLauncher(Launcher):
         self.gpus = gpus
         self.jobs_per_gpu = jobs_per_gpu
         self.on_config_change = changed or on_config_change
-        self.deprecated = {"hydra.launcher.changed": changed} if changed else {}
+        self.deprecated = ["hydra.launcher.changed"] if changed else []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
@@ -46,11 +46,12 @@ class ProcessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run unfinished jobs; a job's value is its dev F1, or an error with the reason if it failed."""
-        from ner_lab.config.renames import with_current_keys
+        from ner_lab.config.renames import warn_deprecated
         from ner_lab.studies.launcher import launch
         from ner_lab.studies.manifest import recorded
 
-        with_current_keys(self.deprecated)
+        for name in self.deprecated:
+            warn_deprecated(name)
         load = self.hydra_context.config_loader.load_sweep_config
         batch, new = self._named(job_overrides)
         jobs = [(overrides, load(self.config, overrides)) for overrides in batch]

@@ -38,7 +38,8 @@ class StudySweeper(Sweeper):
         self.params = params or {}
         self.variants = variants or rows or {}
         self.include = include if only is None else only
-        self.deprecated = {"hydra.sweeper.rows": rows, "hydra.sweeper.only": only}
+        former = {"hydra.sweeper.rows": rows, "hydra.sweeper.only": only}
+        self.deprecated = [name for name, value in former.items() if value is not None]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from ner_lab.config.compose import override_parser
@@ -54,14 +55,15 @@ class StudySweeper(Sweeper):
         """Run the jobs; raises `JobsFailed` when all have ended and some failed."""
         from ner_lab.config.compose import readable
         from ner_lab.config.grid import expand, included_variants
-        from ner_lab.config.renames import with_current_keys
+        from ner_lab.config.renames import warn_deprecated
         from ner_lab.errors import JobElsewhere, JobsFailed, UserError
         from ner_lab.io.terminal import start_logging
         from ner_lab.studies.manifest import recorded
         from ner_lab.studies.status import log_summary
 
         start_logging()
-        with_current_keys({key: value for key, value in self.deprecated.items() if value is not None})
+        for name in self.deprecated:
+            warn_deprecated(name)
         variants = included_variants(self.variants, self.include)
         study = expand(self.parse, self.params, self.variants, arguments, self.config.seed)
         jobs = [job for job in study if job.label is None or job.label in variants]

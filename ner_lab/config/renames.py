@@ -1,7 +1,7 @@
 """Names of classes and keys in older run folders, study files and command lines, and the current names."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -69,7 +69,7 @@ def _current_word(word: str) -> str | None:
     name = key.lstrip("+~")
     if name not in _KEYS:
         return word
-    _warn(name)
+    warn_deprecated(name)
     new = _KEYS[name]
     return None if new is None else f"{key.removesuffix(name)}{new}{equals}{value}"
 
@@ -79,7 +79,7 @@ def with_current_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     named = {}
     for key, value in values.items():
         if key in _KEYS:
-            _warn(key)
+            warn_deprecated(key)
         if (name := _KEYS.get(key, key)) is not None:
             named[name] = value
     return named
@@ -87,19 +87,26 @@ def with_current_keys(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def rename_keys(cfg: DictConfig) -> None:
     """Give keys of a composed config, or of a study's file, their current names; one warning for each old name."""
+    with open_dict(cfg):
+        _rename(cfg, warn_deprecated)
+
+
+def _rename(config: Any, note: Callable[[str], None]) -> None:
+    """Give keys of a config, plain or OmegaConf's, their current names, in place; `note` gets each old name."""
     for old, new in _KEYS.items():
-        place, _, name = old.rpartition(".")
-        section = OmegaConf.select(cfg, place) if place else cfg
-        if not isinstance(section, DictConfig) or name not in section:
-            continue
-        _warn(old)
-        with open_dict(section):
+        *path, name = old.split(".")
+        section = config
+        for part in path:
+            section = section.get(part) if isinstance(section, dict | DictConfig) else None
+        if isinstance(section, dict | DictConfig) and name in section:
+            note(old)
             value = section.pop(name)
             if new is not None:
                 section[new.rpartition(".")[2]] = value
 
 
-def _warn(old: str) -> None:
+def warn_deprecated(old: str) -> None:
+    """Log what to use in place of the key `old`."""
     new = _KEYS[old]
     advice = "has no effect; leave it out" if new is None else f"use {new}"
     log.warning("%s is deprecated: %s", old, advice)
@@ -112,13 +119,7 @@ def with_current_names(config: Any) -> Any:
     if not isinstance(config, dict):
         return config
     named = _with_current_targets(config)
-    for old, new in _KEYS.items():
-        place, _, name = old.rpartition(".")
-        section = named.get(place) if place else named
-        if isinstance(section, dict) and name in section:
-            value = section.pop(name)
-            if new is not None:
-                section.setdefault(new.rpartition(".")[2], value)
+    _rename(named, lambda old: None)
     return named
 
 

@@ -193,7 +193,7 @@ def _baseline(study: StudyRuns, rows: Sequence[Row], split: str, asked: str | No
     if matching and matching[0] in scored:
         return matching[0]
     why = "has no finished run yet" if matching else "is none of its configurations"
-    notes.append(f"The study's baseline, `{study.baseline}`, {why}; `{scored[0].label}` stands in for it.")
+    notes.append(f"The study's baseline, `{study.baseline}`, {why}; `{scored[0].label}` is used instead.")
     return scored[0]
 
 

@@ -378,7 +378,7 @@ def _reading(findings: Findings) -> Section:
             f"p over sentences asks whether the difference is more than the luck of the {findings.split} sentences: "
             f"approximate randomisation, in {findings.rounds:,} rounds swapping the answers of both configurations "
             "sentence by sentence, those of all shared seeds at once. It takes the seeds as they are. Neither test "
-            "stands in for the other: a difference to rely on holds in both."
+            "replaces the other: rely on a difference that both confirm."
         )
     if any(effect.share is not None for effect in findings.effects):
         sentences.append(

@@ -112,7 +112,7 @@ COLUMNS = [
     ),
 ]
 BYTES = [
-    columns("a NUL byte stands in a word", GOOD + b"Os\0lo B-LOC\n", ":8:", "NUL", "Os\\x00lo", "damaged"),
+    columns("a NUL byte in a word", GOOD + b"Os\0lo B-LOC\n", ":8:", "NUL", "Os\\x00lo", "damaged"),
     columns(
         "UTF-16 with its mark", GOOD.decode().encode("utf-16"), ":1:", "UTF-16", "iconv -f utf-16 -t utf-8 train.conll"
     ),
@@ -127,14 +127,14 @@ BYTES = [
     columns("a character cut in two at the end", GOOD + b"K\xc3", ":8:", "0xc3", "UTF-8", "iconv"),
     *(
         columns(
-            f"{what} stands in place of columns",
+            f"{what} in place of columns",
             content,
             f":1: it is {'a ' if what in ('zip', 'PDF') else 'packed with '}{what}",
             {"PDF": "plain text"}.get(what, "Unpack it first"),
         )
         for what, content in PACKED.items()
     ),
-    columns("a web page stands in place of columns", PAGE, ":1:", "web page"),
+    columns("a web page in place of columns", PAGE, ":1:", "web page"),
     *(
         columns(f"{what} in place of columns", content, f":1: it is {what}", step)
         for what, content, step in FOREIGN.values()
